@@ -1,0 +1,182 @@
+"""Image sets held whole on the device as uint8, and the data that ships inside the workbook."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+from torch.nn import functional as F
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images uint8 [N, C, H, W] with labels int64 [N]; mean and std [C] are the training split's.
+
+    Raises ValueError where shapes, types or labels do not fit together.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise ValueError(
+                f"images must be uint8 [N, C, H, W], got {images.dtype} {images.shape}"
+            )
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"labels must be int64 [{len(images)}], got {labels.dtype} {tuple(labels.shape)}"
+            )
+        if len(self.mean) != images.shape[1] or len(self.std) != images.shape[1]:
+            raise ValueError(f"mean and std need one value for each of {images.shape[1]} channels")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: str | torch.device) -> "ImageSet":
+        """The same set on another device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def first(self, n: int) -> "ImageSet":
+        """The first `n` images (all sets here are stored in random order)."""
+        return replace(self, images=self.images[:n], labels=self.labels[:n])
+
+    def batch(
+        self,
+        index: Tensor,
+        generator: torch.Generator | None = None,
+        crop: int = 0,
+        flip: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Normalised float32 images [B, C, H, W] (channels last in memory) and labels [B].
+
+        `crop` shifts each image by up to that many pixels (zeros move in); `flip` mirrors each
+        with probability one half. Both draw from `generator`, which lives on the CPU.
+        """
+        index = index.to(self.images.device)
+        x, y = self.images[index], self.labels[index]
+        b, _, h, w = x.shape
+        if crop or flip:
+            if generator is None:
+                raise ValueError("crop and flip need a generator")
+            rows = torch.arange(h).expand(b, h)
+            cols = torch.arange(w).expand(b, w)
+            if flip:
+                mirror = torch.randint(2, (b, 1), generator=generator).bool()
+                cols = torch.where(mirror, w - 1 - cols, cols)
+            if crop:
+                x = F.pad(x, (crop,) * 4)
+                shift = torch.randint(2 * crop + 1, (2, b, 1), generator=generator)
+                rows, cols = rows + shift[0], cols + shift[1]
+            rows, cols = rows.to(x.device), cols.to(x.device)
+            one = torch.arange(b, device=x.device)[:, None, None]
+            x = x[one, :, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
+        scale = torch.tensor([1 / (255 * s) for s in self.std], device=x.device)
+        shift = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)]).to(
+            x.device
+        )
+        x = x.float().mul_(scale[:, None, None]).add_(shift[:, None, None])
+        return x.contiguous(memory_format=torch.channels_last), y
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of shape, pixels and labels."""
+        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        digest.update(self.images.cpu().numpy().tobytes())
+        digest.update(self.labels.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def cluttered_digits(seed: int = 0) -> dict[str, ImageSet]:
+    """Scikit-learn's 8x8 handwritten digits in clutter: 16x16, 10 classes, 8,000/2,000/4,000.
+
+    On each canvas: six 4x4 fragments of other digits, the digit at a random place, Gaussian noise
+    of standard deviation 0.15. No source digit serves two splits, neither whole nor as a fragment.
+    Deterministic: a test pins the hash.
+    """
+    # RandomState, because numpy guarantees its stream; default_rng's may change with a release.
+    rng = np.random.RandomState(seed)
+    digits = load_digits()
+    pixels, labels = digits.images / 16.0, digits.target
+    order = rng.permutation(len(labels))
+    first, second = int(0.6 * len(order)), int(0.8 * len(order))
+    sources = np.split(order, [first, second])  # 1078, 359 and 360 source digits
+    drawn = {
+        split: _compose(rng, pixels[own], labels[own], size)
+        for split, own, size in zip(SPLITS, sources, (8000, 2000, 4000), strict=True)
+    }
+    return _normalised("digits", drawn)
+
+
+def _compose(
+    rng: np.random.RandomState, pixels: np.ndarray, labels: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    pick = rng.randint(len(labels), size=size)
+    canvas = np.zeros((size, 16, 16))
+    place = rng.randint(0, 9, size=(size, 2))
+    other = rng.randint(len(labels), size=(size, 6))
+    corner = rng.randint(0, 5, size=(size, 6, 2))
+    spot = rng.randint(0, 13, size=(size, 6, 2))
+    for n in range(size):
+        for k in range(6):
+            while labels[other[n, k]] == labels[pick[n]]:  # a fragment must not help the label
+                other[n, k] = rng.randint(len(labels))
+            (i, j), (r, c) = corner[n, k], spot[n, k]
+            piece = pixels[other[n, k], i : i + 4, j : j + 4]
+            np.maximum(canvas[n, r : r + 4, c : c + 4], piece, out=canvas[n, r : r + 4, c : c + 4])
+        r, c = place[n]
+        canvas[n, r : r + 8, c : c + 8] = pixels[pick[n]]
+    canvas += 0.15 * rng.standard_normal(canvas.shape)
+    return np.rint(255 * canvas.clip(0, 1)).astype(np.uint8), labels[pick]
+
+
+def _normalised(name: str, drawn: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, ImageSet]:
+    train = drawn["train"][0] / 255.0
+    mean, std = (float(train.mean()),), (float(train.std()),)
+    return {
+        split: ImageSet(
+            f"{name}/{split}",
+            torch.from_numpy(images)[:, None].contiguous(),
+            torch.from_numpy(labels).long(),
+            mean,
+            std,
+        )
+        for split, (images, labels) in drawn.items()
+    }
+
+
+def small_digits() -> dict[str, ImageSet]:
+    """The first 512/256/256 cluttered digits, for tests and the smoke scale."""
+    sizes = zip(SPLITS, (512, 256, 256), strict=True)
+    return {split: load("digits")[split].first(n) for split, n in sizes}
+
+
+DATASETS: dict[str, Callable[[], dict[str, ImageSet]]] = {
+    "digits": cluttered_digits,
+    "digits-small": small_digits,
+}
+
+
+@lru_cache
+def load(name: str) -> dict[str, ImageSet]:
+    """The splits 'train', 'valid' and 'test' of a data set, each an `ImageSet`."""
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(sorted(DATASETS))}")
+    return DATASETS[name]()
+
+
+@lru_cache
+def fingerprint(name: str) -> str:
+    """SHA-256 over the splits of a data set; part of every run's identity."""
+    parts = [load(name)[split].fingerprint for split in SPLITS]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -1,0 +1,167 @@
+"""A grid of runs over processes, or over any executor with `submit(fn, *args)`."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+import cloudpickle
+import psutil
+from tqdm.auto import tqdm
+
+from padalib.runs import Config, Run, RunError
+
+MEMORY_PER_WORKER = 1.0  # GiB; a laptop-scale worker peaks near 0.7
+
+
+def grid(
+    configs: Iterable[Config], workers: int | None = None, executor: Executor | None = None
+) -> list[Run]:
+    """Finished runs of all configs, in their order; each is computed once, ever.
+
+    Without an executor: `workers` processes of one thread each (`PADALIB_WORKERS`, else one a
+    core). A run that fails does not stop the others; when all have ended, RunError says which
+    failed and why. ValueError for more workers than memory allows.
+    """
+    runs = [Run(config) for config in configs]
+    todo = list({run.key: run for run in runs if not run.done}.values())
+    for run in runs:
+        if run.done:
+            run.compute()  # checks that the folder is what it says
+    if not todo:
+        return runs
+    with _Progress(todo) as progress:
+        if executor is not None:
+            futures = {
+                run.key: executor.submit(_compute, cloudpickle.dumps(run.config)) for run in todo
+            }
+            while not all(future.done() for future in futures.values()):
+                progress.show()
+                time.sleep(0.2)
+            errors = {run.key: futures[run.key].exception() for run in todo}
+        else:
+            errors = _own_pool(todo, _workers(workers, len(todo)), progress)
+    failed = [(run, errors[run.key]) for run in todo if errors[run.key] is not None]
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(runs)} runs failed, the others are finished and kept:\n"
+            + "\n".join(f"- {run.config.label}: {_reason(error)}" for run, error in failed)
+        ) from failed[0][1]
+    return runs
+
+
+def _compute(pickled: bytes) -> None:
+    config = cloudpickle.loads(pickled)
+    Run(config).compute()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, BrokenProcessPool):
+        return "its process died (killed, or out of memory); ask again to go on where it was cut"
+    return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+
+
+def _workers(asked: int | None, runs: int) -> int:
+    if asked is None:
+        asked = int(os.environ.get("PADALIB_WORKERS") or len(os.sched_getaffinity(0)))
+    if asked < 1:
+        raise ValueError(f"workers must be at least 1, got {asked}")
+    needed = min(asked, runs)
+    free = psutil.virtual_memory().available / 2**30
+    if needed * MEMORY_PER_WORKER > free:
+        raise ValueError(
+            f"{needed} workers need about {needed * MEMORY_PER_WORKER:.1f} GiB, but {free:.1f} GiB "
+            f"are free: ask for at most {max(1, int(free / MEMORY_PER_WORKER))} (workers=, or "
+            "PADALIB_WORKERS)"
+        )
+    return needed
+
+
+def _own_pool(
+    todo: list[Run], workers: int, progress: "_Progress"
+) -> dict[str, BaseException | None]:
+    """One single-process pool per worker, so that a death costs one run and not the pool."""
+    queue, errors = iter(todo), {}
+    context = get_context("spawn")
+    pools: list[ProcessPoolExecutor | None] = [None] * workers
+    busy: dict[int, tuple[Run, Future]] = {}
+    try:
+        while len(errors) < len(todo):
+            for slot in range(workers):
+                if slot in busy and busy[slot][1].done():
+                    run, future = busy.pop(slot)
+                    errors[run.key] = future.exception()
+                    if isinstance(errors[run.key], BrokenProcessPool):
+                        pools[slot] = None
+                if slot not in busy and (run := next(queue, None)) is not None:
+                    if pools[slot] is None:
+                        pools[slot] = ProcessPoolExecutor(
+                            1, mp_context=context, initializer=_follow_parent
+                        )
+                    busy[slot] = run, pools[slot].submit(_compute, cloudpickle.dumps(run.config))
+            progress.show()
+            time.sleep(0.1)
+    except BaseException:  # an interrupt must not wait for runs that take minutes
+        for pool in filter(None, pools):
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+        raise
+    finally:
+        for pool in filter(None, pools):
+            pool.shutdown(wait=True, cancel_futures=True)
+    return errors
+
+
+def _follow_parent() -> None:
+    """End with the process that started us: a killed notebook must not leave workers behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class _Progress:
+    """One bar in a live kernel or terminal; headless, the lines that the runs write."""
+
+    def __init__(self, runs: list[Run]) -> None:
+        self.runs, self.read, self.bar = runs, dict.fromkeys((run.key for run in runs), 0), None
+        if not os.environ.get("PADALIB_HEADLESS") and (
+            "ipykernel" in sys.modules or sys.stderr.isatty()
+        ):
+            self.bar = tqdm(total=sum(run.config.ticks for run in runs), unit="epoch")
+
+    def __enter__(self) -> "_Progress":
+        for run in self.runs:  # what an earlier, cut attempt wrote is not news
+            path = run.folder / "progress.log"
+            self.read[run.key] = path.stat().st_size if path.exists() else 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.show()
+        if self.bar is not None:
+            self.bar.close()
+
+    def show(self) -> None:
+        """Print what is new."""
+        for run in self.runs:
+            path = run.folder / "progress.log"
+            if not path.exists() or path.stat().st_size <= self.read[run.key]:
+                continue
+            with path.open() as file:
+                file.seek(self.read[run.key])
+                lines = file.read()
+                self.read[run.key] = file.tell()
+            for line in lines.splitlines():
+                if self.bar is None:
+                    print(f"{run.config.label}: {line}", flush=True)
+                else:
+                    self.bar.set_postfix_str(run.config.label, refresh=False)
+                    self.bar.update()

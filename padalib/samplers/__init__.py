@@ -1,0 +1,66 @@
+"""Training methods, each a composition of a path sampler, a data sampler and an update rule."""
+
+from padalib.samplers.base import (
+    DataSampler,
+    EdgePaths,
+    Method,
+    Part,
+    PathSampler,
+    part,
+)
+from padalib.samplers.curriculum import Curriculum
+from padalib.samplers.da import GradNormData
+from padalib.samplers.fairnas import FairPaths
+from padalib.samplers.pa import GradNormPaths
+from padalib.samplers.spos import Shuffled, UniformPaths
+from padalib.samplers.update import Accumulate
+
+
+def compose(
+    name: str, paths: type | Part = UniformPaths, data: type | Part = Shuffled, **options
+) -> Method:
+    """A method of given samplers (classes, or `part(cls, option=...)`), one path group a step."""
+    paths = paths if isinstance(paths, Part) else part(paths)
+    data = data if isinstance(data, Part) else part(data)
+    return Method(name, paths, data, part(Accumulate)).with_options(name, **options)
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        compose("SPOS"),
+        compose("FairNAS", FairPaths),
+        compose("PA", GradNormPaths),
+        compose("DA", data=GradNormData),
+        compose("PA&DA", GradNormPaths, GradNormData),
+        compose("curriculum", Curriculum),
+        compose("size-curriculum", Curriculum, by="size"),
+    )
+}
+
+
+def get(name: str) -> Method:
+    """The method called `name`; `.with_options` makes variants of it."""
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+__all__ = [
+    "METHODS",
+    "Accumulate",
+    "Curriculum",
+    "DataSampler",
+    "EdgePaths",
+    "FairPaths",
+    "GradNormData",
+    "GradNormPaths",
+    "Method",
+    "Part",
+    "PathSampler",
+    "Shuffled",
+    "UniformPaths",
+    "compose",
+    "get",
+    "part",
+]

@@ -1,0 +1,228 @@
+"""What a path sampler, a data sampler and an update rule are, and how a method is made of them."""
+
+import inspect
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from padalib.spaces import Arch, CellSpace, Supernet
+
+
+class PathSampler:
+    """Draws the paths of each step, and may learn from their gradients.
+
+    Your own: inherit, write `draw`, and whatever else it needs. Attributes set on `self` (numbers,
+    strings, tensors, and lists or dicts of them) are saved with each checkpoint.
+    """
+
+    group = 1  # paths drawn for one step
+
+    def __init__(self, space: CellSpace, epochs: int) -> None:
+        self.space, self.epochs = space, epochs
+
+    def new_epoch(self, epoch: int) -> None:
+        """Called before epoch `epoch` (from 0)."""
+
+    def draw(self, generator: torch.Generator) -> list[Arch]:
+        """The `group` architectures of one step."""
+        raise NotImplementedError(f"{type(self).__name__} must define draw(generator)")
+
+    def observe(self, archs: list[Arch], net: Supernet, clip_scale: Tensor | float) -> None:
+        """Called after backward and clipping, before the step, with gradients in `net`.
+
+        The gradients are those of the whole step; divided by `clip_scale` (0 < . <= 1) they are
+        those before clipping.
+        """
+
+    def weight(self, arch: Arch) -> float:
+        """Importance weight 1/(|A| p(arch)); 1 for samplers that are uniform over paths."""
+        return 1.0
+
+    def log(self) -> dict[str, float]:
+        """What the table of the training curves records once an epoch."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """All that must be saved to go on later."""
+        return {k: v for k, v in vars(self).items() if k not in ("space", "epochs")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        vars(self).update(state)
+
+
+class EdgePaths(PathSampler):
+    """Independent draws on every edge from `p` [O], the probabilities of the operations."""
+
+    p: Tensor
+
+    def __init__(self, space: CellSpace, epochs: int) -> None:
+        super().__init__(space, epochs)
+        self.p = torch.full((len(space.ops),), 1 / len(space.ops))
+
+    def draw(self, generator: torch.Generator) -> list[Arch]:
+        edges = len(self.space.edges)
+        return [tuple(torch.multinomial(self.p, edges, True, generator=generator).tolist())]
+
+    def weight(self, arch: Arch) -> float:
+        return float((self.p[list(arch)] * len(self.space.ops)).prod().reciprocal())
+
+    def log(self) -> dict[str, float]:
+        names = zip(self.space.ops, self.p.tolist(), strict=True)
+        return {f"p_{name}": p for name, p in names}
+
+
+class DataSampler:
+    """A stream of training indices, and what it learns from their outputs.
+
+    Your own: inherit and write `refill`; `draw` cuts the stream into batches.
+    """
+
+    def __init__(self, n: int, epochs: int) -> None:
+        self.n, self.epochs = n, epochs
+        self.stream = torch.empty(0, dtype=torch.long)
+
+    def new_epoch(self, epoch: int) -> None:
+        """Called before epoch `epoch` (from 0)."""
+
+    def refill(self, generator: torch.Generator) -> Tensor:
+        """The next indices of the stream, any number of them."""
+        raise NotImplementedError(f"{type(self).__name__} must define refill(generator)")
+
+    def draw(self, size: int, generator: torch.Generator) -> Tensor:
+        """The next `size` indices, int64 [size]."""
+        while len(self.stream) < size:
+            self.stream = torch.cat([self.stream, self.refill(generator)])
+        batch, self.stream = self.stream[:size], self.stream[size:]
+        return batch
+
+    def observe(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Called after each forward: indices [B], logits [B, L] (detached) and labels [B]."""
+
+    def weights(self, index: Tensor) -> Tensor | None:
+        """Importance weights 1/(N q_i) [B], or None where q is uniform."""
+        return None
+
+    log = PathSampler.log
+
+    def state(self) -> dict[str, Any]:
+        """All that must be saved to go on later."""
+        return {k: v for k, v in vars(self).items() if k not in ("n", "epochs")} | {
+            "stream": self.stream.clone()  # not the whole storage it is a view of
+        }
+
+    restore = PathSampler.restore
+
+
+@dataclass(frozen=True)
+class Part:
+    """A class and its options, as data: what a config stores of a sampler or an update rule.
+
+    The source of a class from outside padalib is part of it, so that two versions of a sampler
+    written in a notebook never share a run.
+    """
+
+    cls: type
+    options: tuple[tuple[str, Any], ...] = ()
+    source: str | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        try:
+            json.dumps(dict(self.options))
+        except TypeError:
+            raise ValueError(
+                f"options of {self.cls.__name__} must be numbers, strings, booleans or lists of "
+                f"them (they are part of the run's identity), got {dict(self.options)}"
+            ) from None
+        if not self.cls.__module__.startswith("padalib."):
+            object.__setattr__(self, "source", source_of(self.cls))
+
+    def build(self, *args: Any) -> Any:
+        """An instance; ValueError for options that the class does not take."""
+        try:
+            inspect.signature(self.cls).bind(*args, **dict(self.options))
+        except TypeError as error:
+            raise ValueError(f"options of {self.cls.__name__}: {error}") from None
+        return self.cls(*args, **dict(self.options))
+
+    def describe(self) -> dict[str, Any]:
+        """The part's identity, for the run's hash."""
+        described = {"class": self.cls.__name__, "options": dict(self.options)}
+        return described if self.source is None else described | {"source": self.source}
+
+
+def part(cls: type, **options: Any) -> Part:
+    """`Part` with the options as keywords."""
+    return Part(cls, tuple(sorted(options.items())))
+
+
+def source_of(cls: type) -> str:
+    """Source of a class's functions and values, and of all it uses from its own module.
+
+    ValueError where the source is not to be had (a class typed at a bare Python prompt).
+    """
+    lines, todo, seen = [], [cls], set()
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if inspect.isclass(thing):
+            lines.append(f"class {thing.__name__}")
+            own = [base for base in thing.__bases__ if base.__module__ == cls.__module__]
+            todo += own
+            for name, value in sorted(vars(thing).items()):
+                value = getattr(value, "__func__", value)  # static and class methods
+                value = getattr(value, "fget", value)  # properties
+                if inspect.isfunction(value):
+                    todo.append(value)
+                elif not name.startswith("__"):
+                    lines.append(f"{name} = {value!r}")
+        elif inspect.isfunction(thing):
+            try:
+                lines.append(inspect.getsource(thing))
+            except OSError:
+                raise ValueError(
+                    f"cannot read the source of {thing.__qualname__}: it is part of the run's "
+                    "identity, so define it in a notebook cell or in a file"
+                ) from None
+            used = inspect.getclosurevars(thing)
+            for name, value in sorted({**used.globals, **used.nonlocals}.items()):
+                if getattr(value, "__module__", None) == cls.__module__:
+                    todo.append(value)
+                elif isinstance(value, (bool, int, float, str, tuple, list, dict)):
+                    lines.append(f"{name} = {value!r}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A training method: path sampler x data sampler x update rule, under one name."""
+
+    name: str
+    paths: Part
+    data: Part
+    update: Part
+    zero_grad: bool = False  # differs: True leaves zeros as torch 1.7 did (unsampled ops move)
+
+    def with_options(self, name: str, **options: Any) -> "Method":
+        """A variant under a new name: each option goes to the part that has it.
+
+        `METHODS["PA"].with_options("PA, raw norms", norm="raw")`. ValueError for an option that no
+        part has.
+        """
+        parts, unknown = {}, set(options)
+        for role in ("paths", "data", "update"):
+            old: Part = getattr(self, role)
+            taken = set(inspect.signature(old.cls).parameters)
+            mine = {key: value for key, value in options.items() if key in taken}
+            unknown -= set(mine)
+            parts[role] = part(old.cls, **dict(old.options) | mine)
+        zero_grad = options.get("zero_grad", self.zero_grad)
+        unknown -= {"zero_grad"}
+        if unknown:
+            raise ValueError(f"no part of {self.name} has an option {', '.join(sorted(unknown))}")
+        return Method(name, **parts, zero_grad=zero_grad)

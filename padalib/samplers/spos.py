@@ -1,0 +1,20 @@
+"""SPOS: one path a step, each operation with equal probability, and shuffled data.
+
+Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020.
+"""
+
+import torch
+from torch import Tensor
+
+from padalib.samplers.base import DataSampler, EdgePaths
+
+
+class UniformPaths(EdgePaths):
+    """Every architecture with the same probability."""
+
+
+class Shuffled(DataSampler):
+    """Every image once, in a new order, before any image comes again."""
+
+    def refill(self, generator: torch.Generator) -> Tensor:
+        return torch.randperm(self.n, generator=generator)

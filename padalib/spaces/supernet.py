@@ -1,0 +1,210 @@
+"""The weight-sharing network of a cell space; built for one architecture, that network alone."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from padalib.spaces.cell import Arch, CellSpace
+
+BN_MODES = ("batch", "running", "recalibrated")
+
+
+class Norm(nn.BatchNorm2d):
+    """Batch norm whose statistics are the batch's own, unless it tracks running ones."""
+
+    def __init__(self, channels: int, affine: bool, bn: str) -> None:
+        super().__init__(channels, affine=affine, track_running_stats=bn != "batch")
+
+
+class ReLUConvBN(nn.Module):
+    """ReLU, convolution, batch norm: the order of NAS-Bench-201."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, norm: dict, bias: bool):
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=bias)
+        self.norm = Norm(c_out, **norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(F.relu(x)))
+
+
+def make_op(name: str, channels: int, norm: dict, bias: bool) -> nn.Module:
+    """One candidate operation by its NAS-Bench-201 name ('none' has no module)."""
+    if name == "skip_connect":
+        return nn.Identity()
+    if name == "avg_pool_3x3":
+        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    return ReLUConvBN(channels, channels, int(name[-1]), 1, norm, bias)
+
+
+class Cell(nn.Module):
+    """Candidate operations of one cell, one set per group of `extent` consecutive edges."""
+
+    def __init__(self, space: CellSpace, channels: int, norm: dict, only: set | None) -> None:
+        super().__init__()
+        self.nodes, self.extent = space.nodes, space.extent
+        self.ops = nn.ModuleDict()
+        for group in range(-(-len(space.edges) // space.extent)):
+            for op, name in enumerate(space.ops):
+                if name != "none" and (only is None or (group, op) in only):
+                    module = make_op(name, channels, norm, space.conv_bias)
+                    self.ops[f"{group}_{op}"] = module
+
+    def forward(self, x: Tensor, plan: tuple) -> Tensor:
+        nodes: list[Tensor | None] = [x] + [None] * (self.nodes - 1)
+        for i, j, edge, op in plan:
+            y = self.ops[f"{edge // self.extent}_{op}"](nodes[i])
+            nodes[j] = y if nodes[j] is None else nodes[j] + y
+        return torch.zeros_like(x) if nodes[-1] is None else nodes[-1]
+
+
+class Residual(nn.Module):
+    """NAS-Bench-201's reduction between stages: a basic residual block of stride two."""
+
+    def __init__(self, c_in: int, c_out: int, norm: dict) -> None:
+        super().__init__()
+        self.a = ReLUConvBN(c_in, c_out, 3, 2, norm, bias=False)
+        self.b = ReLUConvBN(c_out, c_out, 3, 1, norm, bias=False)
+        self.skip = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(c_in, c_out, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skip(x) + self.b(self.a(x))
+
+
+def light(c_in: int, c_out: int, norm: dict) -> nn.Module:
+    """A reduction with little capacity of its own, so that the cell decides."""
+    conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+    return nn.Sequential(nn.AvgPool2d(2), conv, Norm(c_out, **norm))
+
+
+class Supernet(nn.Module):
+    """Stem, three stages of cells with a reduction between stages, and a linear head.
+
+    One path per forward. Dead edges are not computed; an architecture with no live path gives a
+    constant output. With `arch` only that architecture's live operations are built (affine batch
+    norm, as in the benchmark); the supernet's own batch norm is not affine, as in the released
+    code. Raises ValueError for an unknown `bn` mode.
+    """
+
+    def __init__(
+        self,
+        space: CellSpace,
+        bn: Literal["batch", "running", "recalibrated"] = "batch",
+        arch: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if bn not in BN_MODES:
+            raise ValueError(f"bn must be one of {BN_MODES}, got {bn!r}")
+        self.space, self.bn = space, bn
+        self.arch = None if arch is None else space.canonical(arch)
+        only = None
+        if self.arch is not None:
+            only = {(edge // space.extent, op) for *_, edge, op in space.plan(self.arch)}
+        norm = {"affine": arch is not None, "bn": bn}
+        widths = [space.channels, space.channels * 2, space.channels * 4]
+        stem = nn.Conv2d(space.in_channels, widths[0], 3, padding=1, bias=False)
+        self.stem = nn.Sequential(stem, Norm(widths[0], **norm))
+        self.stages = nn.ModuleList(
+            nn.ModuleList(Cell(space, width, norm, only) for _ in range(space.cells))
+            for width in widths
+        )
+        reduce = light if space.skeleton == "light" else Residual
+        self.reductions = nn.ModuleList(
+            reduce(c_in, c_out, norm) for c_in, c_out in pairwise(widths)
+        )
+        self.norm = Norm(widths[-1], **norm)
+        self.head = nn.Linear(widths[-1], space.classes_out)
+        self._weights: dict[Arch, list] = {}
+
+    def forward(self, x: Tensor, arch: Sequence[int] | None = None) -> Tensor:
+        """Images [B, C, H, W] through the path `arch` (its own one if built alone) to [B, L]."""
+        if arch is None:
+            arch = self.arch
+            if arch is None:
+                raise ValueError("a supernet needs to be told the path: supernet(x, arch)")
+        plan = self.space.plan(arch)
+        x = self.stem(x)
+        for stage, cells in enumerate(self.stages):
+            if stage:
+                x = self.reductions[stage - 1](x)
+            for cell in cells:
+                x = cell(x, plan)
+        return self.head(F.relu(self.norm(x)).mean((2, 3)))
+
+    def op_weights(self, arch: Arch) -> list[tuple[int, nn.Parameter]]:
+        """(op, convolution weight) of every parametrised operation that `arch` names.
+
+        Operations on dead edges are listed too; their weights get no gradient.
+        """
+        if arch not in self._weights:
+            self._weights[arch] = [
+                (op, cell.ops[f"{edge // self.space.extent}_{op}"].conv.weight)
+                for cells in self.stages
+                for cell in cells
+                for edge, op in enumerate(arch)
+                if self.space.ops[op].startswith("nor_conv")
+            ]
+        return self._weights[arch]
+
+    def parts(self) -> dict[str, list[int]]:
+        """Part -> positions in `list(self.parameters())`: each convolution op's, and the rest."""
+        parts: dict[str, list[int]] = {}
+        for position, (name, _) in enumerate(self.named_parameters()):
+            op = name.split(".ops.")[1].split(".")[0].split("_")[1] if ".ops." in name else None
+            part = "fixed" if op is None else self.space.ops[int(op)]
+            parts.setdefault(part, []).append(position)
+        return parts
+
+
+@torch.no_grad()
+def recalibrate(net: Supernet, arch: Sequence[int], batches: Iterable[Tensor]) -> None:
+    """Set the running statistics of `net` to those of `batches` through `arch` (plain averages)."""
+    if net.bn == "batch":
+        raise ValueError("a supernet built with bn='batch' has no statistics to recalibrate")
+    norms = [module for module in net.modules() if isinstance(module, Norm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's cumulative average
+    net.train()
+    for x in batches:
+        net(x, arch)
+    net.eval()
+    for norm in norms:
+        norm.momentum = 0.1
+
+
+@lru_cache
+def cost_table(space: CellSpace) -> dict[str, tuple[int, list[int]]]:
+    """'params' and 'flops' -> (cost of the skeleton, cost of each op on one edge of all cells)."""
+    image = torch.empty(1, space.in_channels, space.size, space.size, device="meta")
+    norm = {"affine": True, "bn": "batch"}
+    per_op: dict[str, list[int]] = {"params": [], "flops": []}
+    with torch.device("meta"):
+        bare = Supernet(space, arch=(0,) * len(space.edges))
+        bare.stages = nn.ModuleList(nn.ModuleList() for _ in bare.stages)
+        for name in space.ops:
+            params = flops = 0
+            for stage in range(3) if name != "none" else ():
+                width, side = space.channels << stage, space.size >> stage
+                op = make_op(name, width, norm, space.conv_bias)
+                x = torch.empty(1, width, side, side)
+                params += space.cells * sum(p.numel() for p in op.parameters())
+                flops += space.cells * _count_flops(op, x)
+            per_op["params"].append(params)
+            per_op["flops"].append(flops)
+    return {
+        "params": (sum(p.numel() for p in bare.parameters()), per_op["params"]),
+        "flops": (_count_flops(bare, image), per_op["flops"]),
+    }
+
+
+def _count_flops(module: nn.Module, *inputs: Tensor) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(*inputs)
+    return counter.get_total_flops()

@@ -1,0 +1,248 @@
+"""The only training loop: supernets, and single architectures trained alone."""
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from padalib import data as datasets
+from padalib import samplers, spaces
+from padalib.runs import Run
+from padalib.samplers import Method, PathSampler
+from padalib.spaces import Arch, CellSpace, Supernet
+
+STREAMS = ("data", "augment", "paths")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; its fields are its identity. ValueError for values that make no run.
+
+    An epoch is as many images through forward and backward as the training split holds, whatever
+    the method: a method with five paths a step takes a fifth of the steps (equal compute).
+    """
+
+    method: Method | str = "SPOS"  # how paths and data are drawn; ignored with `arch`
+    seed: int = 0  # of weights, data order, augmentation and paths, one stream each
+    space: CellSpace | str = "mini"  # the search space and its network
+    data: str = "digits"  # a name that `data.load` knows
+    arch: Arch | None = None  # train this architecture alone
+    epochs: int = 30  # see above
+    batch: int = 64  # images per forward
+    lr: float = 0.05  # at the start; cosine to 0, constant within an epoch (released recipe)
+    momentum: float = 0.9  # released recipe
+    weight_decay: float = 2.5e-4  # released recipe
+    clip: float = 5.0  # of the gradient's norm (released recipe)
+    crop: int = 1  # pixels of random shift
+    flip: bool = False  # mirror images; digits must not be
+    bn: str = "batch"  # batch norm: 'batch' (the paper's), 'running', 'recalibrated'
+    train_split: str = "train"  # what it learns from
+    keep: tuple[int, ...] = ()  # epochs after which the state is kept for probes (0: before any)
+    device: str = "cpu"  # part of the identity: devices differ in the last bits
+
+    def __post_init__(self) -> None:
+        fill = object.__setattr__
+        if isinstance(self.method, str):
+            fill(self, "method", samplers.get(self.method))
+        if isinstance(self.space, str):
+            fill(self, "space", spaces.get(self.space))
+        if self.arch is not None:
+            fill(self, "arch", self.space.canonical(self.arch))
+        fill(self, "keep", tuple(sorted(set(self.keep))))
+        for field in ("epochs", "batch", "lr", "clip"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"{field} must be above 0, got {getattr(self, field)}")
+        if self.bn not in spaces.BN_MODES:
+            raise ValueError(f"bn must be one of {spaces.BN_MODES}, got {self.bn!r}")
+        if any(not 0 <= epoch <= self.epochs for epoch in self.keep):
+            raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
+        if self.data not in datasets.DATASETS:
+            datasets.load(self.data)
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(f"device {self.device!r} asked for, but torch sees no CUDA device")
+
+    @property
+    def label(self) -> str:
+        """A name for people."""
+        what = self.method.name if self.arch is None else "alone " + self.space.code(self.arch)
+        return f"{what} {self.space.name} seed {self.seed}"
+
+    @property
+    def ticks(self) -> int:
+        """Progress lines: one an epoch."""
+        return self.epochs
+
+    def inputs(self) -> dict[str, Any]:
+        """The training data's hash."""
+        return {"data": datasets.fingerprint(self.data)}
+
+    def compute(self, run: Run) -> None:
+        """Train from the last checkpoint, if there is one, to the end."""
+        trainer = Trainer(self)
+        if run.has_state("last"):
+            trainer.restore(run.load_state("last", self.device))
+        elif 0 in self.keep:
+            run.save_state("epoch_0", trainer.state())
+        while trainer.epoch < self.epochs:
+            bad = trainer.train_epoch()
+            if bad is not None:
+                run.fail(
+                    f"the loss was {bad[1]} in step {bad[0]} of epoch {trainer.epoch} (learning "
+                    f"rate {trainer.history[-1]['lr']:.3g}); lower lr or clip"
+                )
+            state = trainer.state()
+            if trainer.epoch in self.keep and trainer.epoch < self.epochs:
+                run.save_state(f"epoch_{trainer.epoch}", state)
+            run.save_state("last", state)
+            run.log(trainer.summary())
+        run.write_table("curves", pd.DataFrame(trainer.history))
+
+
+def load(run: Run, epoch: int | None = None) -> "Trainer":
+    """The trainer of a run as it was after `epoch` (kept by the config), or at the end.
+
+    RunError where that epoch was not kept.
+    """
+    config: TrainConfig = run.config
+    name = "last" if epoch in (None, config.epochs) else f"epoch_{epoch}"
+    trainer = Trainer(config)
+    trainer.restore(run.load_state(name, config.device))
+    return trainer
+
+
+class AlonePath(PathSampler):
+    """Always the one architecture."""
+
+    def __init__(self, space: CellSpace, epochs: int, arch: Arch) -> None:
+        super().__init__(space, epochs)
+        self.arch = arch
+
+    def draw(self, generator: torch.Generator) -> list[Arch]:
+        return [self.arch]
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.arch = tuple(state["arch"])
+
+
+class Trainer:
+    """The state of one training run: network, optimiser, samplers, random streams, history."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config, self.space = config, config.space
+        self.images = datasets.load(config.data)[config.train_split].to(config.device)
+        if self.images.images.shape[1] != self.space.in_channels:
+            raise ValueError(
+                f"{config.data} has {self.images.images.shape[1]} channels, but {self.space.name} "
+                f"is built for {self.space.in_channels}: set in_channels of the space"
+            )
+        self.net = build(config)
+        self.optimizer = torch.optim.SGD(
+            self.net.parameters(),
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            foreach=True,
+        )
+        self.paths, self.data = build_samplers(config, len(self.images))
+        self.update = config.method.update.build()
+        self.generators = {name: stream(config.seed, name) for name in STREAMS}
+        self.epoch, self.history = 0, []
+
+    @property
+    def steps(self) -> int:
+        """Steps of one epoch."""
+        return max(1, round(len(self.images) / (self.config.batch * self.paths.group)))
+
+    def train_epoch(self) -> tuple[int, float] | None:
+        """Train one epoch; (step, loss) of the first loss that is not finite, or None."""
+        config = self.config
+        lr = config.lr * (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
+        self.optimizer.param_groups[0]["lr"] = lr
+        self.paths.new_epoch(self.epoch)
+        self.data.new_epoch(self.epoch)
+        self.net.train()
+        records = torch.zeros(self.steps, 3, device=config.device)  # loss, accuracy, norm
+        drawn = torch.zeros(len(self.images), dtype=torch.bool)
+        for step in range(self.steps):
+            index, records[step] = self.step(self.paths.draw(self.generators["paths"]))
+            drawn[index] = True
+        records = records.cpu()  # the epoch's only wait for the device
+        self.epoch += 1
+        images = self.steps * config.batch * self.paths.group
+        row = {"epoch": self.epoch, "lr": lr, "steps": self.steps, "images": images}
+        row |= dict(zip(("loss", "accuracy", "grad_norm"), records.mean(0).tolist(), strict=True))
+        row["clipped"] = float((records[:, 2] > config.clip).float().mean())
+        row["unique_images"] = float(drawn.float().mean())
+        self.history.append(row | self.paths.log() | self.data.log())
+        bad = (~records[:, 0].isfinite()).nonzero()
+        return (int(bad[0]), float(records[bad[0], 0])) if len(bad) else None
+
+    def step(self, archs: list[Arch]) -> tuple[Tensor, Tensor]:
+        """Train one step of the given paths: indices of its images [B], and [loss, accuracy, norm].
+
+        Nothing here waits for the device.
+        """
+        config, rng = self.config, self.generators
+        index = self.data.draw(config.batch, rng["data"])
+        x, y = self.images.batch(index, rng["augment"], config.crop, config.flip)
+        self.optimizer.zero_grad(set_to_none=not config.method.zero_grad)
+        record = self.update.step(
+            self.net, self.optimizer, config.clip, archs, index, x, y, self.paths, self.data
+        )
+        return index, torch.stack(record)
+
+    def summary(self) -> str:
+        """The last epoch in one line."""
+        row = self.history[-1]
+        return (
+            f"epoch {row['epoch']}/{self.config.epochs}  loss {row['loss']:.3f}  "
+            f"accuracy {100 * row['accuracy']:.1f} %  gradient norm {row['grad_norm']:.2f}"
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on."""
+        return {
+            "epoch": self.epoch,
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "paths": self.paths.state(),
+            "data": self.data.state(),
+            "generators": {name: g.get_state() for name, g in self.generators.items()},
+            "history": self.history,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.epoch, self.history = state["epoch"], state["history"]
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.paths.restore(state["paths"])
+        self.data.restore(state["data"])
+        for name, generator in self.generators.items():
+            generator.set_state(state["generators"][name].cpu())
+
+
+def stream(seed: int, name: str) -> torch.Generator:
+    """An independent random stream for each purpose of a run."""
+    return torch.Generator().manual_seed(zlib.crc32(f"{name}/{seed}".encode()))
+
+
+def build(config: TrainConfig) -> Supernet:
+    """The untrained network of a run."""
+    seed = zlib.crc32(f"init/{config.seed}".encode())
+    net = config.space.build(seed=seed, arch=config.arch, bn=config.bn)
+    return net.to(config.device, memory_format=torch.channels_last)
+
+
+def build_samplers(config: TrainConfig, n: int) -> tuple[PathSampler, samplers.DataSampler]:
+    """The path sampler and the data sampler of a run, at their start."""
+    if config.arch is not None:
+        return AlonePath(config.space, config.epochs, config.arch), samplers.Shuffled(
+            n, config.epochs
+        )
+    method = config.method
+    return method.paths.build(config.space, config.epochs), method.data.build(n, config.epochs)
