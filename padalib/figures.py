@@ -60,6 +60,9 @@ def save(
     if caption:
         lines = textwrap.fill(caption, int(17 * figure.get_figwidth()))
         figure.supxlabel(lines, x=0.01, ha="left", fontsize=7)
+    with style():
+        figure.draw_without_rendering()  # lays out, once: a second layout would start from this one
+    figure.set_layout_engine("none")
     folder = paths.figures_dir(scale)
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         buffer = io.BytesIO()

@@ -4,9 +4,11 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
 
 import cloudpickle
@@ -23,9 +25,10 @@ def grid(
 ) -> list[Run]:
     """Finished runs of all configs, in their order; each is computed once, ever.
 
-    Without an executor: `workers` processes of one thread each (`PADALIB_WORKERS`, else one a
-    core). A run that fails does not stop the others; when all have ended, RunError says which
-    failed and why. ValueError for more workers than memory allows.
+    The runs that they need (a config's `needs`) are computed first. Without an executor: `workers`
+    processes of one thread each (`PADALIB_WORKERS`, else one a core). A run that fails does
+    not stop the others; when all have ended, RunError says which failed and why.
+    ValueError for more workers than memory allows.
     """
     runs = [Run(config) for config in configs]
     todo = list({run.key: run for run in runs if not run.done}.values())
@@ -34,6 +37,10 @@ def grid(
             run.compute()  # checks that the folder is what it says
     if not todo:
         return runs
+    needs = [need for run in todo for need in getattr(run.config, "needs", ())]
+    if needs:
+        with suppress(RunError):  # whoever needs the failed run fails too, and says why
+            grid(needs, workers, executor)
     with _Progress(todo) as progress:
         if executor is not None:
             futures = {
@@ -42,32 +49,48 @@ def grid(
             while not all(future.done() for future in futures.values()):
                 progress.show()
                 time.sleep(0.2)
-            errors = {run.key: futures[run.key].exception() for run in todo}
+            errors = {
+                run.key: _reason(future) for run, future in zip(todo, futures.values(), strict=True)
+            }
         else:
             errors = _own_pool(todo, _workers(workers, len(todo)), progress)
-    failed = [(run, errors[run.key]) for run in todo if errors[run.key] is not None]
+    failed = [f"- {run.config.label}: {errors[run.key]}" for run in todo if errors[run.key]]
     if failed:
         raise RunError(
             f"{len(failed)} of {len(runs)} runs failed, the others are finished and kept:\n"
-            + "\n".join(f"- {run.config.label}: {_reason(error)}" for run, error in failed)
-        ) from failed[0][1]
+            + "\n".join(failed)
+        )
     return runs
 
 
-def _compute(pickled: bytes) -> None:
-    config = cloudpickle.loads(pickled)
-    Run(config).compute()
+def _compute(pickled: bytes) -> str | None:
+    """Compute a run; what went wrong comes back as text, because not every exception pickles."""
+    try:
+        Run(cloudpickle.loads(pickled)).compute()
+    except RunError as error:
+        return str(error)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+    return None
 
 
-def _reason(error: BaseException) -> str:
+def _reason(future: Future) -> str | None:
+    error = future.exception()
     if isinstance(error, BrokenProcessPool):
         return "its process died (killed, or out of memory); ask again to go on where it was cut"
-    return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}" if error else future.result()
 
 
 def _workers(asked: int | None, runs: int) -> int:
     if asked is None:
-        asked = int(os.environ.get("PADALIB_WORKERS") or len(os.sched_getaffinity(0)))
+        text = os.environ.get("PADALIB_WORKERS") or str(_cores())
+        try:
+            asked = int(text)
+        except ValueError:
+            raise ValueError(
+                f"PADALIB_WORKERS must be a number of processes, got {text!r}"
+            ) from None
     if asked < 1:
         raise ValueError(f"workers must be at least 1, got {asked}")
     needed = min(asked, runs)
@@ -81,10 +104,19 @@ def _workers(asked: int | None, runs: int) -> int:
     return needed
 
 
-def _own_pool(
-    todo: list[Run], workers: int, progress: "_Progress"
-) -> dict[str, BaseException | None]:
-    """One single-process pool per worker, so that a death costs one run and not the pool."""
+def _cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+def _own_pool(todo: list[Run], workers: int, progress: "_Progress") -> dict[str, str | None]:
+    """Run key -> what went wrong, or None.
+
+    One single-process pool for each worker, so that a death costs one run and not the pool.
+    """
     queue, errors = iter(todo), {}
     context = get_context("spawn")
     pools: list[ProcessPoolExecutor | None] = [None] * workers
@@ -94,13 +126,13 @@ def _own_pool(
             for slot in range(workers):
                 if slot in busy and busy[slot][1].done():
                     run, future = busy.pop(slot)
-                    errors[run.key] = future.exception()
-                    if isinstance(errors[run.key], BrokenProcessPool):
+                    errors[run.key] = _reason(future)
+                    if isinstance(future.exception(), BrokenProcessPool):
                         pools[slot] = None
                 if slot not in busy and (run := next(queue, None)) is not None:
                     if pools[slot] is None:
                         pools[slot] = ProcessPoolExecutor(
-                            1, mp_context=context, initializer=_follow_parent
+                            1, context, initializer=_follow, initargs=(os.getpid(),)
                         )
                     busy[slot] = run, pools[slot].submit(_compute, cloudpickle.dumps(run.config))
             progress.show()
@@ -116,9 +148,8 @@ def _own_pool(
     return errors
 
 
-def _follow_parent() -> None:
+def _follow(parent: int) -> None:
     """End with the process that started us: a killed notebook must not leave workers behind."""
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

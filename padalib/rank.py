@@ -35,12 +35,19 @@ class ScoreConfig:
         if foreign or not self.splits:
             raise ValueError(f"splits must be some of {datasets.SPLITS}, got {self.splits}")
 
+        self.train.check_kept(self.epoch)
+
     @property
     def label(self) -> str:
         """A name for people."""
         return f"scores of {self.train.label}"
 
     ticks = 1
+
+    @property
+    def needs(self) -> tuple[TrainConfig]:
+        """The training run."""
+        return (self.train,)
 
     def inputs(self) -> dict[str, Any]:
         """The data's hash."""

@@ -67,7 +67,7 @@ def _register(scale: str, runs: list[Run]) -> None:
         for run in runs
     )
     tables = [pd.read_csv(other) for other in path.parent.glob("*.csv")]
-    used = {run for rows in tables if "method" in rows for run in rows.run}
+    used = {run for rows in tables if {"method", "run"} <= set(rows) for run in rows.run}
     old = pd.read_csv(path) if path.exists() else new.iloc[:0]
     old = old[old.run.isin(used - set(new.run))]  # what no table holds any more is forgotten
     save(scale, "runs", pd.concat([old, new]).sort_values(["label", "run"]))

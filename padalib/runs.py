@@ -1,8 +1,9 @@
 """Content-addressed runs: config -> hash -> folder. Nothing here knows what a run means.
 
 A config is a frozen dataclass with `compute(run)`, `inputs()` (what else its result depends on,
-such as the data's hash), `label` and `ticks` (progress lines it will write). A run is computed
-once: under a lock, resumed if it was cut, and read from its folder ever after.
+such as the data's hash), `label`, `ticks` (progress lines it will write) and, if it builds on other
+runs, `needs` (their configs). A run is computed once: under a lock, resumed if it was cut, and read
+from its folder ever after.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import platform
 import re
 import tempfile
@@ -139,8 +141,18 @@ class Run:
         return (self.folder / "done.json").exists()
 
     def record(self) -> dict[str, Any]:
-        """Versions and table digests of a finished run."""
-        return json.loads((self.folder / "done.json").read_text())
+        """Versions and table digests of a finished run; RunError where it is damaged."""
+        return self._read_json("done.json")
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        try:
+            content = json.loads((self.folder / name).read_text())
+            return {**content}
+        except (ValueError, TypeError) as error:
+            raise RunError(
+                f"{self.folder / name} is damaged ({error}): delete the folder {self.folder} to "
+                "compute the run again"
+            ) from None
 
     # --- tables ---
 
@@ -170,21 +182,29 @@ class Run:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getvalue()
+        try:
+            torch.load(io.BytesIO(content), weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise RunError(
+                f"the state of {self.config.label} holds something that cannot be read again: "
+                "attributes of a sampler must be tensors, numbers, strings, and lists or dicts of "
+                f"them ({str(error).splitlines()[0]})"
+            ) from None
         header = MAGIC + _sha(content).encode() + b"\n"
         write_bytes(self.folder / f"{name}.pt", header + content)
 
-    def load_state(self, name: str, device: str = "cpu") -> Any:
-        """Load a state; RunError where the file is missing, truncated or edited."""
+    def load_state(self, name: str) -> Any:
+        """Load a state onto the CPU; RunError where the file is missing, truncated or edited."""
         path = self.folder / f"{name}.pt"
         if not path.exists():
             raise RunError(f"{path} is missing: delete the folder {self.folder} to train again")
         header, _, content = path.read_bytes().partition(b"\n")
-        if not header.startswith(MAGIC) or header[len(MAGIC) :].decode() != _sha(content):
+        if not header.startswith(MAGIC) or header[len(MAGIC) :] != _sha(content).encode():
             raise RunError(
                 f"{path} is truncated or was edited (its digest does not match): delete the folder "
                 f"{self.folder} to train again"
             )
-        return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
     # --- life ---
 
@@ -206,12 +226,13 @@ class Run:
         if not path.exists():
             write_bytes(path, json.dumps(mine, indent=1, sort_keys=True).encode())
             return
+        mine = json.loads(json.dumps(mine))
         try:
-            theirs = json.loads(path.read_text())
-        except ValueError:
+            theirs = {**json.loads(path.read_text())}
+        except (ValueError, TypeError):
             theirs = {}
-        if theirs != json.loads(json.dumps(mine)):
-            odd = [k for k in mine if theirs.get(k) != json.loads(json.dumps(mine[k]))]
+        if theirs != mine:
+            odd = [name for name in mine if theirs.get(name) != mine[name]]
             raise RunError(
                 f"the run folder {self.folder} was made by other code or another config (different "
                 f"{', '.join(odd)}): move it away to compute the run again"
@@ -222,6 +243,25 @@ class Run:
         if self.done:
             self._check_folder()
             return self
+        lock = self._acquire()
+        try:
+            self._check_folder()
+            if self.done:  # another process finished it while we waited
+                return self
+            if (self.folder / "failed.json").exists():
+                raise RunError(self._failure(self._read_json("failed.json").get("reason")))
+            for left in self.folder.glob(".*"):  # by a write that was killed
+                left.unlink()
+            with one_thread():
+                self.config.compute(self)
+            tables = {path.stem: _sha(path.read_bytes()) for path in self.folder.glob("*.csv")}
+            record = {"tables": tables, "versions": versions(getattr(self.config, "device", "cpu"))}
+            write_bytes(self.folder / "done.json", json.dumps(record, indent=1).encode())
+        finally:
+            lock.release()
+        return self
+
+    def _acquire(self) -> FileLock:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "lock")
@@ -231,20 +271,7 @@ class Run:
                 f"cannot write to {self.folder}: {error.strerror or error}. Make it writable, or "
                 "set PADALIB_DATA to a folder that is"
             ) from error
-        with lock:
-            lock.release()  # the with statement took it a second time
-            self._check_folder()
-            if self.done:
-                return self
-            if (self.folder / "failed.json").exists():
-                reason = json.loads((self.folder / "failed.json").read_text())["reason"]
-                raise RunError(self._failure(reason))
-            with one_thread():
-                self.config.compute(self)
-            tables = {path.stem: _sha(path.read_bytes()) for path in self.folder.glob("*.csv")}
-            record = {"tables": tables, "versions": versions(getattr(self.config, "device", "cpu"))}
-            write_bytes(self.folder / "done.json", json.dumps(record, indent=1).encode())
-        return self
+        return lock
 
 
 @contextmanager

@@ -21,7 +21,8 @@ class Scale:
     lr: float  # at the start of training
     keep: tuple[int, ...]  # epochs whose state is probed and scored; the last one too
     seeds: tuple[int, ...]  # of every method
-    paths: int  # outer draws of the variance probe
+    paths: int  # outer draws of the variance probe at the kept epochs
+    final_paths: int  # and at the end, where the verdicts are drawn
     batches: int  # inner draws for each path
     images: int  # validation images that score the states before the last
     pairs: int  # of timed blocks, a method's and SPOS's
@@ -46,11 +47,14 @@ class Scale:
         return [self.training(method, seed) for seed in self.seeds for method in self.methods]
 
     def probes(self) -> list[VarianceConfig]:
-        """The variance of every run at every kept epoch and at the end."""
+        """The variance of every run at every kept epoch and, with more draws, at the end."""
         return [
-            VarianceConfig(config, epoch, self.paths, self.batches)
+            VarianceConfig(config, epoch, paths, self.batches)
             for config in self.trainings()
-            for epoch in (*self.keep, self.epochs)
+            for epoch, paths in (
+                *((epoch, self.paths) for epoch in self.keep),
+                (self.epochs, self.final_paths),
+            )
         ]
 
     def timings(self) -> list[CostConfig]:
@@ -81,6 +85,7 @@ SCALES = {
         keep=(1, 2),
         seeds=(0, 1),
         paths=4,
+        final_paths=4,
         batches=2,
         images=128,
         pairs=5,
@@ -92,9 +97,10 @@ SCALES = {
         space="mini",
         epochs=30,
         lr=0.2,
-        keep=(5, 10, 20),
+        keep=(5, 15),
         seeds=(0, 1, 2),
         paths=64,
+        final_paths=256,
         batches=2,
         images=500,
         pairs=40,

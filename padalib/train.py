@@ -53,15 +53,26 @@ class TrainConfig:
         if self.arch is not None:
             fill(self, "arch", self.space.canonical(self.arch))
         fill(self, "keep", tuple(sorted(set(self.keep))))
-        for field in ("epochs", "batch", "lr", "clip"):
+        for field in ("epochs", "batch"):
+            if not (isinstance(getattr(self, field), int) and getattr(self, field) > 0):
+                raise ValueError(f"{field} must be a whole number > 0, got {getattr(self, field)}")
+        for field in ("lr", "clip"):
             if not getattr(self, field) > 0:
                 raise ValueError(f"{field} must be above 0, got {getattr(self, field)}")
+        for field in ("momentum", "weight_decay", "crop"):
+            if not getattr(self, field) >= 0:
+                raise ValueError(f"{field} must not be below 0, got {getattr(self, field)}")
+        if self.train_split not in datasets.SPLITS:
+            raise ValueError(
+                f"train_split must be one of {datasets.SPLITS}, got {self.train_split!r}"
+            )
         if self.bn not in spaces.BN_MODES:
             raise ValueError(f"bn must be one of {spaces.BN_MODES}, got {self.bn!r}")
         if any(not 0 <= epoch <= self.epochs for epoch in self.keep):
             raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
         if self.data not in datasets.DATASETS:
             datasets.load(self.data)
+        build_samplers(self, n=self.batch)  # an option that no sampler takes is an error now
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"device {self.device!r} asked for, but torch sees no CUDA device")
 
@@ -76,6 +87,14 @@ class TrainConfig:
         """Progress lines: one an epoch."""
         return self.epochs
 
+    def check_kept(self, epoch: int | None) -> None:
+        """ValueError unless the state after `epoch` (None: the last one) will be there."""
+        if epoch not in (None, self.epochs, *self.keep):
+            raise ValueError(
+                f"{self.label} does not keep epoch {epoch}, only {(*self.keep, self.epochs)}: add "
+                "it to `keep` of the training config"
+            )
+
     def inputs(self) -> dict[str, Any]:
         """The training data's hash."""
         return {"data": datasets.fingerprint(self.data)}
@@ -84,15 +103,15 @@ class TrainConfig:
         """Train from the last checkpoint, if there is one, to the end."""
         trainer = Trainer(self)
         if run.has_state("last"):
-            trainer.restore(run.load_state("last", self.device))
+            trainer.restore(run.load_state("last"))
         elif 0 in self.keep:
             run.save_state("epoch_0", trainer.state())
         while trainer.epoch < self.epochs:
             bad = trainer.train_epoch()
             if bad is not None:
                 run.fail(
-                    f"the loss was {bad[1]} in step {bad[0]} of epoch {trainer.epoch} (learning "
-                    f"rate {trainer.history[-1]['lr']:.3g}); lower lr or clip"
+                    f"the {bad} of epoch {trainer.epoch} (learning rate "
+                    f"{trainer.history[-1]['lr']:.3g}); lower lr or clip"
                 )
             state = trainer.state()
             if trainer.epoch in self.keep and trainer.epoch < self.epochs:
@@ -105,12 +124,13 @@ class TrainConfig:
 def load(run: Run, epoch: int | None = None) -> "Trainer":
     """The trainer of a run as it was after `epoch` (kept by the config), or at the end.
 
-    RunError where that epoch was not kept.
+    ValueError where that epoch is not kept.
     """
     config: TrainConfig = run.config
+    config.check_kept(epoch)
     name = "last" if epoch in (None, config.epochs) else f"epoch_{epoch}"
     trainer = Trainer(config)
-    trainer.restore(run.load_state(name, config.device))
+    trainer.restore(run.load_state(name))
     return trainer
 
 
@@ -157,8 +177,8 @@ class Trainer:
         """Steps of one epoch."""
         return max(1, round(len(self.images) / (self.config.batch * self.paths.group)))
 
-    def train_epoch(self) -> tuple[int, float] | None:
-        """Train one epoch; (step, loss) of the first loss that is not finite, or None."""
+    def train_epoch(self) -> str | None:
+        """Train one epoch; where a loss or a gradient was not finite, what and in which step."""
         config = self.config
         lr = config.lr * (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
         self.optimizer.param_groups[0]["lr"] = lr
@@ -178,8 +198,11 @@ class Trainer:
         row["clipped"] = float((records[:, 2] > config.clip).float().mean())
         row["unique_images"] = float(drawn.float().mean())
         self.history.append(row | self.paths.log() | self.data.log())
-        bad = (~records[:, 0].isfinite()).nonzero()
-        return (int(bad[0]), float(records[bad[0], 0])) if len(bad) else None
+        for column, name in ((0, "loss was"), (2, "gradient's norm was")):
+            bad = (~records[:, column].isfinite()).nonzero()
+            if len(bad):
+                return f"{name} {float(records[bad[0], column])} in step {int(bad[0])}"
+        return None
 
     def step(self, archs: list[Arch]) -> tuple[Tensor, Tensor]:
         """Train one step of the given paths: indices of its images [B], and [loss, accuracy, norm].
@@ -209,6 +232,7 @@ class Trainer:
             "epoch": self.epoch,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "touched": [p.grad is not None for p in self.net.parameters()],
             "paths": self.paths.state(),
             "data": self.data.state(),
             "generators": {name: g.get_state() for name, g in self.generators.items()},
@@ -220,10 +244,13 @@ class Trainer:
         self.epoch, self.history = state["epoch"], state["history"]
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
+        # With zero_grad=True a gradient of zero moves weights, and a gradient of None does not.
+        for parameter, touched in zip(self.net.parameters(), state["touched"], strict=True):
+            parameter.grad = torch.zeros_like(parameter) if touched else None
         self.paths.restore(state["paths"])
         self.data.restore(state["data"])
         for name, generator in self.generators.items():
-            generator.set_state(state["generators"][name].cpu())
+            generator.set_state(state["generators"][name])
 
 
 def stream(seed: int, name: str) -> torch.Generator:

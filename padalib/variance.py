@@ -20,7 +20,15 @@ from padalib import train
 from padalib.runs import Run
 from padalib.train import TrainConfig, Trainer
 
-QUANTITIES = ("total", "path", "data", "signal", "noise_to_signal", "path_share")
+QUANTITIES = (
+    "total",
+    "path",
+    "data",
+    "signal",
+    "noise_to_signal",
+    "signal_to_noise",
+    "path_share",
+)
 
 
 @dataclass(frozen=True)
@@ -41,13 +49,20 @@ class VarianceConfig:
                 f"the variance needs at least 2 paths of 2 batches, got {self.paths} of "
                 f"{self.batches}"
             )
+        self.train.check_kept(self.epoch)
 
     @property
     def label(self) -> str:
         """A name for people."""
-        return f"variance of {self.train.label} epoch {self.epoch or self.train.epochs}"
+        epoch = self.train.epochs if self.epoch is None else self.epoch
+        return f"variance of {self.train.label} epoch {epoch}"
 
     ticks = 1
+
+    @property
+    def needs(self) -> tuple[TrainConfig]:
+        """The training run."""
+        return (self.train,)
 
     def inputs(self) -> dict[str, Any]:
         """The data's hash."""
@@ -78,11 +93,12 @@ class Moments:
     batches: int
 
     def estimates(self, counts: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The quantities, each unbiased except the two ratios (ratios of unbiased estimates).
+        """The quantities, each unbiased except the three ratios (of unbiased estimates).
 
         total = path + data: trace of the covariance of one step's gradient. signal: |E g|^2.
-        noise_to_signal = total / signal, infinite where the estimated signal is not positive.
-        `path` can come out negative where the true value is near zero.
+        noise_to_signal = total / signal, infinite where the estimated signal is not positive;
+        signal_to_noise, its inverse, is always finite and can be averaged. path_share is path /
+        total. `path` can come out negative where the true value is near zero.
 
         With `counts` [R, A], how often each path occurs in each of R resamples, the quantities are
         those of the resamples, corrected so that their mean over resamples is the estimate itself
@@ -103,8 +119,8 @@ class Moments:
         total = path + data
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(signal > 0, total / signal, np.inf)
-            share = path / total
-        values = (total, path, data, signal, ratio, share)
+            inverse, share = signal / total, path / total
+        values = (total, path, data, signal, ratio, inverse, share)
         return dict(zip(QUANTITIES, values, strict=True))
 
     def summary(self, draws: int = 1000, seed: int = 0, level: float = 0.95) -> dict[str, float]:
@@ -152,7 +168,9 @@ def probe(
     one). `part` is 'all', one convolution operation, or 'fixed' (stem, reductions, head).
     """
     config = trainer.config
-    rng = {name: train.stream(seed, f"probe {name}") for name in train.STREAMS}
+    # Draws differ between training seeds, or intervals over seeds would miss the probe's own noise,
+    # and are the same for all methods, which makes their comparison a paired one.
+    rng = {name: train.stream(seed, f"probe {config.seed} {name}") for name in train.STREAMS}
     parameters = list(trainer.net.parameters())
     parts = {"all": list(range(len(parameters)))} | trainer.net.parts()
     nested: dict[tuple[str, str], Nested] = {}

@@ -48,8 +48,9 @@ class GradNormData(DataSampler):
         delta = epoch / self.epochs
         total = scores.sum()
         self.uniform = delta == 0 or not bool(total > 0)
+        self.q = torch.full((self.n,), 1 / self.n)
         if not self.uniform:
-            self.q = delta * scores / total + (1 - delta) / self.n
+            self.q = delta * scores / total + (1 - delta) * self.q
         self.stream = self.stream[:0]
         if self.unseen == "zero":
             self.scores = torch.zeros_like(self.scores)

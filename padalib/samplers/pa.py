@@ -69,15 +69,15 @@ class GradNormPaths(EdgePaths):
         self.counts = [0] * len(self.counts)
 
     def observe(self, archs: list[Arch], net: Supernet, clip_scale: Tensor | float) -> None:
-        pairs = [pair for arch in archs for pair in net.op_weights(arch)]
-        live = [(op, weight) for op, weight in pairs if weight.grad is not None]
+        sampled = [entry for arch in archs for entry in net.op_weights(arch)]
+        live = [(op, weight) for op, weight, is_live in sampled if is_live]
         norms = torch._foreach_norm([weight.grad for _, weight in live]) if live else []
         found: dict[int, list[Tensor]] = {}
         for (op, weight), norm in zip(live, norms, strict=True):
             found.setdefault(op, []).append(
                 norm if self.size == "sum" else norm / weight.numel() ** 0.5
             )
-        named = [op for op, _ in pairs]
+        named = [op for op, *_ in sampled]
         for op in dict.fromkeys(named):
             if op not in found and self.dead == "skip":
                 continue

@@ -149,7 +149,7 @@ class CellSpace:
 
     def params(self, arch: Sequence[int]) -> int:
         """Weights of the network of `arch` alone, with every edge built as in the benchmark."""
-        from padalib.spaces.supernet import cost_table
+        from padalib.spaces.supernet import cost_table  # that module imports this one
 
         fixed, per_op = cost_table(self)["params"]
         return fixed + sum(per_op[op] for op in self.validate(arch))
@@ -168,9 +168,10 @@ class CellSpace:
         """
         from padalib.spaces.supernet import Supernet
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return Supernet(self, bn=bn, arch=arch)
+        with torch.device("meta"):  # torch's own initialisation would use the global stream
+            net = Supernet(self, bn=bn, arch=arch)
+        net.to_empty(device="cpu").initialise(torch.Generator().manual_seed(seed))
+        return net
 
     @property
     def uniform_probability(self) -> float:

@@ -120,7 +120,7 @@ class Supernet(nn.Module):
         )
         self.norm = Norm(widths[-1], **norm)
         self.head = nn.Linear(widths[-1], space.classes_out)
-        self._weights: dict[Arch, list] = {}
+        self._weights: dict[Arch, list[tuple[int, nn.Parameter, bool]]] = {}
 
     def forward(self, x: Tensor, arch: Sequence[int] | None = None) -> Tensor:
         """Images [B, C, H, W] through the path `arch` (its own one if built alone) to [B, L]."""
@@ -137,14 +137,27 @@ class Supernet(nn.Module):
                 x = cell(x, plan)
         return self.head(F.relu(self.norm(x)).mean((2, 3)))
 
-    def op_weights(self, arch: Arch) -> list[tuple[int, nn.Parameter]]:
-        """(op, convolution weight) of every parametrised operation that `arch` names.
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights anew, from torch's default distributions, and reset the statistics."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_uniform_(module.weight, a=5**0.5, generator=generator)
+                if module.bias is not None:
+                    bound = module.weight[0].numel() ** -0.5
+                    nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+            elif isinstance(module, Norm):
+                module.reset_parameters()
 
-        Operations on dead edges are listed too; their weights get no gradient.
+    def op_weights(self, arch: Arch) -> list[tuple[int, nn.Parameter, bool]]:
+        """(op, convolution weight, live) of every parametrised operation that `arch` names.
+
+        The weights of an operation on a dead edge take no part in the forward.
         """
         if arch not in self._weights:
+            live = {edge for *_, edge, _ in self.space.plan(arch)}
             self._weights[arch] = [
-                (op, cell.ops[f"{edge // self.space.extent}_{op}"].conv.weight)
+                (op, cell.ops[f"{edge // self.space.extent}_{op}"].conv.weight, edge in live)
                 for cells in self.stages
                 for cell in cells
                 for edge, op in enumerate(arch)

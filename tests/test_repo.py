@@ -1,0 +1,164 @@
+"""The repository itself: git filter, Makefile, environments and README agree."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook
+
+from padalib import __version__
+from padalib.notebooks import EXTRA_KEYS, check, execute, install_filter
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+needs_git = pytest.mark.skipif(
+    not (ROOT / ".git").exists() or shutil.which("git") is None, reason="not in a git checkout"
+)
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+
+
+def call(*command: str, cwd: Path = ROOT, input: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command in this environment, as if neither make nor git had called us."""
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "MAKE", "MFLAGS"))
+    }
+    environment["VIRTUAL_ENV"] = sys.prefix
+    more = {"input": input, "capture_output": True, "text": True}
+    return subprocess.run(command, cwd=cwd, env=environment, **more)
+
+
+def targets() -> dict[str, str]:
+    return dict(re.findall(r"^([a-z]+):.*## (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@needs_git
+def test_filter_is_installed_and_required():
+    def config(key):
+        return call("git", "config", "--local", "--get", key).stdout.strip()
+
+    assert config("filter.nbstripout.clean").endswith("-m nbstripout"), "run `make setup`"
+    assert Path(config("filter.nbstripout.clean").split('"')[1]).exists(), "run `make setup` again"
+    assert config("filter.nbstripout.required") == "true"
+    assert config("filter.nbstripout.smudge") == "cat"
+    assert config("filter.nbstripout.extrakeys") == EXTRA_KEYS
+    assert call("git", "check-attr", "filter", "x.ipynb").stdout.strip().endswith("nbstripout")
+
+
+@needs_git
+def test_filter_strips_an_executed_notebook(tmp_path):
+    def git(*arguments):
+        return call("git", *arguments, cwd=tmp_path)
+
+    git("init", "--quiet")
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    install_filter(tmp_path)
+    before = (tmp_path / ".git/config").stat().st_mtime_ns
+    install_filter(tmp_path)
+    assert (tmp_path / ".git/config").stat().st_mtime_ns == before
+
+    spec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    cells = [
+        new_code_cell("scale = 'laptop'", metadata={"tags": ["parameters"]}),
+        new_code_cell("print('bulky')", metadata={"tags": ["progress"]}),
+    ]
+    source, copy = tmp_path / "source.ipynb", tmp_path / "copy.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": spec}), source)
+    execute(source, copy, {"scale": "smoke"})
+    assert "papermill" in copy.read_text()
+    assert "bulky\\n" in copy.read_text()
+
+    assert git("add", "copy.ipynb").returncode == 0
+    text = git("cat-file", "blob", ":copy.ipynb").stdout
+    stripped = json.loads(text)
+    assert "papermill" not in text
+    assert "bulky\\n" not in text
+    assert stripped["metadata"]["kernelspec"] == spec
+    assert [c["metadata"]["tags"] for c in stripped["cells"]] == [
+        ["parameters"],
+        ["injected-parameters"],
+        ["progress"],
+    ]
+    assert all(c["outputs"] == [] and c["execution_count"] is None for c in stripped["cells"])
+    assert git("status", "--porcelain", "copy.ipynb").stdout.startswith("A ")
+
+    git("config", "filter.nbstripout.clean", "false")
+    copy.write_text(copy.read_text() + "\n")
+    assert git("add", "copy.ipynb").returncode != 0, "a broken filter must stop git add"
+
+
+@needs_git
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_notebook_is_what_the_filter_writes(path):
+    staged = call("git", "cat-file", "blob", f":notebooks/{path.name}")
+    if staged.returncode:
+        pytest.skip("not committed yet")
+    assert "papermill" not in staged.stdout
+    filtered = call(sys.executable, "-m", "nbstripout", input=staged.stdout)
+    assert filtered.stdout == staged.stdout, "run `make setup`, then `git add --renormalize .`"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_can_be_run(path):
+    check(path, ["scale"])
+
+
+@needs_make
+def test_make_is_self_documenting():
+    listed = call("make").stdout
+    for target in targets():
+        assert f"make {target} " in listed
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(targets()) == set(phony[1].split()) - {"venv"}
+
+
+@needs_make
+def test_make_dry_run_is_readable():
+    done = call("make", "-n", "reproduce", "SCALE=smoke")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1].endswith("-m padalib.notebooks run --scale smoke")
+    assert len(lines) <= 8
+
+
+@needs_make
+def test_readme_commands_exist():
+    readme = ROOT / "README.md"
+    if not readme.exists():
+        pytest.skip("no README.md")
+    blocks = re.findall(r"^```bash\n(.*?)^```", readme.read_text(), re.MULTILINE | re.DOTALL)
+    commands = re.findall(
+        r"(?:^|&& )(?:\w+=\S+ )*make\b([^#&|;\n]*)", "".join(blocks), re.MULTILINE
+    )
+    named = [word for words in commands for word in words.split() if re.fullmatch("[a-z]+", word)]
+    assert set(named) <= set(targets())
+
+
+def test_constraints_pin_every_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    pinned = re.findall(r"^([\w.-]+)==\S+$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    names = {re.match(r"[\w.-]+", requirement)[0] for requirement in wanted}
+    assert names <= set(pinned)
+    assert not [name for name in pinned if re.match("nvidia|cuda|triton", name)]
+
+
+def test_conda_gets_the_same_packages():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert conda == ["python=3.11", "pip"]
+    assert pip == {"pip": ["-c constraints.txt", "-e .[dev]"]}
+
+
+def test_citation_names_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    assert citation["references"][0]["title"].startswith("PA&DA: Jointly Sampling PAth and DAta")

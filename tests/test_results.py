@@ -1,0 +1,220 @@
+"""Result tables and figures: saved, redrawn without training, the same bytes each time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from padalib import figures, launch, paths, results, scales
+from padalib.rank import ScoreConfig
+from padalib.runs import Run, RunError, identity, versions
+from padalib.train import TrainConfig, Trainer
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAIN = [
+    TrainConfig(method, seed=seed, data="digits-small", epochs=2, batch=256)
+    for seed in (0, 1)
+    for method in ("SPOS", "PA")
+]
+SCORES = [ScoreConfig(config, images=64) for config in TRAIN[:2]]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Where results and figures go; runs are computed in this process."""
+    monkeypatch.setattr(paths, "results_dir", lambda scale: tmp_path / "results" / scale)
+    monkeypatch.setattr(paths, "figures_dir", lambda scale: tmp_path / "figures" / scale)
+    monkeypatch.setattr(launch, "grid", lambda configs, _: [Run(c).compute() for c in configs])
+    return tmp_path
+
+
+# --- tables ---
+
+
+def test_a_table_holds_the_rows_of_its_runs_after_their_origin(folder):
+    found = results.table("smoke", "training", TRAIN, source="curves")
+    assert list(found)[:6] == ["method", "seed", "run", "recipe", "torch", "epoch"]
+    assert found.epoch.tolist() == [1, 2] * 4
+    for config in TRAIN:
+        run = Run(config)
+        rows = found[found.run == run.key]
+        assert set(rows.method) == {config.method.name} and set(rows.seed) == {config.seed}
+        assert rows.loss.tolist() == run.table("curves").loss.tolist()
+    assert pd.read_csv(folder / "results" / "smoke" / "training.csv").equals(found)
+
+
+def test_a_table_of_scores_names_the_method_of_the_training():
+    found = results.table("smoke", "scores", SCORES)
+    assert found.groupby("method").size().to_dict() == {"PA": 85, "SPOS": 85}
+
+
+def test_redraw_reads_the_same_table_and_computes_nothing(monkeypatch):
+    computed = results.table("smoke", "curves", TRAIN[:1])
+    monkeypatch.setattr(launch, "grid", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setenv("PADALIB_DATA", "/nowhere")
+    assert results.table("smoke", "curves", TRAIN[:1], redraw=True).equals(computed)
+
+
+def test_the_same_runs_give_the_same_bytes(folder):
+    found = []
+    for _ in range(2):
+        results.table("smoke", "curves", TRAIN)
+        results.table("smoke", "scores", SCORES)
+        files = sorted((folder / "results" / "smoke").iterdir())
+        found.append({path.name: path.read_bytes() for path in files})
+    assert found[0] == found[1]
+    assert list(found[0]) == ["curves.csv", "runs.csv", "scores.csv"]
+
+
+def test_a_table_that_is_not_there_is_named(folder):
+    path = folder / "results" / "smoke" / "curves.csv"
+    words = f"there is no {path} to redraw from: run `make reproduce SCALE=smoke`"
+    with pytest.raises(RunError, match=words):
+        results.table("smoke", "curves", TRAIN, redraw=True)
+
+
+def registered(folder):
+    return pd.read_csv(folder / "results" / "smoke" / "runs.csv")
+
+
+def test_every_run_is_registered_once_with_identity_and_versions(folder):
+    results.table("smoke", "curves", TRAIN)
+    results.table("smoke", "scores", SCORES)
+    results.table("smoke", "curves again", TRAIN, source="curves")
+    rows = registered(folder).set_index("run")
+    configs = {Run(config).key: config for config in [*TRAIN, *SCORES]}
+    assert sorted(rows.index) == sorted(configs)
+    for key, config in configs.items():
+        row = rows.loc[key]
+        assert json.loads(row.identity) == json.loads(json.dumps(identity(config)))
+        assert row.label == config.label
+        assert row[list(versions())].to_dict() == versions()
+
+
+def test_runs_that_no_table_holds_any_more_are_forgotten(folder):
+    results.table("smoke", "curves", TRAIN)
+    results.table("smoke", "scores", SCORES)
+    results.table("smoke", "curves", TRAIN[2:])
+    kept = {Run(config).key for config in [*TRAIN[2:], *SCORES]}
+    assert set(registered(folder).run) == kept
+
+
+def test_a_table_of_means_over_runs_may_lie_beside(folder):
+    results.save("smoke", "ranking", pd.DataFrame({"method": ["PA"], "tau": [0.5]}))
+    results.table("smoke", "curves", TRAIN[:1])
+    assert set(registered(folder).run) == {Run(TRAIN[0]).key}
+
+
+# --- figures ---
+
+FILES = ("figure.csv", "figure.png", "figure.svg")
+DRAW = """
+import sys
+from pathlib import Path
+import matplotlib
+matplotlib.use("Agg")
+import test_results
+test_results.paths.figures_dir = lambda scale: Path(sys.argv[1])
+test_results.draw()
+"""
+
+
+def draw(saves=1):
+    """A figure with all that a figure has: lines, points, labels, a legend, a caption."""
+    rows = pd.DataFrame(
+        {"method": method, "seed": seed, "epoch": epoch, "loss": 2 / (1 + epoch) + seed / 10}
+        for method in ("SPOS", "PA&DA")
+        for seed in range(3)
+        for epoch in range(6)
+    )
+    with figures.style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(3.25, 1.8))
+    figures.by_epoch(left, rows, "loss", ["SPOS", "PA&DA"])
+    left.set(ylabel="loss (nats)", title="training", yscale="log")
+    left.legend()
+    found = figures.by_method(right, rows[rows.epoch == 5], "loss", ["SPOS", "PA&DA"])
+    right.set_ylabel("loss × 1 (nats)")
+    for _ in range(saves):
+        figures.save(figure, "smoke", "figure", found, caption="The loss falls. " * 12)
+    plt.close(figure)
+    return found
+
+
+def contents(folder):
+    assert sorted(os.listdir(folder)) == list(FILES)
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_figures_have_the_same_bytes_in_every_process(folder):
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"  # not ours
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    subprocess.run(
+        [sys.executable, "-c", DRAW, folder / "elsewhere"],
+        env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": seed},
+        check=True,
+    )
+    draw()
+    assert contents(folder / "elsewhere") == contents(folder / "figures" / "smoke")
+
+
+def test_a_figure_saved_twice_has_the_same_bytes(folder):
+    draw()
+    once = contents(folder / "figures" / "smoke")
+    draw(saves=2)
+    assert contents(folder / "figures" / "smoke") == once
+
+
+def test_a_figure_goes_with_the_numbers_it_shows(folder):
+    found = draw()
+    saved = folder / "figures" / "smoke"
+    pd.testing.assert_frame_equal(pd.read_csv(saved / "figure.csv"), found, check_exact=True)
+    svg = (saved / "figure.svg").read_text()
+    assert "The loss falls." in svg and "loss (nats)" in svg  # letters, not outlines
+    assert "<dc:date>" not in svg and "Matplotlib v" not in svg
+
+
+def test_every_method_has_a_colour_of_its_own():
+    colours = [figures.colour(method) for method in scales.METHODS]
+    assert len(set(colours)) == len(scales.METHODS)
+    assert figures.colour("my own") not in colours
+
+
+# --- scales ---
+
+
+def test_an_unknown_scale_is_refused():
+    with pytest.raises(ValueError, match="unknown scale 'huge': choose one of smoke, laptop"):
+        scales.get("huge")
+
+
+@pytest.mark.parametrize("name", scales.SCALES)
+def test_configs_of_a_scale_are_all_different(name):
+    scale = scales.get(name)
+    assert scale.name == name
+    parts = [scale.trainings(), scale.probes(), scale.scorings(), scale.scorings(final=False)]
+    lengths = [1, len(scale.keep) + 1, 1, len(scale.keep) + 1]
+    runs = len(scale.methods) * len(scale.seeds)
+    assert [len(part) for part in parts] == [length * runs for length in lengths]
+    keys = [Run(config).key for part in parts for config in part]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "smoke",
+        "laptop",
+    ],
+)
+def test_every_method_passes_as_many_images(name):
+    scale = scales.get(name)
+    trainers = [Trainer(scale.training(method, seed=0)) for method in scale.methods]
+    for trainer in trainers:
+        images = trainer.steps * scale.batch * trainer.paths.group
+        half_a_step = scale.batch * trainer.paths.group / 2
+        assert abs(images - len(trainer.images)) <= (half_a_step if name == "smoke" else 0)

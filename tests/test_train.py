@@ -1,0 +1,477 @@
+"""The training loop: what is cut goes on to the bit, bad input is a sentence, compute is equal."""
+
+import dataclasses
+import itertools
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from padalib import samplers, spaces, train
+from padalib.data import ImageSet
+from padalib.rank import ScoreConfig
+from padalib.runs import Run, RunError
+from padalib.samplers import update
+from padalib.train import TrainConfig, Trainer
+
+ROOT = Path(__file__).resolve().parents[1]
+SPACE = dataclasses.replace(spaces.get("mini"), channels=4)
+
+
+def small(method="SPOS", **fields):
+    """Three epochs of four steps."""
+    return TrainConfig(
+        method, **{"data": "digits-small", "space": SPACE, "epochs": 3, "batch": 128} | fields
+    )
+
+
+def variant(method, **options):
+    return samplers.get(method).with_options(f"{method} variant", **options)
+
+
+def same(one, two):
+    """Whether two states are equal to the bit."""
+    if isinstance(one, torch.Tensor):
+        equal = one.dtype == two.dtype and one.shape == two.shape
+        return equal and one.numpy().tobytes() == two.numpy().tobytes()
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(two) and all(map(same, one, two))
+    return one == two
+
+
+def assert_same_run(one, two):
+    """Equal tables, records and states."""
+    for pattern, reading in (("*.csv", Path.read_bytes), ("done.json", Path.read_text)):
+        files = [{p.name: reading(p) for p in run.folder.glob(pattern)} for run in (one, two)]
+        assert files[0] and files[0] == files[1]
+    states = [sorted(path.stem for path in run.folder.glob("*.pt")) for run in (one, two)]
+    assert states[0] == states[1]
+    for name in states[0]:
+        assert same(one.load_state(name), two.load_state(name)), name
+
+
+def elsewhere(config, monkeypatch, folder):
+    """The run of a config under another data root."""
+    with monkeypatch.context() as patch:
+        patch.setenv("PADALIB_DATA", str(folder))
+        return Run(config)
+
+
+@pytest.fixture
+def broken_loss(monkeypatch):
+    """Sets the factor on the loss of the nth path trained from now on."""
+
+    def install(n, factor):
+        count, original = iter(range(10**6)), update.path_loss
+
+        def path_loss(*arguments):
+            loss, logits = original(*arguments)
+            return (loss * factor if next(count) == n else loss), logits
+
+        monkeypatch.setattr(update, "path_loss", path_loss)
+
+    return install
+
+
+# --- what is cut goes on to the bit ---
+
+CONFIGS = {
+    "SPOS": small(keep=(0, 2)),
+    "FairNAS": small("FairNAS"),
+    "PA&DA": small("PA&DA"),
+    "theory": small(
+        variant("PA&DA", norm="raw", average="mean", unseen="keep", first="shuffled"), batch=96
+    ),
+    "importance": small(variant("PA&DA", importance=True)),
+    "running": small(bn="running"),
+    "alone": small(arch=(3, 0, 2), bn="running"),
+    "zero_grad": small(variant("SPOS", zero_grad=True)),
+}
+
+
+class Cut(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_resumed_after_each_epoch_equals_unbroken(name, monkeypatch, tmp_path):
+    unbroken = elsewhere(CONFIGS[name], monkeypatch, tmp_path / "unbroken").compute()
+    run, log = Run(CONFIGS[name]), Run.log
+
+    def cut(self, line):
+        log(self, line)
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "log", cut)
+        for _ in range(3):
+            with pytest.raises(Cut):
+                run.compute()
+    run.compute()
+    assert [line[:9] for line in (run.folder / "progress.log").read_text().splitlines()] == [
+        f"epoch {epoch}/3" for epoch in (1, 2, 3)
+    ]
+    assert_same_run(run, unbroken)
+
+
+def test_resumed_within_an_epoch_equals_unbroken(monkeypatch, tmp_path):
+    unbroken = elsewhere(CONFIGS["PA&DA"], monkeypatch, tmp_path / "unbroken").compute()
+    run, step, count = Run(CONFIGS["PA&DA"]), update.Accumulate.step, iter(range(100))
+
+    def cut(*arguments):
+        if next(count) == 6:  # in the second epoch
+            raise Cut
+        return step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(update.Accumulate, "step", cut)
+        with pytest.raises(Cut):
+            run.compute()
+    assert run.load_state("last")["epoch"] == 1
+    assert_same_run(run.compute(), unbroken)
+
+
+def test_the_same_config_twice_gives_equal_tables_and_weights(monkeypatch, tmp_path):
+    found = [
+        elsewhere(CONFIGS["PA&DA"], monkeypatch, tmp_path / name).compute() for name in ("a", "b")
+    ]
+    assert_same_run(*found)
+
+
+FEW = dataclasses.replace(SPACE, ops=("none", "nor_conv_1x1", "nor_conv_3x3"))
+KILLED = ScoreConfig(small("PA&DA", space=FEW, keep=(0, 2)), images=64)
+# A process that has done it all once, so that each job is a quick fork of it, killed for real.
+SERVER = """
+import json, os, sys
+import torch
+import test_train
+torch.set_num_threads(1)
+test_train.work(sys.argv[1])
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        test_train.work(*json.loads(line))
+        os._exit(0)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+def work(root, call=None, count=0):
+    """Train and score, but kill this very process at the `count`th `call`."""
+    os.environ["PADALIB_DATA"] = root
+    calls = itertools.count(1)
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def batch(*arguments, original=ImageSet.batch):
+        return die() if next(calls) == count else original(*arguments)
+
+    def fsync(handle, original=os.fsync):
+        if next(calls) == count:
+            os.ftruncate(handle, os.fstat(handle).st_size // 2)
+            die()
+        original(handle)
+
+    def replace(*arguments, original=os.replace):
+        original(*arguments)
+        if next(calls) == count:
+            die()
+
+    if call == "batch":  # a step of training or of scoring
+        ImageSet.batch = batch
+    elif call == "half-written":
+        os.fsync = fsync
+    elif call == "written":
+        os.replace = replace
+    Run(KILLED).compute()
+
+
+class Server:
+    def __init__(self, root):
+        path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, root],
+            env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, *job):
+        """Start a job; its process id."""
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self):
+        """Wait for the job; its exit code, -9 where it was killed."""
+        return int(self.process.stdout.readline())
+
+    def call(self, *job):
+        self.start(*job)
+        return self.end()
+
+
+@pytest.fixture(scope="module")
+def unbroken_root(tmp_path_factory):
+    return tmp_path_factory.mktemp("unbroken")
+
+
+@pytest.fixture(scope="module")
+def server(unbroken_root):
+    server = Server(str(unbroken_root))
+    yield server
+    server.process.communicate()
+
+
+@pytest.fixture
+def finish(server, monkeypatch, unbroken_root):
+    """Runs the killed run again and compares it with the one that was never killed."""
+
+    def check():
+        assert not Run(KILLED).done
+        assert server.call(os.environ["PADALIB_DATA"]) == 0
+        for config in (KILLED, KILLED.train):
+            assert_same_run(Run(config), elsewhere(config, monkeypatch, unbroken_root))
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("call", "count"),
+    [
+        ("batch", 1),  # the first step, before anything is saved
+        ("batch", 7),  # within the second epoch
+        ("batch", 12),  # the last step of all
+        ("batch", 12 + 9),  # scoring
+        ("written", 10),  # scored, but not yet marked as done
+    ],
+)
+def test_killed_and_run_again_equals_unbroken(call, count, server, finish):
+    assert server.call(os.environ["PADALIB_DATA"], call, count) == -signal.SIGKILL
+    finish()
+
+
+@pytest.mark.parametrize("call", ["written", "half-written"])
+def test_killed_again_and_again_while_writing_equals_unbroken(call, server, finish):
+    for count in range(1, 5):  # at the nth file of the nth attempt
+        assert server.call(os.environ["PADALIB_DATA"], call, count) == -signal.SIGKILL
+    finish()
+
+
+@pytest.mark.parametrize("sign", ["progress.log", ".last.pt.*"])
+def test_killed_from_outside_and_run_again_equals_unbroken(sign, server, finish):
+    pid = server.start(os.environ["PADALIB_DATA"])
+    folder, deadline = Run(KILLED.train).folder, time.monotonic() + 120
+    while not list(folder.glob(sign)) and time.monotonic() < deadline:
+        pass  # a file that is being written is not there for long
+    os.kill(pid, signal.SIGKILL)
+    assert server.end() == -signal.SIGKILL
+    finish()
+
+
+# --- states that are kept ---
+
+
+def test_kept_states_are_those_of_their_epochs():
+    run = Run(small("PA&DA", keep=(2, 0))).compute()
+    trainer = Trainer(run.config)
+    for epoch in range(4):
+        if epoch != 1:
+            assert same(train.load(run, epoch).state(), trainer.state())
+        trainer.train_epoch()
+    assert same(train.load(run).state(), train.load(run, 3).state())
+    assert sorted(path.name for path in run.folder.glob("*.pt")) == [
+        "epoch_0.pt",
+        "epoch_2.pt",
+        "last.pt",
+    ]
+    (run.folder / "epoch_2.pt").unlink()
+    with pytest.raises(RunError, match=r"epoch_2\.pt is missing"):
+        train.load(run, 2)
+
+
+def test_an_epoch_that_was_not_kept_says_what_to_do():
+    run = Run(small(epochs=1)).compute()
+    with pytest.raises(ValueError, match="keep"):
+        train.load(run, 0)
+
+
+def test_a_sampler_whose_state_cannot_be_saved_is_refused_at_once(monkeypatch):
+    draw = samplers.UniformPaths.draw
+
+    def learned(self, generator):
+        self.seen = (draw,)  # no number, string or tensor
+        return draw(self, generator)
+
+    monkeypatch.setattr(samplers.UniformPaths, "draw", learned)
+    with pytest.raises((RunError, ValueError), match=r"seen|state"):
+        Run(small(epochs=1)).compute()
+
+
+# --- losses that are not finite ---
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_the_run(factor, broken_loss):
+    broken_loss(4 + 2, factor)
+    run = Run(small())
+    words = f"the loss was {factor} in step 2 of epoch 2 .* lower lr or clip"
+    with pytest.raises(RunError, match=words):
+        run.compute()
+    assert not run.done and run.load_state("last")["epoch"] == 1
+    assert words[:30] in json.loads((run.folder / "failed.json").read_text())["reason"]
+
+
+def test_a_run_that_diverged_says_so_again_without_training(monkeypatch):
+    words = (
+        r"SPOS mini seed 0 failed: the loss was \S+ in step \d of epoch 1 .* Delete .* to try it"
+    )
+    with pytest.raises(RunError, match=words):
+        Run(small(lr=1e30, clip=1e30)).compute()
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: pytest.fail("trained again"))
+    with pytest.raises(RunError, match=words):
+        Run(small(lr=1e30, clip=1e30)).compute()
+    with pytest.raises(RunError, match=words):
+        Run(ScoreConfig(small(lr=1e30, clip=1e30))).compute()
+
+
+def test_a_gradient_that_is_not_finite_in_the_last_step_stops_the_run(monkeypatch):
+    def step(self, net, *rest):
+        net.head.weight.data.fill_(math.nan)
+        return torch.tensor(1.0), torch.tensor(0.5), torch.tensor(math.nan)
+
+    monkeypatch.setattr(update.Accumulate, "step", step)
+    with pytest.raises(RunError, match="gradient"):
+        Run(small(epochs=1, batch=512)).compute()
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"method": "spos"}, "unknown method 'spos': choose one of SPOS"),
+        ({"space": "maxi"}, "unknown space 'maxi': choose one of .*mini"),
+        ({"data": "letters"}, "unknown data set 'letters': choose one of .*digits"),
+        ({"arch": (0, 1)}, "an architecture of mini has 3 operations.*got 2"),
+        ({"arch": (0, 1, 5)}, r"operation 5 on edge 2 of \(0, 1, 5\) is not in 0..4"),
+        ({"epochs": 0}, "epochs must be a whole number > 0, got 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number > 0, got 2.5"),
+        ({"batch": -1}, "batch must be a whole number > 0, got -1"),
+        ({"momentum": -0.1}, "momentum must not be below 0, got -0.1"),
+        ({"crop": -1}, "crop must not be below 0, got -1"),
+        ({"method": variant("PA", norm="rwa")}, "norm must be one of .*got 'rwa'"),
+        ({"lr": 0.0}, "lr must be above 0, got 0.0"),
+        ({"lr": math.nan}, "lr must be above 0, got nan"),
+        ({"clip": 0}, "clip must be above 0, got 0"),
+        ({"bn": "layer"}, "bn must be one of .*batch.* got 'layer'"),
+        ({"keep": (1, 4)}, r"keep must be epochs in 0..3, got \(1, 4\)"),
+        ({"keep": (-1,)}, "keep must be epochs in 0..3"),
+    ],
+)
+def test_values_that_make_no_run_are_refused(fields, words):
+    with pytest.raises(ValueError, match=words):
+        small(**fields)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="split"):
+        small(train_split="training")
+
+
+def test_an_unknown_field_is_refused():
+    with pytest.raises(TypeError, match="learning_rate"):
+        small(learning_rate=0.1)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device 'cuda' asked for, but torch sees no CUDA device"):
+        small(device="cuda")
+
+
+def test_a_space_for_other_images_is_refused():
+    words = "digits-small has 1 channels, but nasbench201 is built for 3: set in_channels"
+    with pytest.raises(ValueError, match=words):
+        Run(small(space="nasbench201")).compute()
+
+
+# --- compute and randomness ---
+
+
+@pytest.mark.parametrize("method", ["SPOS", "FairNAS", "PA&DA"])
+@pytest.mark.parametrize("batch", [16, 64])
+def test_an_epoch_is_the_training_set_once_through_forward_and_backward(method, batch, monkeypatch):
+    passed, original = [], update.path_loss
+
+    def path_loss(net, arch, index, x, *rest):
+        passed.append(len(x))
+        return original(net, arch, index, x, *rest)
+
+    monkeypatch.setattr(update, "path_loss", path_loss)
+    trainer = Trainer(small(method, batch=batch))
+    trainer.train_epoch()
+    row = trainer.history[0]
+    assert sum(passed) == row["images"]
+    assert abs(row["images"] - 512) <= batch * trainer.paths.group / 2
+    assert len(passed) == row["steps"] * trainer.paths.group
+
+
+def test_another_sampler_changes_neither_the_first_weights_nor_the_other_streams():
+    trainers = {name: Trainer(small(name)) for name in ("SPOS", "PA", "DA", "PA&DA", "FairNAS")}
+    start = trainers["SPOS"].net.state_dict()
+    assert all(same(trainer.net.state_dict(), start) for trainer in trainers.values())
+
+    for trainer in trainers.values():
+        trainer.train_epoch()
+    states = {
+        name: {purpose: stream.get_state() for purpose, stream in trainer.generators.items()}
+        for name, trainer in trainers.items()
+    }
+    for name in ("PA", "DA", "PA&DA"):  # as many steps as SPOS
+        assert same(states[name]["augment"], states["SPOS"]["augment"])
+    assert same(states["PA"]["data"], states["SPOS"]["data"])
+    assert same(states["DA"]["paths"], states["SPOS"]["paths"])
+    assert not same(states["DA"]["data"], states["SPOS"]["data"])
+    assert not same(states["FairNAS"]["paths"], states["SPOS"]["paths"])
+
+
+def test_streams_differ_by_seed_and_purpose():
+    drawn = {
+        tuple(torch.randperm(100, generator=train.stream(seed, name)).tolist())
+        for seed in (0, 1)
+        for name in train.STREAMS
+    }
+    assert len(drawn) == 2 * len(train.STREAMS)
+    nets = [train.build(small(seed=seed)).stem[0].weight for seed in (0, 0, 1)]
+    assert torch.equal(nets[0], nets[1]) and not torch.equal(nets[0], nets[2])
+
+
+def test_an_architecture_alone_is_trained_as_that_one_only(monkeypatch):
+    seen = set()
+    original = update.path_loss
+
+    def path_loss(net, arch, *rest):
+        seen.add(arch)
+        return original(net, arch, *rest)
+
+    monkeypatch.setattr(update, "path_loss", path_loss)
+    config = small(arch=(3, 2, 0))  # edge 1 -> 2 is 'none', so edge 0 -> 1 is dead
+    assert config.arch == (0, 2, 0) and config == small(arch=(0, 2, 0))
+    trainer = Trainer(config)
+    trainer.train_epoch()
+    assert seen == {(0, 2, 0)}
+    assert trainer.history[0]["images"] == 512
