@@ -59,7 +59,8 @@ def save(
     """
     if caption:
         lines = textwrap.fill(caption, int(17 * figure.get_figwidth()))
-        figure.supxlabel(lines, x=0.01, ha="left", fontsize=7)
+        if figure.get_supxlabel() != lines:  # setting it again would move it
+            figure.supxlabel(lines, x=0.01, ha="left", fontsize=7)
     with style():
         figure.draw_without_rendering()  # lays out, once: a second layout would start from this one
     figure.set_layout_engine("none")

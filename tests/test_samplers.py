@@ -25,7 +25,7 @@ from padalib.samplers import (
     compose,
     part,
 )
-from padalib.samplers.base import source_of
+from padalib.samplers.source import source_of
 from padalib.samplers.update import path_loss
 from padalib.train import TrainConfig, Trainer
 
@@ -223,6 +223,11 @@ def test_operations_cut_off_count_as_zero_or_not_at_all():
     assert observed([half], dead="skip").scores[3].item() == pytest.approx(12 / 3)
 
 
+def test_operations_cut_off_are_told_by_the_path_and_not_by_their_gradient():
+    zero = ((3, 2, 0), [0, 6, 0, 6, 0, 6])  # zero_grad=True leaves gradients of zero
+    assert observed([STEP, zero], dead="skip").scores.tolist() == pytest.approx([0, 0, 13, 2, 0])
+
+
 @pytest.mark.parametrize("options", [{}, {"parameter_free": "mean"}, {"size": "rms"}])
 def test_p_is_a_distribution_at_every_epoch(options):
     net, paths, generator = TINY.build(), GradNormPaths(TINY, epochs=10, **options), rng()
@@ -324,6 +329,15 @@ def test_q_by_hand_and_unseen_images():
         data.new_epoch(2)  # delta = 1/2
         total = sum(later)
         assert data.q.tolist() == pytest.approx([0.5 * s / total + 1 / 8 for s in later])
+
+
+def test_without_scores_q_is_uniform_again():
+    data = GradNormData(4, epochs=4, first="shuffled")
+    data.scores[3] = 1.0
+    data.new_epoch(2)
+    data.new_epoch(3)  # nothing was observed in between
+    assert data.q.tolist() == pytest.approx([1 / 4] * 4)
+    assert sorted(data.draw(4, rng()).tolist()) == [0, 1, 2, 3]
 
 
 def test_q_is_a_distribution_at_every_epoch():
@@ -680,6 +694,44 @@ def test_other_code_under_the_same_name_is_another_sampler(old, new):
     assert source_of(mine) != source_of(other)
     keys = {runs.key(TrainConfig(method=compose("mine", cls))) for cls in (mine, other)}
     assert len(keys) == 2
+
+
+INDIRECT = """
+from functools import lru_cache
+
+class Scale:
+    def __init__(self, value):
+        self.value = value
+
+SCALE = Scale(2)
+
+@lru_cache
+def table(n):
+    return [inner(k) for k in range(n)]
+
+def inner(k):
+    return k + 1
+
+class Mine(PathSampler):
+    def draw(self, generator, shift=1):
+        return [tuple((k + shift) * SCALE.value % 5 for k in table(3))]
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("Scale(2)", "Scale(3)"),  # what an object holds
+        ("self.value = value", "self.value = 2 * value"),  # its class
+        ("range(n)", "range(n - 1)"),  # a cached function
+        ("k + 1", "k + 2"),  # a function called inside a comprehension
+        ("shift=1", "shift=2"),  # a default
+    ],
+)
+def test_what_a_sampler_uses_indirectly_counts(old, new):
+    assert INDIRECT.count(old) == 1
+    assert source_of(cell(INDIRECT)) == source_of(cell(INDIRECT))
+    assert source_of(cell(INDIRECT)) != source_of(cell(INDIRECT.replace(old, new)))
 
 
 def test_samplers_of_padalib_are_known_by_name_and_options():

@@ -380,8 +380,10 @@ def test_weights_of_a_path_are_listed_by_operation():
     net = replace(MINI, cells=2).build()
     weights = net.op_weights((3, 2, 0))  # 3 is dead, and listed all the same
     assert [(op, live) for op, _, live in weights] == [(3, False), (2, True)] * 6
-    assert all(weight.shape[-1] == {2: 1, 3: 3}[op] for op, weight, _ in weights)
+    assert all(weight.shape[2:] == {2: (1, 1), 3: (3, 3)}[op] for op, weight, _ in weights)
     assert len({id(weight) for _, weight, _ in weights}) == 12
+    net(images(MINI), (3, 2, 0)).sum().backward()
+    assert all((weight.grad is not None) == live for _, weight, live in weights)
     assert net.op_weights((0, 1, 4)) == []
 
 
@@ -405,6 +407,20 @@ def test_build_depends_on_the_seed_alone():
     again, other = MINI.build(seed=3).state_dict(), MINI.build(seed=4).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_weights_start_as_torchs_own_layers_do():
+    net = replace(MINI, channels=16, conv_bias=True).build(bn="running")
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            bound = module.weight[0].numel() ** -0.5  # uniform within 1 / sqrt(fan in)
+            for values in (module.weight, module.bias):
+                if values is not None:
+                    assert 0.7 * bound < values.abs().max() <= bound
+        elif isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean.eq(0).all() and module.running_var.eq(1).all()
+    alone = MINI.build(arch=(3, 3, 3)).norm
+    assert alone.weight.eq(1).all() and alone.bias.eq(0).all()
 
 
 # --- batch norm ---

@@ -77,6 +77,7 @@ def test_moments_are_those_of_the_plain_formulas():
         assert found[name].tolist() == pytest.approx([float(value)])
     ratio, share = wanted["total"] / wanted["signal"], wanted["path"] / wanted["total"]
     assert found["noise_to_signal"].tolist() == pytest.approx([float(ratio)])
+    assert found["signal_to_noise"].tolist() == pytest.approx([float(1 / ratio)])
     assert found["path_share"].tolist() == pytest.approx([float(share)])
 
 
@@ -97,7 +98,7 @@ def test_a_signal_that_is_not_positive_gives_an_infinite_ratio():
     assert moments.estimates()["noise_to_signal"] == np.inf
     row = moments.summary(draws=50)
     assert row["noise_to_signal"] == row["noise_to_signal_high"] == np.inf
-    assert np.isfinite(row["total_high"])
+    assert np.isfinite(row["total_high"]) and np.isfinite(row["signal_to_noise"])
 
 
 def test_no_gradient_at_all_is_no_variance():
@@ -329,6 +330,27 @@ def test_too_few_draws_are_refused():
         with pytest.raises(ValueError, match="at least 2 paths of 2 batches"):
             VarianceConfig(config, **draws)
     assert VarianceConfig(config, paths=2, batches=2).device == "cpu"
+
+
+def test_the_label_names_the_epoch():
+    config = TrainConfig(data="digits-small", epochs=3, keep=(0, 1))
+    labels = [VarianceConfig(config, epoch).label for epoch in (0, 1, 3, None)]
+    assert [label.split()[-1] for label in labels] == ["0", "1", "3", "3"]
+    with pytest.raises(ValueError, match="does not keep epoch 2"):
+        VarianceConfig(config, 2)
+
+
+def test_the_probe_pairs_methods_and_not_seeds():
+    # The same draws for every method, so that they are compared pairwise; others for each seed.
+    seen = {}
+    for method, seed in (("SPOS", 0), ("curriculum", 0), ("SPOS", 1)):
+        training = trainer(method, seed=seed)
+        draw, drawn = training.paths.draw, seen.setdefault((method, seed), [])
+        training.paths.draw = lambda rng, draw=draw, drawn=drawn: (
+            drawn.append(draw(rng)) or drawn[-1]
+        )
+        probe(training, 4, 2)
+    assert seen["SPOS", 0] == seen["curriculum", 0] != seen["SPOS", 1]
 
 
 def test_moments_need_no_gradients():

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from padalib.samplers.source import source_of
 from padalib.spaces import Arch, CellSpace, Supernet
 
 
@@ -157,45 +158,6 @@ class Part:
 def part(cls: type, **options: Any) -> Part:
     """`Part` with the options as keywords."""
     return Part(cls, tuple(sorted(options.items())))
-
-
-def source_of(cls: type) -> str:
-    """Source of a class's functions and values, and of all it uses from its own module.
-
-    ValueError where the source is not to be had (a class typed at a bare Python prompt).
-    """
-    lines, todo, seen = [], [cls], set()
-    while todo:
-        thing = todo.pop()
-        if id(thing) in seen:
-            continue
-        seen.add(id(thing))
-        if inspect.isclass(thing):
-            lines.append(f"class {thing.__name__}")
-            own = [base for base in thing.__bases__ if base.__module__ == cls.__module__]
-            todo += own
-            for name, value in sorted(vars(thing).items()):
-                value = getattr(value, "__func__", value)  # static and class methods
-                value = getattr(value, "fget", value)  # properties
-                if inspect.isfunction(value):
-                    todo.append(value)
-                elif not name.startswith("__"):
-                    lines.append(f"{name} = {value!r}")
-        elif inspect.isfunction(thing):
-            try:
-                lines.append(inspect.getsource(thing))
-            except OSError:
-                raise ValueError(
-                    f"cannot read the source of {thing.__qualname__}: it is part of the run's "
-                    "identity, so define it in a notebook cell or in a file"
-                ) from None
-            used = inspect.getclosurevars(thing)
-            for name, value in sorted({**used.globals, **used.nonlocals}.items()):
-                if getattr(value, "__module__", None) == cls.__module__:
-                    todo.append(value)
-                elif isinstance(value, (bool, int, float, str, tuple, list, dict)):
-                    lines.append(f"{name} = {value!r}")
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
