@@ -14,7 +14,7 @@ from torch.nn import functional as F
 SPLITS = ("train", "valid", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageSet:
     """Images uint8 [N, C, H, W] with labels int64 [N]; mean and std [C] are the training split's.
 

@@ -36,6 +36,8 @@ class ScoreConfig:
             raise ValueError(f"splits must be some of {datasets.SPLITS}, got {self.splits}")
 
         self.train.check_kept(self.epoch)
+        if self.epoch is None:
+            object.__setattr__(self, "epoch", self.train.epochs)
 
     @property
     def label(self) -> str:

@@ -50,12 +50,13 @@ class VarianceConfig:
                 f"{self.batches}"
             )
         self.train.check_kept(self.epoch)
+        if self.epoch is None:
+            object.__setattr__(self, "epoch", self.train.epochs)
 
     @property
     def label(self) -> str:
         """A name for people."""
-        epoch = self.train.epochs if self.epoch is None else self.epoch
-        return f"variance of {self.train.label} epoch {epoch}"
+        return f"variance of {self.train.label} epoch {self.epoch}"
 
     ticks = 1
 
@@ -101,21 +102,19 @@ class Moments:
         total. `path` can come out negative where the true value is near zero.
 
         With `counts` [R, A], how often each path occurs in each of R resamples, the quantities are
-        those of the resamples, corrected so that their mean over resamples is the estimate itself
-        (a resample repeats paths, which would otherwise bias it).
+        those of the resamples, scaled so that their mean over resamples is the estimate itself.
+        `signal` takes pairs of different paths only: a path paired with its own copy would add its
+        noise.
         """
         a = len(self.within)
         c = np.ones((1, a)) if counts is None else counts
+        # Resampling loses one a-th of the variance, and of the pairs of different paths.
+        scale = a / (a - 1) if counts is None else (a / (a - 1)) ** 2
+        squares = np.diag(self.gram)
+        all_pairs = ((c @ self.gram) * c).sum(1) / a**2  # |mean of path means|^2
+        signal = (all_pairs - c**2 @ squares / a**2) * scale
         data = c @ self.within / a
-        square_of_mean = ((c @ self.gram) * c).sum(1) / a**2  # |mean of path means|^2
-        mean_square = c @ np.diag(self.gram) / a
-        between = (mean_square - square_of_mean) * a / (a - 1)
-        shrink = 1 / a
-        if counts is not None:
-            between = between * a / (a - 1)
-            shrink = 1 / a + (a - 1) / a**2
-        path = between - data / self.batches
-        signal = square_of_mean - shrink * between
+        path = (c @ squares / a - all_pairs) * scale - data / self.batches
         total = path + data
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(signal > 0, total / signal, np.inf)
@@ -163,9 +162,12 @@ def probe(
 ) -> dict[tuple[str, str], Moments]:
     """(weights, part) -> moments of the gradients of the trainer's own steps, before clipping.
 
-    `weights` is 'raw' (the step as taken, without importance weights) or 'importance' (each loss
-    weighted by 1/(|A| p) and 1/(N q), which makes the step an unbiased estimate of the uniform
-    one). `part` is 'all', one convolution operation, or 'fixed' (stem, reductions, head).
+    `weights` is 'raw' (no importance weights, the step that the released code takes) or
+    'importance' (each loss weighted by 1/(|A| p) and 1/(N q)). The weighted step estimates that of
+    uniform sampling (times the paths of a group) without bias as far as each image has a gradient
+    of its own; with batch statistics (bn='batch') it has not, because q also shifts the statistics.
+    The samplers draw as in the epoch that has just ended, from its p and q. `part` is 'all', one
+    convolution operation, or 'fixed' (stem, reductions, head).
     """
     config = trainer.config
     # Draws differ between training seeds, or intervals over seeds would miss the probe's own noise,
@@ -176,10 +178,11 @@ def probe(
     nested: dict[tuple[str, str], Nested] = {}
     trainer.net.train()
     for _ in range(paths):
+        trainer.paths.forget()
         archs = trainer.paths.draw(rng["paths"])
         drawn: dict[str, list[list[Tensor]]] = {"raw": [], "importance": []}
         for _ in range(batches):
-            trainer.data.stream = trainer.data.stream[:0]  # independent batches, not one epoch's
+            trainer.data.forget()  # independent batches, not one epoch's
             index = trainer.data.draw(config.batch, rng["data"])
             x, y = trainer.images.batch(index, rng["augment"], config.crop, config.flip)
             for weights, gradient in step_gradients(trainer, archs, index, x, y).items():

@@ -734,6 +734,36 @@ def test_what_a_sampler_uses_indirectly_counts(old, new):
     assert source_of(cell(INDIRECT)) != source_of(cell(INDIRECT.replace(old, new)))
 
 
+FIRST, DRAW = "class Mine(EdgePaths):\n", "    def draw(self, generator):\n        return "
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "K = torch.tensor([ONE])\n" + FIRST + DRAW + "K",
+        "K = {ONE, 'b'}\n" + FIRST + DRAW + "K",
+        "K = ONE\n" + FIRST + DRAW + "sorted((1, 2), key=lambda k: k * K)",
+        FIRST + "    class Inner:\n        k = ONE\n" + DRAW + "self.Inner.k",
+        "def by(k):\n    return lambda f: lambda *a: k * f(*a)\n"
+        "K = ONE\n" + FIRST + "    @by(K)\n" + DRAW + "1",
+    ],
+    ids=["tensor", "set", "lambda", "inner class", "decorator"],
+)
+def test_values_out_of_sight_count(source):
+    first, again, other = (source_of(cell(source.replace("ONE", n))) for n in ("1", "1", "2"))
+    assert first == again != other
+
+
+def test_globals_called_like_an_attribute_do_not_count():
+    source = FIRST + DRAW + "self.epochs"
+    assert source_of(cell("epochs = 1\n" + source)) == source_of(cell(source))
+
+
+def test_a_value_without_a_lasting_text_is_refused():
+    with pytest.raises(ValueError, match=r"K, a object, cannot be part of the run's"):
+        source_of(cell("K = object()\n" + FIRST + DRAW + "K"))
+
+
 def test_samplers_of_padalib_are_known_by_name_and_options():
     assert part(FairPaths).describe() == {"class": "FairPaths", "options": {}}
     assert part(FairPaths, redraw="epoch") != part(FairPaths)
@@ -772,3 +802,33 @@ def test_a_readers_own_sampler_trains():
     }
     operations = {name.split(".ops.")[1][2] for name in moved if ".ops." in name}
     assert operations == {"2"} and "head.weight" in moved  # conv1x1 was drawn, conv3x3 never
+
+
+def test_scores_do_not_contain_the_importance_weight():
+    found = []
+    for importance in (False, True):
+        method = compose("x", GradNormPaths, importance=importance, norm="raw")
+        training = Trainer(TrainConfig(method=method, data="digits-small", batch=16))
+        training.paths.p = torch.tensor([0.1, 0.15, 0.3, 0.25, 0.2])
+        x, y = training.images.batch(torch.arange(16))
+        training.update.step(
+            training.net,
+            training.optimizer,
+            5.0,
+            [(2, 3, 3)],
+            torch.arange(16),
+            x,
+            y,
+            training.paths,
+            training.data,
+        )
+        found.append(training.paths.scores)
+    torch.testing.assert_close(*found)
+
+
+def test_operations_cut_off_are_skipped_with_gradients_of_zero_too():
+    net, paths = replace(MINI, channels=4).build(), GradNormPaths(MINI, 4, dead="skip")
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)  # as zero_grad=True leaves them
+    paths.observe([(3, 2, 0)], net, 1.0)
+    assert paths.counts == [0, 0, 1, 0, 0]

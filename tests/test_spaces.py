@@ -480,3 +480,21 @@ def test_conv64_is_the_papers_figure_1():
 def test_spaces_are_values():
     assert replace(MINI) == MINI != replace(MINI, channels=4)
     assert CellSpace("x", ops=["none", "nor_conv_1x1"]).ops == ("none", "nor_conv_1x1")
+
+
+def test_none_may_stand_anywhere_among_the_operations():
+    space = CellSpace("x", nodes=3, ops=("nor_conv_3x3", "none", "skip_connect"))
+    assert space.canonical((1, 2, 0)) == (1, 2, 1)
+    assert len(space.classes()) == 3 * (2 * 2 + 1)
+
+
+@pytest.mark.parametrize("arch", [(9, 0, 0), (-1, 2, 2), (1, 2), (1, 2, 3, 4)])
+def test_a_supernet_names_a_bad_path(arch):
+    with pytest.raises(ValueError, match=r"architecture of mini has|operation"):
+        MINI.build()(torch.zeros(2, 1, 16, 16), arch)
+
+
+@pytest.mark.parametrize("size", [1, 2, 15])
+def test_images_must_halve_twice(size):
+    with pytest.raises(ValueError, match="size"):
+        replace(MINI, size=size, skeleton="residual")

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from padalib import spaces
-from padalib.samplers import PathSampler, compose
+from padalib.samplers import PathSampler, compose, get
 from padalib.train import STREAMS, TrainConfig, Trainer, stream
 from padalib.variance import QUANTITIES, Moments, Nested, VarianceConfig, probe, step_gradients
 
@@ -357,3 +357,26 @@ def test_moments_need_no_gradients():
     # gram and within are all: two paths with orthogonal unit means and no noise.
     found = Moments(np.eye(2), np.zeros(2), batches=2).estimates()
     assert [found[name][0] for name in ADDITIVE] == [1, 1, 0, 0]
+
+
+def test_a_group_held_for_an_epoch_is_drawn_anew_by_the_probe():
+    method = get("FairNAS").with_options("held", redraw="epoch")
+    training = Trainer(TrainConfig(method=method, data="digits-small", batch=16))
+    seen, draw = [], training.paths.draw
+    training.paths.draw = lambda generator: seen.append(tuple(draw(generator))) or list(seen[-1])
+    probe(training, 4, 2)
+    assert len(set(seen)) == 4
+
+
+def test_intervals_of_a_small_signal_are_not_blown_up():
+    generator, points, spread = torch.Generator().manual_seed(0), [], []
+    for seed in range(60):
+        noise = torch.randn(64, 3, 300, generator=generator, dtype=torch.float64)
+        collected = Nested()
+        for of_path in 0.05 + noise[:, :1] + noise[:, 1:]:
+            collected.add(of_path)
+        moments = collected.moments()
+        counts = np.random.default_rng(seed).multinomial(64, np.full(64, 1 / 64), size=200)
+        points.append(moments.estimates()["signal"][0])
+        spread.append(moments.estimates(counts)["signal"].std())
+    assert np.mean(spread) < 2 * np.std(points)  # 1.6 times; 2.6 if a path met its own copy

@@ -31,6 +31,9 @@ class PathSampler:
         """The `group` architectures of one step."""
         raise NotImplementedError(f"{type(self).__name__} must define draw(generator)")
 
+    def forget(self) -> None:
+        """Drop what is held from one draw to the next, so that the next one is independent."""
+
     def observe(self, archs: list[Arch], net: Supernet, clip_scale: Tensor | float) -> None:
         """Called after backward and clipping, before the step, with gradients in `net`.
 
@@ -88,6 +91,10 @@ class DataSampler:
 
     def new_epoch(self, epoch: int) -> None:
         """Called before epoch `epoch` (from 0)."""
+
+    def forget(self) -> None:
+        """Drop the rest of the stream, so that the next draw is independent of the last."""
+        self.stream = self.stream[:0]
 
     def refill(self, generator: torch.Generator) -> Tensor:
         """The next indices of the stream, any number of them."""

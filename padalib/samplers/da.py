@@ -51,7 +51,7 @@ class GradNormData(DataSampler):
         self.q = torch.full((self.n,), 1 / self.n)
         if not self.uniform:
             self.q = delta * scores / total + (1 - delta) * self.q
-        self.stream = self.stream[:0]
+        self.forget()
         if self.unseen == "zero":
             self.scores = torch.zeros_like(self.scores)
 

@@ -27,6 +27,9 @@ class FairPaths(PathSampler):
         self.held: list[Arch] = []
 
     def new_epoch(self, epoch: int) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.held = []
 
     def draw(self, generator: torch.Generator) -> list[Arch]:

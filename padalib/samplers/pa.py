@@ -85,6 +85,8 @@ class GradNormPaths(EdgePaths):
             value = total / (named.count(op) if self.dead == "zero" else len(found[op]))
             if self.norm == "raw":
                 value = value / clip_scale
+            if self.importance:  # the optimum is proportional to the unweighted gradient's norm
+                value = value / self.weight(archs[0])
             self._update(op, value)
 
     def _update(self, op: int, value: Tensor | float) -> None:

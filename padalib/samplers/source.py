@@ -5,6 +5,8 @@ import inspect
 from functools import cached_property
 from typing import Any
 
+import torch
+
 
 def source_of(cls: type) -> str:
     """Source of a class's functions and values, and of all they use from its own module.
@@ -25,10 +27,12 @@ def source_of(cls: type) -> str:
             if value.__module__ == cls.__module__:
                 todo.append(value)
             lines.append(f"{name} is {value.__module__}.{value.__qualname__}")
-        elif not inspect.ismodule(value) and not inspect.isroutine(value):
-            if type(value).__module__ == cls.__module__:
+        elif inspect.isroutine(value):
+            lines.append(f"{name} is {value.__module__}.{value.__qualname__}")
+        elif not inspect.ismodule(value):
+            if type(value).__module__ == cls.__module__ and not isinstance(value, tuple):
                 todo.append(type(value))
-                value = vars(value)
+                value = getattr(value, "__dict__", value)
             lines.append(f"{name} = {_text(name, value)}")
 
     while todo:
@@ -42,6 +46,8 @@ def source_of(cls: type) -> str:
             for name, value in sorted(vars(thing).items()):
                 if inspect.isfunction(value) or not name.startswith("__"):
                     use(name, value)
+            continue
+        if thing.__code__.co_filename == "<string>":  # made by dataclass from the fields
             continue
         try:
             lines.append(inspect.getsource(thing.__code__))
@@ -78,10 +84,12 @@ def _text(name: str, value: Any) -> str:
         items = [_text(name, item) for item in value]
         ordered = sorted(items) if isinstance(value, (set, frozenset)) else items
         return f"{type(value).__name__} {ordered}"
-    text = f"{value.dtype} {value.tolist()}" if hasattr(value, "tolist") else repr(value)
-    if " at 0x" in text:
+    if hasattr(value, "tolist"):
+        return f"{value.dtype} {value.tolist()}"
+    plain = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
+    if not isinstance(value, plain):
         raise ValueError(
-            f"{name} = {text} cannot be part of the run's identity: make it a number, a string, "
-            "a tensor, or a list or dict of them"
+            f"{name}, a {type(value).__name__}, cannot be part of the run's identity: make it a "
+            "number, a string, a tensor, or a list or dict of them"
         )
-    return text
+    return repr(value)

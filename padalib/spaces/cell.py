@@ -6,10 +6,11 @@ each int indexes `CellSpace.ops`. Source: Dong & Yang, NAS-Bench-201, ICLR 2020.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import product
 from math import prod
+from operator import index
 from typing import Literal
 
 import torch
@@ -51,6 +52,8 @@ class CellSpace:
         for field in ("channels", "cells", "size", "in_channels", "classes_out"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        if self.size % 4:
+            raise ValueError(f"size must be a multiple of 4 (it is halved twice), got {self.size}")
 
     # --- what an architecture is ---
 
@@ -74,12 +77,12 @@ class CellSpace:
                 f"{self.edges}; got {len(arch)}: {arch}"
             )
         for edge, op in enumerate(arch):
-            if not (isinstance(op, int) and 0 <= op < len(self.ops)):
+            if not (hasattr(op, "__index__") and 0 <= op < len(self.ops)):
                 raise ValueError(
                     f"operation {op!r} on edge {edge} of {arch} is not in 0..{len(self.ops) - 1} "
                     f"({', '.join(self.ops)})"
                 )
-        return arch
+        return tuple(map(index, arch))
 
     def decode(self, arch: Sequence[int]) -> str:
         """Code to the benchmark's string: `|op~0|+|op~0|op~1|+...`."""
@@ -99,7 +102,12 @@ class CellSpace:
                         f"'<op>~{i}' with an op of {self.name}: {', '.join(self.ops)}"
                     )
                 arch.append(self.ops.index(match[1]))
-        return self.validate(arch)
+        arch = self.validate(arch)
+        if self.decode(arch) != string.strip():
+            raise ValueError(
+                f"{string!r} is not written as {self.decode(arch)!r}: did bars get lost?"
+            )
+        return arch
 
     def code(self, arch: Sequence[int]) -> str:
         """Short name of an architecture in tables: its ints joined by '-'."""
@@ -124,15 +132,19 @@ class CellSpace:
 
         An edge is live when a signal can reach it from the input and go on to the output.
         """
-        return _plan(self, tuple(arch))
+        return _plan(self, tuple(arch))  # which validates it, once
 
     def canonical(self, arch: Sequence[int]) -> Arch:
         """`arch` with 'none' on its dead edges, the representative of its class.
 
         In a space without 'none' every edge is live.
         """
-        live = {edge for *_, edge, _ in self.plan(self.validate(arch))}
-        return tuple(op if edge in live else 0 for edge, op in enumerate(arch))
+        arch = self.validate(arch)
+        live = {edge for *_, edge, _ in self.plan(arch)}
+        if len(live) == len(self.edges):
+            return arch
+        none = self.ops.index("none")  # without it no edge is dead
+        return tuple(op if edge in live else none for edge, op in enumerate(arch))
 
     def classes(self) -> dict[Arch, list[Arch]]:
         """Representative -> architectures that are the same *supernet* function.
@@ -169,7 +181,8 @@ class CellSpace:
         from padalib.spaces.supernet import Supernet
 
         with torch.device("meta"):  # torch's own initialisation would use the global stream
-            net = Supernet(self, bn=bn, arch=arch)
+            # Alone, no two edges have anything to share.
+            net = Supernet(self if arch is None else replace(self, extent=1), bn=bn, arch=arch)
         net.to_empty(device="cpu").initialise(torch.Generator().manual_seed(seed))
         return net
 
@@ -181,6 +194,7 @@ class CellSpace:
 
 @lru_cache(maxsize=65536)
 def _plan(space: CellSpace, arch: Arch) -> tuple[tuple[int, int, int, int], ...]:
+    arch = space.validate(arch)
     used = [
         (i, j, edge, op)
         for edge, ((i, j), op) in enumerate(zip(space.edges, arch, strict=True))

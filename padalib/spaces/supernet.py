@@ -185,9 +185,13 @@ def recalibrate(net: Supernet, arch: Sequence[int], batches: Iterable[Tensor]) -
         norm.reset_running_stats()
         norm.momentum = None  # torch's cumulative average
     net.train()
+    seen = 0
     for x in batches:
         net(x, arch)
+        seen += 1
     net.eval()
+    if not seen:
+        raise ValueError("there is no batch to recalibrate on: pass at least one")
     for norm in norms:
         norm.momentum = 0.1
 
