@@ -127,15 +127,17 @@ def _compose(
     other = rng.randint(len(labels), size=(size, 6))
     corner = rng.randint(0, 5, size=(size, 6, 2))
     spot = rng.randint(0, 13, size=(size, 6, 2))
-    for n in range(size):
-        for k in range(6):
-            while labels[other[n, k]] == labels[pick[n]]:  # a fragment must not help the label
-                other[n, k] = rng.randint(len(labels))
-            (i, j), (r, c) = corner[n, k], spot[n, k]
-            piece = pixels[other[n, k], i : i + 4, j : j + 4]
-            np.maximum(canvas[n, r : r + 4, c : c + 4], piece, out=canvas[n, r : r + 4, c : c + 4])
-        r, c = place[n]
-        canvas[n, r : r + 8, c : c + 8] = pixels[pick[n]]
+    for n, k in zip(*np.nonzero(labels[other] == labels[pick][:, None]), strict=True):
+        while labels[other[n, k]] == labels[pick[n]]:  # a fragment must not help the label
+            other[n, k] = rng.randint(len(labels))
+    one, four, eight = np.arange(size)[:, None, None], np.arange(4), np.arange(8)
+    for k in range(6):
+        (i, j), (r, c) = corner[:, k].T[..., None, None], spot[:, k].T[..., None, None]
+        here = one, r + four[:, None], c + four
+        piece = pixels[other[:, k, None, None], i + four[:, None], j + four]
+        canvas[here] = np.maximum(canvas[here], piece)
+    r, c = place.T[..., None, None]
+    canvas[one, r + eight[:, None], c + eight] = pixels[pick]
     canvas += 0.15 * rng.standard_normal(canvas.shape)
     return np.rint(255 * canvas.clip(0, 1)).astype(np.uint8), labels[pick]
 

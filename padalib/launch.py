@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from padalib.runs import Config, Run, RunError
 
-MEMORY_PER_WORKER = 1.0  # GiB; a laptop-scale worker peaks near 0.7
+MEMORY_PER_WORKER = 1.25  # GiB; the workers of the laptop scale peak at 1.2
 
 
 def grid(

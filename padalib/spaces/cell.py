@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import product
-from math import prod
 from operator import index
 from typing import Literal
 
@@ -185,11 +184,6 @@ class CellSpace:
             net = Supernet(self if arch is None else replace(self, extent=1), bn=bn, arch=arch)
         net.to_empty(device="cpu").initialise(torch.Generator().manual_seed(seed))
         return net
-
-    @property
-    def uniform_probability(self) -> float:
-        """1 / number of architectures."""
-        return 1.0 / prod([len(self.ops)] * len(self.edges))
 
 
 @lru_cache(maxsize=65536)

@@ -1,0 +1,62 @@
+"""The README's own code runs, and its numbers are those of the committed tables."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from padalib import samplers
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "data" / "results" / "laptop"
+
+
+def test_the_snippet_runs(tmp_path):
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    script = tmp_path / "snippet.py"
+    script.write_text(snippet)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PADALIB_HEADLESS": "1"}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert -1 <= float(done.stdout.splitlines()[-1]) <= 1
+
+
+def test_every_option_of_a_sampler_is_in_the_table():
+    named = set(re.findall(r"(\w+)=`", README)) | set(re.findall(r"`(\w+)=`", README))
+    for part in (samplers.GradNormPaths, samplers.GradNormData, samplers.FairPaths):
+        options = part.__init__.__annotations__.keys() - {"space", "n", "epochs", "return"}
+        assert options <= named
+
+
+def test_files_that_it_names_exist():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), f"README names {target}, which is not there"
+
+
+@pytest.mark.skipif(
+    subprocess.run(["git", "diff", "--quiet", "--", RESULTS], cwd=ROOT, check=False).returncode,
+    reason="the result tables were made anew here, or this is no git checkout",
+)
+def test_its_numbers_are_those_of_the_committed_tables():
+    ranking = pd.read_csv(RESULTS / "ranking.csv")
+    means = ranking[ranking.metric == "tau"].groupby("method").value.mean()
+    compared = pd.read_csv(RESULTS / "comparisons.csv").set_index("comparison")
+    variance = pd.read_csv(RESULTS / "variance_compared.csv").set_index(["weights", "method"])
+    cost = pd.read_csv(RESULTS / "cost.csv").set_index("method")
+    for method in ("SPOS", "PA&DA", "curriculum", "FLOPs"):
+        assert f"{means[method]:.3f}" in README
+    for name in ("PA&DA - SPOS", "PA - curriculum", "curriculum - SPOS"):
+        row = compared.loc[name]
+        assert f"{row.difference:+.3f} [{row.seeds_low:+.3f}, {row.seeds_high:+.3f}]" in README
+    for weights in ("raw", "importance"):
+        row = variance.loc[(weights, "PA&DA")]
+        text = f"{row.variance_ratio:.2f} [{row.ratio_low:.2f}, {row.ratio_high:.2f}]"
+        assert text in README
+    row = cost.loc["PA&DA"]
+    assert f"{row.ratio:.3f} [{row.ratio_low:.3f}, {row.ratio_high:.3f}]" in README
