@@ -1,64 +1,43 @@
 """Scores of architectures with inherited weights (or of one trained alone), and their ranking."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
 from torch.nn import functional as F
 
 from padalib import data as datasets
-from padalib import train
 from padalib.data import ImageSet
 from padalib.runs import Run
 from padalib.spaces import Arch, Supernet, recalibrate
-from padalib.train import TrainConfig
+from padalib.train import FromTraining
 
 RECALIBRATION_BATCHES = 10
 
 
 @dataclass(frozen=True)
-class ScoreConfig:
+class ScoreConfig(FromTraining):
     """Scores of every equivalence class of a trained supernet; ValueError for unknown splits."""
 
-    train: TrainConfig  # the run that trained the network
-    epoch: int | None = None  # score the state after this epoch; the last if None
     splits: tuple[str, ...] = ("valid",)  # what is scored on; the paper ranks on 'test'
     images: int | None = None  # only the first so many of a split; all if None
     batch: int = 500  # images per forward: batch statistics depend on it
-    device: str = field(init=False)  # the training run's
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "device", self.train.device)
+        super().__post_init__()
         foreign = set(self.splits) - set(datasets.SPLITS)
         if foreign or not self.splits:
             raise ValueError(f"splits must be some of {datasets.SPLITS}, got {self.splits}")
-
-        self.train.check_kept(self.epoch)
-        if self.epoch is None:
-            object.__setattr__(self, "epoch", self.train.epochs)
 
     @property
     def label(self) -> str:
         """A name for people."""
         return f"scores of {self.train.label}"
 
-    ticks = 1
-
-    @property
-    def needs(self) -> tuple[TrainConfig]:
-        """The training run."""
-        return (self.train,)
-
-    def inputs(self) -> dict[str, Any]:
-        """The data's hash."""
-        return self.train.inputs()
-
     def compute(self, run: Run) -> None:
         """Train if need be, then score."""
-        parent = Run(self.train).compute()
-        trainer = train.load(parent, self.epoch)
+        trainer = self.trainer()
         space, arch = self.train.space, self.train.arch
         archs = list(space.classes()) if arch is None else [arch]
         rows = []

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -53,15 +53,15 @@ class TrainConfig:
         if self.arch is not None:
             fill(self, "arch", self.space.canonical(self.arch))
         fill(self, "keep", tuple(sorted(set(self.keep))))
-        for field in ("epochs", "batch"):
-            if not (isinstance(getattr(self, field), int) and getattr(self, field) > 0):
-                raise ValueError(f"{field} must be a whole number > 0, got {getattr(self, field)}")
-        for field in ("lr", "clip"):
-            if not getattr(self, field) > 0:
-                raise ValueError(f"{field} must be above 0, got {getattr(self, field)}")
-        for field in ("momentum", "weight_decay", "crop"):
-            if not getattr(self, field) >= 0:
-                raise ValueError(f"{field} must not be below 0, got {getattr(self, field)}")
+        for name in ("epochs", "batch"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) > 0):
+                raise ValueError(f"{name} must be a whole number > 0, got {getattr(self, name)}")
+        for name in ("lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("momentum", "weight_decay", "crop"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
         if self.train_split not in datasets.SPLITS:
             raise ValueError(
                 f"train_split must be one of {datasets.SPLITS}, got {self.train_split!r}"
@@ -119,6 +119,39 @@ class TrainConfig:
             run.save_state("last", state)
             run.log(trainer.summary())
         run.write_table("curves", pd.DataFrame(trainer.history))
+
+
+@dataclass(frozen=True)
+class FromTraining:
+    """Base of the configs that look at a trained network: which run, and its state at which epoch.
+
+    ValueError for an epoch that the run does not keep.
+    """
+
+    train: TrainConfig  # the run that trains the network
+    epoch: int | None = None  # its state after this epoch; the last one if None
+    device: str = field(init=False)  # the training run's
+
+    ticks = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "device", self.train.device)
+        self.train.check_kept(self.epoch)
+        if self.epoch is None:
+            object.__setattr__(self, "epoch", self.train.epochs)
+
+    @property
+    def needs(self) -> tuple[TrainConfig]:
+        """The training run."""
+        return (self.train,)
+
+    def inputs(self) -> dict[str, Any]:
+        """The data's hash."""
+        return self.train.inputs()
+
+    def trainer(self) -> "Trainer":
+        """The trainer in that state; trains if need be."""
+        return load(Run(self.train).compute(), self.epoch)
 
 
 def load(run: Run, epoch: int | None = None) -> "Trainer":

@@ -7,8 +7,7 @@ parts and of |E g|^2; all of them follow from the within-path variances [A] and 
 of the path means [A, A], so that resampling paths needs no gradient again.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 
 from padalib import train
 from padalib.runs import Run
-from padalib.train import TrainConfig, Trainer
+from padalib.train import FromTraining, Trainer
 
 QUANTITIES = (
     "total",
@@ -32,46 +31,29 @@ QUANTITIES = (
 
 
 @dataclass(frozen=True)
-class VarianceConfig:
+class VarianceConfig(FromTraining):
     """One probe of one training run's state; ValueError for too few draws."""
 
-    train: TrainConfig  # whose samplers draw, and whose network is probed
-    epoch: int | None = None  # the state after this epoch (kept by `train`); the last if None
     paths: int = 64  # outer draws A: paths, or path groups
     batches: int = 2  # inner draws B for each
     seed: int = 0  # of the probe's own draws
-    device: str = field(init=False)  # the training run's
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "device", self.train.device)
+        super().__post_init__()
         if self.paths < 2 or self.batches < 2:
             raise ValueError(
                 f"the variance needs at least 2 paths of 2 batches, got {self.paths} of "
                 f"{self.batches}"
             )
-        self.train.check_kept(self.epoch)
-        if self.epoch is None:
-            object.__setattr__(self, "epoch", self.train.epochs)
 
     @property
     def label(self) -> str:
         """A name for people."""
         return f"variance of {self.train.label} epoch {self.epoch}"
 
-    ticks = 1
-
-    @property
-    def needs(self) -> tuple[TrainConfig]:
-        """The training run."""
-        return (self.train,)
-
-    def inputs(self) -> dict[str, Any]:
-        """The data's hash."""
-        return self.train.inputs()
-
     def compute(self, run: Run) -> None:
         """Train if need be, then probe."""
-        trainer = train.load(Run(self.train).compute(), self.epoch)
+        trainer = self.trainer()
         found = probe(trainer, self.paths, self.batches, self.seed)
         rows = []
         for (weights, part), moments in found.items():

@@ -179,7 +179,7 @@ def test_fewer_than_one_worker_is_refused(workers, monkeypatch):
 def test_more_workers_than_memory_allows_are_refused(monkeypatch):
     free = SimpleNamespace(available=int(2.5 * 2**30))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
-    words = "4 workers need about 4.0 GiB, but 2.5 GiB are free: ask for at most 2 .*PADALIB_WORKE"
+    words = "4 workers need about 5.0 GiB, but 2.5 GiB are free: ask for at most 2 .*PADALIB_WORKE"
     with pytest.raises(ValueError, match=words):
         grid([Job(name) for name in "abcd"], workers=4)
     assert not any(Run(Job(name)).folder.exists() for name in "abcd")

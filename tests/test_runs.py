@@ -89,7 +89,7 @@ def python(code, *arguments, **environment):
 
 # --- identity ---
 
-TRAIN = TrainConfig(data="digits-small", epochs=5)
+TRAIN = TrainConfig(data="digits-small", epochs=5, keep=(2,))
 OTHER = {
     TRAIN: {
         "method": "FairNAS",
@@ -112,14 +112,14 @@ OTHER = {
     },
     ScoreConfig(TRAIN): {
         "train": dataclasses.replace(TRAIN, seed=1),
-        "epoch": 5,
+        "epoch": 2,
         "splits": ("test",),
         "images": 100,
         "batch": 100,
     },
     VarianceConfig(TRAIN): {
         "train": dataclasses.replace(TRAIN, seed=1),
-        "epoch": 5,
+        "epoch": 2,
         "paths": 32,
         "batches": 4,
         "seed": 1,
@@ -133,6 +133,11 @@ def test_key_depends_on_every_field(config, monkeypatch):
     fields = [field.name for field in dataclasses.fields(config) if field.init]
     variants = [dataclasses.replace(config, **{name: OTHER[config][name]}) for name in fields]
     assert len({key(one) for one in [config, *variants]}) == 1 + len(fields)
+
+
+def test_the_last_epoch_has_one_key_by_number_and_by_default():
+    for kind in (ScoreConfig, VarianceConfig):
+        assert key(kind(TRAIN)) == key(kind(TRAIN, epoch=5))
 
 
 def test_key_depends_on_options_of_the_method():
