@@ -4,4 +4,4 @@ __version__ = "0.1.0"
 
 # Part of every run's identity. Raise it when a change alters what a run computes, so that old runs
 # are not mistaken for new ones; `tests/test_recipe.py` notices when it was forgotten.
-RECIPE = 1
+RECIPE = 2

@@ -27,6 +27,10 @@ COLOURS = {
     "size-curriculum": "#CC79A7",
     "parameters": "#56B4E9",
     "FLOPs": "#F0E442",
+    # Variants and further controls, beyond the palette: darker than what they vary.
+    "FairNAS per epoch": "#555555",
+    "PA&DA weighted": "#7A3500",
+    "balanced": "#004D38",
 }
 OPERATIONS = {
     "none": ("none", "#000000"),
@@ -92,6 +96,16 @@ def by_epoch(
             axes.plot(own.epoch, own[value], ".", color=colour(method), ms=2, zorder=1 + place / 99)
     axes.set_xlabel("epoch (passes of images)")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def over_time(
+    axes: Axes, rows: pd.DataFrame, value: str, methods: Sequence[str], label: bool = True
+) -> None:
+    """`by_epoch` where several epochs were looked at, else `by_method`."""
+    if rows.epoch.nunique() > 1:
+        by_epoch(axes, rows, value, methods, label)
+    else:
+        by_method(axes, rows, value, methods)
 
 
 def by_method(axes: Axes, rows: pd.DataFrame, value: str, methods: Sequence[str]) -> pd.DataFrame:

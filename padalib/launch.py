@@ -84,7 +84,7 @@ def _reason(future: Future) -> str | None:
 
 def _workers(asked: int | None, runs: int) -> int:
     if asked is None:
-        text = os.environ.get("PADALIB_WORKERS") or str(_cores())
+        text = os.environ.get("PADALIB_WORKERS") or str(cores())
         try:
             asked = int(text)
         except ValueError:
@@ -104,7 +104,7 @@ def _workers(asked: int | None, runs: int) -> int:
     return needed
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))

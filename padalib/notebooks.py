@@ -284,7 +284,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command in ("run", "html"):
             from padalib import scales  # here, because `setup` and `check` must be quick
 
-            scales.get(args.scale)
+            study = scales.get(args.scale)
+            if args.command == "run" and not args.redraw:
+                study.check_machine()
         if args.command == "run":
             extra = {name: _literal(value) for name, value in args.p}
             run_all(args.scale, args.redraw, args.workers, args.notebooks, extra=extra)

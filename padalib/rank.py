@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from padalib import data as datasets
 from padalib.data import ImageSet
 from padalib.runs import Run
-from padalib.spaces import Arch, Supernet, recalibrate
+from padalib.spaces import Arch, CellSpace, Supernet, recalibrate
 from padalib.train import FromTraining
 
 RECALIBRATION_BATCHES = 10
@@ -18,17 +18,27 @@ RECALIBRATION_BATCHES = 10
 
 @dataclass(frozen=True)
 class ScoreConfig(FromTraining):
-    """Scores of every equivalence class of a trained supernet; ValueError for unknown splits."""
+    """Scores of a trained supernet: of every equivalence class, or of a random sample.
+
+    ValueError for unknown splits, or more architectures than there are.
+    """
 
     splits: tuple[str, ...] = ("valid",)  # what is scored on; the paper ranks on 'test'
     images: int | None = None  # only the first so many of a split; all if None
     batch: int = 500  # images per forward: batch statistics depend on it
+    archs: int | None = None  # so many random architectures, the same for all runs; None: classes
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        foreign = set(self.splits) - set(datasets.SPLITS)
+        allowed = (*datasets.SPLITS, datasets.WHOLE)
+        foreign = set(self.splits) - set(allowed)
         if foreign or not self.splits:
-            raise ValueError(f"splits must be some of {datasets.SPLITS}, got {self.splits}")
+            raise ValueError(f"splits must be some of {allowed}, got {self.splits}")
+        if self.archs is not None and not 0 < self.archs <= len(self.train.space):
+            raise ValueError(
+                f"archs must be in 1..{len(self.train.space)} (of {self.train.space.name}), got "
+                f"{self.archs}"
+            )
 
     @property
     def label(self) -> str:
@@ -39,7 +49,12 @@ class ScoreConfig(FromTraining):
         """Train if need be, then score."""
         trainer = self.trainer()
         space, arch = self.train.space, self.train.arch
-        archs = list(space.classes()) if arch is None else [arch]
+        if arch is not None:
+            archs = [arch]
+        elif self.archs is not None:
+            archs = sample(space, self.archs)
+        else:
+            archs = list(space.classes())
         rows = []
         for split in self.splits:
             images = datasets.load(self.train.data)[split].to(self.device)
@@ -60,7 +75,14 @@ class ScoreConfig(FromTraining):
         run.write_table("scores", pd.DataFrame(rows))
 
 
-@torch.no_grad()
+def sample(space: CellSpace, n: int, seed: int = 0) -> list[Arch]:
+    """`n` different architectures of a space, at random but always the same ones."""
+    every = list(space)
+    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
+    return [every[place] for place in order[:n].tolist()]
+
+
+@torch.inference_mode()
 def score(
     net: Supernet,
     archs: list[Arch],
@@ -71,23 +93,31 @@ def score(
     """Accuracy in % and mean cross-entropy of each architecture on `images`.
 
     A network with bn='batch' normalises by the statistics of each batch of `batch` images; one
-    with 'recalibrated' sets its statistics from `calibration` before each architecture.
+    with 'recalibrated' sets its statistics from `calibration` before each architecture. Those
+    that differ on dead edges only are computed once.
     """
     if net.bn == "recalibrated" and calibration is None:
         raise ValueError("bn='recalibrated' needs calibration images: pass the training set")
     net.eval()
-    sums = torch.zeros(len(archs), 2, dtype=torch.float64, device=images.images.device)
-    for row, arch in enumerate(archs):
+    names = [net.space.canonical(arch) for arch in archs]
+    classes = sorted(set(names))  # sorted, so that neighbours begin alike
+    sums = torch.zeros(len(classes), 2, dtype=torch.float64, device=images.images.device)
+    # Statistics that are an architecture's own need a pass each; otherwise a batch serves all.
+    groups = [[one] for one in classes] if net.bn == "recalibrated" else [classes]
+    for start, group in enumerate(groups):
         if net.bn == "recalibrated":
-            recalibrate(
-                net, arch, (x for x, _ in _batches(calibration, batch, most=RECALIBRATION_BATCHES))
-            )
+            few = _batches(calibration, batch, most=RECALIBRATION_BATCHES)
+            recalibrate(net, group[0], (x for x, _ in few))
         for x, y in _batches(images, batch):
-            logits = net(x, arch).float()
-            sums[row, 0] += (logits.argmax(1) == y).sum()
-            sums[row, 1] += F.cross_entropy(logits, y, reduction="sum")
+            for row, logits in enumerate(net.forward_all(x, group), start):
+                sums[row, 0] += (logits.argmax(1) == y).sum()
+                sums[row, 1] += F.cross_entropy(logits, y, reduction="sum")
     sums = sums.cpu() / len(images)  # the only wait for the device
-    return [(100 * accuracy, loss) for accuracy, loss in sums.tolist()]
+    found = {
+        one: (100 * accuracy, loss)
+        for one, (accuracy, loss) in zip(classes, sums.tolist(), strict=True)
+    }
+    return [found[name] for name in names]
 
 
 def _batches(images: ImageSet, size: int, most: int | None = None) -> Iterator:

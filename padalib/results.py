@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from padalib import launch, paths
+from padalib import launch, paths, truth
 from padalib.runs import Config, Run, RunError, identity, write_bytes
+from padalib.scales import Scale
 
 
 def table(
@@ -19,8 +20,9 @@ def table(
 ) -> pd.DataFrame:
     """The table `name` of a scale: from its runs (computed if need be), or as saved if `redraw`.
 
-    Each run gives its table `source` (default: `name`); method, seed, run, recipe and torch version
-    are put before its columns. `runs.csv` beside it holds each run's whole config and versions.
+    Each run gives its table `source` (default: `name`); method, seed, the split it learnt from and
+    the run's name are put before its columns. `runs.csv` beside it holds each run's whole config,
+    recipe and versions.
     Saved in `data/results/<scale>/`. RunError where `redraw` finds nothing saved.
     """
     path = paths.results_dir(scale) / f"{name}.csv"
@@ -34,6 +36,26 @@ def table(
     return pd.read_csv(path)
 
 
+def reference(scale: str, study: Scale, redraw: bool = False, split: str = "test") -> pd.DataFrame:
+    """What rankings of a scale are held against: a row for each ranked architecture.
+
+    Columns: code, accuracy (%, trained alone), ceiling, ceiling_low, ceiling_high (tau),
+    ceiling_basis, source, dataset, split. Read from the truth table, or as saved if `redraw`.
+    Warns where the truth is of another data set than the supernets learn from.
+    """
+    if not redraw:
+        known = truth.load(study.space, dataset=study.truth)
+        truth.check_dataset(known, study.data)
+        codes = [study.space.code(arch) for arch in study.ranked_archs()]
+        rows = pd.DataFrame({"code": codes, "accuracy": known.accuracy(split)[codes].to_numpy()})
+        names = ("ceiling", "ceiling_low", "ceiling_high")
+        rows[list(names)] = known.ceiling(split, codes)
+        rows["ceiling_basis"] = known.ceiling_basis
+        rows["source"], rows["dataset"], rows["split"] = known.source, known.dataset, split
+        save(scale, "reference", rows)
+    return table(scale, "reference", [], redraw=True)
+
+
 def save(scale: str, name: str, rows: pd.DataFrame) -> None:
     """Write a table; equal rows give equal bytes."""
     path = paths.results_dir(scale) / f"{name}.csv"
@@ -42,13 +64,11 @@ def save(scale: str, name: str, rows: pd.DataFrame) -> None:
 
 def _with_origin(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     train = getattr(run.config, "train", run.config)
-    made = run.record()["versions"]
     origin = {
-        "method": train.method.name,
+        "method": "alone" if train.arch else train.method.name,
         "seed": train.seed,
+        "trained_on": train.train_split,
         "run": run.key,
-        "recipe": identity(run.config)["recipe"],
-        "torch": made["torch"],
     }
     for column, (key, value) in enumerate(origin.items()):
         rows.insert(column, key, value)

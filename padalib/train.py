@@ -1,6 +1,7 @@
 """The only training loop: supernets, and single architectures trained alone."""
 
 import math
+import warnings
 import zlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,8 @@ class TrainConfig:
     crop: int = 1  # pixels of random shift
     flip: bool = False  # mirror images; digits must not be
     bn: str = "batch"  # batch norm: 'batch' (the paper's), 'running', 'recalibrated'
-    train_split: str = "train"  # what it learns from
+    precision: str = "float32"  # of convolutions; 'bfloat16' is faster where the processor has it
+    train_split: str = "train"  # what it learns from; the paper's protocol: 'train+valid'
     keep: tuple[int, ...] = ()  # epochs after which the state is kept for probes (0: before any)
     device: str = "cpu"  # part of the identity: devices differ in the last bits
 
@@ -62,19 +64,22 @@ class TrainConfig:
         for name in ("momentum", "weight_decay", "crop"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
-        if self.train_split not in datasets.SPLITS:
+        if self.train_split not in (*datasets.SPLITS, datasets.WHOLE):
             raise ValueError(
-                f"train_split must be one of {datasets.SPLITS}, got {self.train_split!r}"
+                f"train_split must be one of {(*datasets.SPLITS, datasets.WHOLE)}, got "
+                f"{self.train_split!r}"
             )
         if self.bn not in spaces.BN_MODES:
             raise ValueError(f"bn must be one of {spaces.BN_MODES}, got {self.bn!r}")
+        if self.precision not in spaces.PRECISIONS:
+            raise ValueError(
+                f"precision must be one of {tuple(spaces.PRECISIONS)}, got {self.precision!r}"
+            )
         if any(not 0 <= epoch <= self.epochs for epoch in self.keep):
             raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
-        if self.data not in datasets.DATASETS:
-            datasets.load(self.data)
+        datasets.check(self.data)
         build_samplers(self, n=self.batch)  # an option that no sampler takes is an error now
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"device {self.device!r} asked for, but torch sees no CUDA device")
+        check_device(self.device, self.precision)
 
     @property
     def label(self) -> str:
@@ -187,11 +192,7 @@ class Trainer:
     def __init__(self, config: TrainConfig) -> None:
         self.config, self.space = config, config.space
         self.images = datasets.load(config.data)[config.train_split].to(config.device)
-        if self.images.images.shape[1] != self.space.in_channels:
-            raise ValueError(
-                f"{config.data} has {self.images.images.shape[1]} channels, but {self.space.name} "
-                f"is built for {self.space.in_channels}: set in_channels of the space"
-            )
+        check_fit(self.images, self.space)
         self.net = build(config)
         self.optimizer = torch.optim.SGD(
             self.net.parameters(),
@@ -291,10 +292,53 @@ def stream(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(f"{name}/{seed}".encode()))
 
 
+def check_device(device: str, precision: str = "float32") -> None:
+    """ValueError for a device that is not there, or lacks the precision; warns if it is slow."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(
+            f"{device!r} is no device that torch knows: pass 'cpu' or 'cuda'"
+        ) from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device {device!r} asked for, but torch sees no CUDA device: pass device='cpu' (or "
+            "unset PADALIB_DEVICE), or install a torch build with CUDA and its driver"
+        )
+    if precision == "bfloat16" and kind == "cuda" and not torch.cuda.is_bf16_supported(False):
+        raise ValueError(f"{device!r} cannot compute in bfloat16: pass precision='float32'")
+    if precision == "bfloat16" and kind == "cpu":
+        able = torch.cpu.get_capabilities()
+        if able.get("architecture") == "x86_64" and not (
+            able.get("avx512_bf16") or able.get("amx_bf16")
+        ):
+            warnings.warn(
+                f"this processor ({able.get('cpu_name')}) has no bfloat16 instructions, so "
+                "precision='bfloat16' is slower here than 'float32'",
+                stacklevel=2,
+            )
+
+
+def check_fit(images: datasets.ImageSet, space: CellSpace) -> None:
+    """ValueError unless the network of `space` is made for such images and labels."""
+    channels, height = images.images.shape[1:3]
+    found = {
+        "in_channels": (space.in_channels, channels),
+        "size": (space.size, height),
+        "classes_out": (space.classes_out, int(images.labels.max()) + 1),
+    }
+    for field_name, (built, given) in found.items():
+        if built != given and not (field_name == "classes_out" and given < built):
+            raise ValueError(
+                f"{images.name} has {field_name} {given}, but {space.name} is built for {built}: "
+                f"use dataclasses.replace(space, {field_name}={given})"
+            )
+
+
 def build(config: TrainConfig) -> Supernet:
     """The untrained network of a run."""
     seed = zlib.crc32(f"init/{config.seed}".encode())
-    net = config.space.build(seed=seed, arch=config.arch, bn=config.bn)
+    net = config.space.build(seed, config.arch, config.bn, config.precision)
     return net.to(config.device, memory_format=torch.channels_last)
 
 

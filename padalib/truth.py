@@ -1,58 +1,89 @@
-"""Truth tables: the accuracy of every architecture of a space, trained alone with several seeds.
+"""Truth tables: the accuracy of every architecture of a space, trained alone.
 
-A table has one row per architecture, indexed by `code` ("3-0-2"), with the columns `string`, for
-every seed 0..S-1 accuracy (%) and mean loss on validation and test, `params` and `flops`.
+A table has one row per architecture, indexed by `code` ("3-0-2"), with the columns `string` and
+accuracy (%) on validation and test: `valid_acc_<seed>`, or `valid_acc` where only means over seeds
+are known. Tables of our own have seeds 0..S-1, mean losses too, `params` and `flops`.
 """
 
 import argparse
+import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from padalib import launch, metrics, paths, spaces
+from padalib import launch, metrics, paths, spaces, tables
 from padalib.rank import ScoreConfig
 from padalib.runs import RunError, write_bytes
 from padalib.spaces import CellSpace
 from padalib.train import TrainConfig
 
-SPLITS = ("valid", "test")
+SPLITS = tables.SPLITS
+OWN = "trained alone here"
+BENCHMARK = spaces.get("nasbench201")
 QUANTITIES = ("valid_acc", "valid_loss", "test_acc", "test_loss")
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The truth table of a space on a dataset; see the module for the columns."""
+    """The truth table of a space on one dataset; see the module for the columns."""
 
     space: str
     dataset: str
     table: pd.DataFrame
+    source: str = OWN  # short, for tables and labels of figures
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds that every architecture was trained with."""
+        """The seeds that architectures were trained with; none where only means are known."""
         return _seeds(self.table)
 
     def per_seed(self, split: str = "test") -> pd.DataFrame:
-        """[A, S] accuracies in %, indexed by code, one column per seed."""
+        """[A, S] accuracies in %, indexed by code, one column per seed.
+
+        NaN where an architecture lacks a seed, which happens in the NATS-Bench archive only.
+        """
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
-        seeds = self.seeds
-        return self.table[[f"{split}_acc_{seed}" for seed in seeds]].set_axis(seeds, axis=1)
+        columns = {f"{split}_acc_{seed}": seed for seed in self.seeds}
+        held = [column for column in columns if column in self.table]
+        if not held:
+            raise ValueError(
+                f"the table ({self.source}) has no {split} accuracies seed by seed on "
+                f"{self.dataset}: take the means, `accuracy`"
+            )
+        return self.table[held].rename(columns=columns)
 
     def accuracy(self, split: str = "test") -> pd.Series:
-        """[A] accuracy in %, the mean over seeds, indexed by code."""
-        return self.per_seed(split).mean(axis=1).rename(f"{split}_acc")
+        """[A] accuracy in %, the mean over seeds, indexed by code; `<dataset>_<split>_acc`."""
+        if split in SPLITS and not self.seeds:
+            if split not in self._splits:
+                raise ValueError(
+                    f"the table ({self.source}) has no {split} accuracies on {self.dataset}: it "
+                    f"has {', '.join(self._splits)}"
+                )
+            acc = self.table[f"{split}_acc"]
+        else:
+            acc = self.per_seed(split).mean(axis=1)
+        return acc.rename(f"{self.dataset}_{split}_acc")
 
     def ceiling(
         self, split: str = "test", codes: Iterable[str] | None = None
     ) -> tuple[float, float, float]:
-        """(estimate, low, high) of `metrics.noise_ceiling`, of all architectures or of `codes`."""
-        acc = self.per_seed(split)
+        """(estimate, low, high): tau that the table's own noise leaves room for; NaN if unknown.
+
+        Of all architectures or of `codes`, on `ceiling_basis`: `metrics.noise_ceiling` of those
+        with all seeds; else tau with a second table and its bootstrap over architectures, to be
+        read as a floor of the ceiling where that table was trained or tested in another way.
+        Beyond 2,000 architectures an interval rests on 400 draws, not 1,000: seconds, not minutes.
+        """
+        acc = self.accuracy(split)
         if codes is not None:
             codes = list(codes)
             if unknown := [code for code in codes if code not in acc.index]:
@@ -61,17 +92,88 @@ class Truth:
                     f"{acc.index[0]!r}"
                 )
             acc = acc.loc[codes]
-        return metrics.noise_ceiling(acc.to_numpy())
+        draws = 1000 if len(acc) <= metrics.COUNTS_UP_TO else 400
+        if self.seeds:
+            complete = self.per_seed(split).loc[acc.index].dropna()
+            return metrics.noise_ceiling(complete.to_numpy(), draws)
+        _, second = self._second(split)
+        if second is None:
+            return (math.nan,) * 3
+        pair = acc, second.loc[acc.index]
+        return metrics.tau(*pair), *metrics.bootstrap(metrics.tau, *pair, draws=draws)
+
+    @property
+    def ceiling_basis(self) -> str:
+        """What `ceiling` rests on, short, for the label of a figure."""
+        if not self.seeds:
+            return self._second(self._splits[-1])[0]
+        complete = int(self.per_seed().notna().all(axis=1).sum())
+        some = f" ({complete:,} of {len(self.table):,} architectures)"
+        return f"agreement of {len(self.seeds)} seeds" + some * (complete < len(self.table))
+
+    @property
+    def _splits(self) -> list[str]:
+        return [split for split in SPLITS if f"{split}_acc" in self.table]
+
+    @cached_property
+    def _retrained(self) -> pd.Series | None:
+        """Accuracies of an independent retraining, where one is at hand."""
+        path = tables.retraining()
+        if self.dataset != "cifar10" or self.source == tables.RETRAINING or path is None:
+            return None
+        _, other = tables.read(path)
+        return self.table["string"].map(other.set_index("string")["cifar10_test"])
+
+    def _second(self, split: str) -> tuple[str, pd.Series | None]:
+        """What to hold the means of a split against: what it is, and its accuracies."""
+        if self._retrained is not None:
+            return "agreement with an independent retraining", self._retrained
+        if len(self._splits) < len(SPLITS):
+            return "unknown: every architecture was trained once", None
+        (other,) = set(SPLITS) - {split}
+        if self.dataset == "cifar10":
+            basis = "agreement of trainings on 25,000 (valid) and on 50,000 images (test)"
+        else:
+            basis = "agreement of validation and test images, same trainings (image noise only)"
+        return basis, self.accuracy(other)
 
 
-def load(space: CellSpace | str, path: Path | str | None = None, dataset: str = "digits") -> Truth:
-    """The truth table of `space`, in its order; by default the project's `data/truth/<space>.csv`.
+def load(
+    space: CellSpace | str, path: Path | str | None = None, dataset: str | None = None
+) -> Truth:
+    """The truth table of `space`, in its order; architectures are matched by `space.decode`.
+
+    `mini` has the project's own, `data/truth/mini.csv`, on the digits. Spaces of NAS-Bench-201's
+    cells take `dataset` (cifar10, cifar100, imagenet16-120) from the first of these that the data
+    root holds: the archive `NATS-tss-v1_0-3ffb9-simple/`, `nasbench201.csv`,
+    `nasbench201_dict.npy`, else from the installed package analog-nasbench; `tables` says what is
+    in them. `path` takes one of these, or a table of our own format, from elsewhere.
 
     Raises FileNotFoundError when there is none, and ValueError that lists what is wrong with it:
     columns, missing, duplicate or foreign architectures, wrong strings, unusable numbers.
     """
     space = spaces.get(space) if isinstance(space, str) else space
-    path = Path(path or paths.project_root() / "data" / "truth" / f"{space.name}.csv")
+    if path is not None:
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"no truth table of {space.name} at {path}")
+        return (_load_own if _is_own(path) else _load_foreign)(space, path, dataset)
+    if space.nodes == BENCHMARK.nodes:
+        return _load_foreign(space, tables.find(paths.data_root()), dataset)
+    if dataset not in (None, "digits"):
+        raise ValueError(f"the truth table of {space.name} is on digits, got dataset={dataset!r}")
+    path = paths.project_root() / "data" / "truth" / f"{space.name}.csv"
+    return _load_own(space, path, dataset)
+
+
+def _is_own(path: Path) -> bool:
+    if path.is_dir() or path.suffix in (".npy", ".anb"):
+        return False
+    with path.open("rb") as file:
+        return b"arch" not in file.readline().strip().split(b",")
+
+
+def _load_own(space: CellSpace, path: Path, dataset: str | None) -> Truth:
     remedy = f"fetch it again with `git checkout -- {path}` or rebuild it with `make truth`"
     if not path.is_file():
         raise FileNotFoundError(f"no truth table of {space.name} at {path}: {remedy}")
@@ -84,20 +186,77 @@ def load(space: CellSpace | str, path: Path | str | None = None, dataset: str = 
     found = problems(space, table)
     if not text.endswith("\n"):  # a number cut short is a number still
         found.append("the last line is cut off")
+    _check(found, path, space, remedy)
+    order = [space.code(arch) for arch in space]
+    return Truth(space.name, dataset or "digits", table.set_index("code").loc[order])
+
+
+def _load_foreign(space: CellSpace, path: Path, dataset: str | None) -> Truth:
+    source, table = tables.read(path)
+    held = [name for name in tables.TRIALS if any(c.startswith(f"{name}_") for c in table)]
+    if dataset not in held:
+        raise ValueError(
+            f"pass dataset=, one of {', '.join(held) or 'none'}, got {dataset!r}: "
+            f"{path} ({source}) has no other"
+        )
+    pattern = re.compile(rf"{dataset}_({'|'.join(SPLITS)})(_\d+)?")
+    matches = {name: match for name in table if (match := pattern.fullmatch(name))}
+    columns = {name: f"{match[1]}_acc{match[2] or ''}" for name, match in matches.items()}
+    table = table[["string", *columns]].rename(columns=columns)
+    codes = {space.decode(arch): space.code(arch) for arch in space}
+    # Of a space with fewer operations, the benchmark's other architectures are not foreign.
+    if space.nodes == BENCHMARK.nodes:
+        rest = {BENCHMARK.decode(arch) for arch in BENCHMARK} - codes.keys()
+        table = table[~table["string"].isin(rest)]
+    table.insert(0, "code", [codes.get(string, string) for string in table["string"]])
+    found = problems(space, table.fillna(0.0), columns.values())
+    for split in SPLITS:  # a missing seed is all right, a missing architecture is not
+        cells = table[[column for column in columns.values() if column.startswith(split)]]
+        if cells.shape[1] and (empty := list(table["code"][cells.isna().all(axis=1)])):
+            found.append(f"{len(empty)} architectures without {split} accuracy: {_few(empty)}")
+    _check(found, path, space, "fetch it again from its source")
+    table = table.set_index("code").loc[list(codes.values())]
+    return Truth(space.name, dataset, table.astype(dict.fromkeys(columns.values(), float)), source)
+
+
+def _check(found: list[str], path: Path, space: CellSpace, remedy: str) -> None:
     if found:
         raise ValueError(
             f"{path} is not a truth table of {space.name}: "
             + "; ".join(found)
             + f". Please {remedy}"
         )
-    order = [space.code(arch) for arch in space]
-    return Truth(space.name, dataset, table.set_index("code").loc[order])
 
 
-def problems(space: CellSpace, table: pd.DataFrame) -> list[str]:
-    """What is wrong with a table (`code` as a column) of `space`; empty when nothing is."""
-    seeds = _seeds(table)
-    needed = ["code", "string", *_columns(range(max(seeds, default=0) + 1)), "params", "flops"]
+def check_dataset(truth: Truth, data: str) -> None:
+    """Warns when networks trained on `data` are held against a truth on other data.
+
+    A size does not count: "cifar10-16" is "cifar10". Users met tau near 0.1 this way.
+    """
+    if _family(data) != _family(truth.dataset):
+        warnings.warn(
+            f"the supernet was trained on {data!r} and the truth ({truth.source}) is on "
+            f"{truth.dataset!r}: tau between them says little about the supernet. Load the truth "
+            "with the dataset= that you train on",
+            stacklevel=2,
+        )
+
+
+def _family(data: str) -> str:
+    """The data without the size of its images, or the mark of its smoke-scale part."""
+    return re.sub(r"-(\d+|small)$", "", data)
+
+
+def problems(
+    space: CellSpace, table: pd.DataFrame, columns: Iterable[str] | None = None
+) -> list[str]:
+    """What is wrong with a table (`code` as a column) of `space`; empty when nothing is.
+
+    `columns` must hold usable numbers: by default all that a table of our own has.
+    """
+    if columns is None:
+        columns = (*_columns(range(max(_seeds(table), default=0) + 1)), "params", "flops")
+    needed = ["code", "string", *columns]
     if absent := [column for column in needed if column not in table.columns]:
         return [f"{len(absent)} columns are missing: {_few(absent)}"]
     strings = {space.code(arch): space.decode(arch) for arch in space}
@@ -122,7 +281,7 @@ def _bad_cells(table: pd.DataFrame) -> list[str]:
     """A line on the cells that are no number of their range, or none."""
     cells = table.set_index("code")
     values = cells.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
-    top = np.where(["_acc_" in column for column in cells.columns], 100.0, np.finfo(float).max)
+    top = np.where(["_acc" in column for column in cells.columns], 100.0, np.finfo(float).max)
     rows, columns = np.nonzero(~((values >= 0) & (values <= top)))
     if not len(rows):
         return []

@@ -1,15 +1,21 @@
 """Truth tables: what goes in comes out, and every kind of damage is named."""
 
 import errno
+import math
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from padalib import metrics, paths, spaces, truth
+from padalib import metrics, paths, spaces, tables, truth
 from padalib.runs import RunError
 
 SPACE = spaces.get("mini")
+FEW = spaces.get("conv64")
+WHOLE = spaces.get("nasbench201")
 
 
 def rows(seeds=2):
@@ -42,6 +48,7 @@ def path(table, tmp_path):
 def test_round_trip_is_exact(table, path):
     found = truth.load(SPACE, path)
     assert (found.space, found.dataset, found.seeds) == ("mini", "digits", [0, 1])
+    assert (found.source, found.ceiling_basis) == ("trained alone here", "agreement of 2 seeds")
     assert list(found.table.index) == [SPACE.code(arch) for arch in SPACE]
     assert list(found.table.columns) == list(table.columns)
     for column in table.columns:
@@ -73,6 +80,7 @@ def test_accuracies(path):
         found.accuracy().loc["0-0-0"]
         == found.table.loc["0-0-0", ["test_acc_0", "test_acc_1"]].mean()
     )
+    assert found.accuracy().name == "digits_test_acc"
     with pytest.raises(ValueError, match="unknown split 'train'"):
         found.accuracy("train")
 
@@ -93,6 +101,12 @@ def test_default_path(path, monkeypatch, tmp_path):
         truth.load("mini")
     truth.save(truth.load("mini", path).table, tmp_path / "project" / "data" / "truth" / "mini.csv")
     assert truth.load("mini").seeds == [0, 1]
+    assert truth.load("mini", dataset="digits").dataset == "digits"
+    with pytest.raises(ValueError, match="mini is on digits, got dataset='cifar10'"):
+        truth.load("mini", dataset="cifar10")
+    assert truth.load("mini", path, "cifar10-16").dataset == "cifar10-16"  # one's own
+    with pytest.raises(FileNotFoundError, match=r"no truth table of mini at .*none\.csv"):
+        truth.load("mini", tmp_path / "none.csv")
 
 
 def test_rows_may_come_in_any_order(table, path):
@@ -195,3 +209,307 @@ def test_a_failed_write_leaves_the_old_table(table, path, monkeypatch):
         truth.save(table, path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["mini.csv"]
+
+
+# --- the benchmark's tables ---
+
+
+@pytest.fixture(autouse=True)
+def no_retraining(monkeypatch):
+    """Whether the package is installed must not matter."""
+    monkeypatch.setattr(tables, "retraining", lambda: None)
+
+
+def official():
+    """A table in the official layout: the 64 architectures of conv64, shuffled, and four others."""
+    rng = np.random.default_rng(1)
+    archs = [WHOLE.encode(FEW.decode(arch)) for arch in FEW]
+    archs += [(0,) * 6, (1,) * 6, (4,) * 6, (1, 0, 1, 0, 1, 0)]
+    good = rng.uniform(60, 90, len(archs))
+    columns = {
+        f"{name}_{split}": (good - 20 * k + rng.normal(0, 2, len(archs))).round(5)
+        for k, name in enumerate(("cifar10", "cifar100", "imagenet16_120"))
+        for split in ("val", "test")
+    }
+    made = pd.DataFrame({"arch": [WHOLE.decode(arch) for arch in archs], **columns})
+    made[["params", "macs"]] = 1
+    return made.sample(frac=1, random_state=0).reset_index(drop=True)
+
+
+@pytest.fixture
+def bench():
+    """The official layout in the data root."""
+    paths.data_root().mkdir(parents=True)
+    official().to_csv(paths.data_root() / tables.CSV, index_label="index")
+    return paths.data_root() / tables.CSV
+
+
+@pytest.mark.parametrize("space", ["conv64", replace(FEW, channels=8, cells=1, size=16, extent=3)])
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("cifar10", "cifar10"), ("cifar100", "cifar100"), ("imagenet16-120", "imagenet16_120")],
+)
+def test_architectures_are_matched_by_string(space, dataset, name, bench):
+    found = truth.load(space, dataset=dataset)
+    assert (found.space, found.dataset) == ("conv64", dataset)
+    assert (found.source, found.seeds) == ("NAS-Bench-201, official", [])
+    assert list(found.table.index) == [FEW.code(arch) for arch in FEW]
+    assert list(found.table.columns) == ["string", "valid_acc", "test_acc"]
+    by_string = official().set_index("arch")
+    for split, theirs in (("valid", "val"), ("test", "test")):
+        acc = found.accuracy(split)
+        assert acc.name == f"{dataset}_{split}_acc"
+        for arch in FEW:
+            wanted = by_string.loc[FEW.decode(arch), f"{name}_{theirs}"]
+            assert acc.loc[FEW.code(arch)] == wanted
+
+
+def test_of_means_there_are_no_seeds(bench):
+    with pytest.raises(ValueError, match="no test accuracies seed by seed on cifar10: take the"):
+        truth.load("conv64", dataset="cifar10").per_seed("test")
+    with pytest.raises(ValueError, match="unknown split 'train'"):
+        truth.load("conv64", dataset="cifar10").accuracy("train")
+
+
+@pytest.mark.parametrize("dataset", [None, "digits", "cifar", "cifar10-16", "imagenet16"])
+def test_datasets_of_the_table_are_listed(dataset, bench):
+    with pytest.raises(
+        ValueError,
+        match=rf"one of cifar10, cifar100, imagenet16-120, got {dataset!r}: .*nasbench201\.csv",
+    ):
+        truth.load("conv64", dataset=dataset)
+
+
+def test_nothing_there():
+    with pytest.raises(FileNotFoundError, match=r"no NAS-Bench-201 table in .*analog-nasbench"):
+        truth.load("nasbench201", dataset="cifar10")
+
+
+def lose(table):
+    gone = [FEW.decode(arch) for arch in list(FEW)[:3]] + [WHOLE.decode((0,) * 6)]
+    return table[~table["arch"].isin(gone)]
+
+
+def spoil(column, value, arch=(0, 0, 0, 0, 0, 1)):
+    def edit(table):
+        table = table.astype({column: object})
+        table.loc[table["arch"] == FEW.decode(arch), column] = value
+        return table
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lose, "3 architectures missing: 0-0-0-0-0-0, 0-0-0-0-0-1, 0-0-0-0-1-0"),
+        (lambda t: pd.concat([t, t[t["arch"] == FEW.decode((1,) * 6)]]), "duplicate: 1-1-1-1-1-1"),
+        (lambda t: t.replace(WHOLE.decode((1,) * 6), "|conv5~0|"), r"1 .* foreign .*: \|conv5~0"),
+        (spoil("cifar10_test", "nan"), r"'0-0-0-0-0-1', column 'test_acc' holds 'nan'"),
+        (spoil("cifar10_test", "n/a"), r"column 'test_acc' holds 'n/a'"),
+        (spoil("cifar10_val", 100.5), "column 'valid_acc' holds '100.5'"),
+        (spoil("cifar10_val", -1), "column 'valid_acc' holds '-1"),
+        (spoil("cifar10_test", ""), "1 architectures without test accuracy: 0-0-0-0-0-1"),
+        (spoil("cifar10_test", "inf"), "column 'test_acc' holds 'inf'"),
+    ],
+)
+def test_damage_of_the_benchmark_is_named(edit, message, bench):
+    edit(official()).to_csv(bench, index_label="index")
+    with pytest.raises(ValueError, match=message) as error:
+        truth.load("conv64", dataset="cifar10")
+    assert str(error.value).startswith(f"{bench} is not a truth table of conv64: 1 ") or (
+        edit is lose
+    )
+    assert str(error.value).endswith("Please fetch it again from its source")
+
+
+def test_all_damage_of_the_benchmark_is_reported_at_once(bench):
+    bad = spoil("cifar10_val", 500, (1, 1, 1, 1, 1, 0))(lose(official()))
+    bad = spoil("cifar10_test", "", (1,) * 6)(bad)
+    bad.to_csv(bench, index_label="index")
+    with pytest.raises(ValueError, match=r"3 .* missing: .*; 1 cells .*; 1 .* without test"):
+        truth.load("conv64", dataset="cifar10")
+
+
+def test_damage_elsewhere_does_not_matter(bench):
+    spoil("cifar100_val", "nan")(official()).to_csv(bench, index_label="index")
+    truth.load("conv64", dataset="cifar10")
+    with pytest.raises(ValueError, match="column 'valid_acc' holds 'nan'"):
+        truth.load("conv64", dataset="cifar100")
+
+
+def test_a_table_of_another_space(bench, path):
+    with pytest.raises(ValueError, match=r"of mini: 125 .* missing: .*; 68 .* foreign"):
+        truth.load("mini", bench, "cifar10")
+    with pytest.raises(ValueError, match=r"of nasbench201: 15557 architectures missing"):
+        truth.load("nasbench201", bench, "cifar10")
+    with pytest.raises(ValueError, match=r"of conv64: 64 architectures missing: .*125 .*foreign"):
+        truth.load("conv64", path)
+
+
+def test_own_tables_of_the_benchmarks_cells(bench, tmp_path):
+    own = pd.DataFrame({"code": [FEW.code(a) for a in FEW], "string": [FEW.decode(a) for a in FEW]})
+    own[["valid_acc_0", "test_acc_0"]], own[["valid_loss_0", "test_loss_0"]] = 50.0, 1.0
+    own["params"], own["flops"] = 1, 2
+    own.to_csv(tmp_path / "own.csv", index=False)
+    found = truth.load("conv64", tmp_path / "own.csv", "cifar10-16")
+    assert (found.source, found.seeds, found.dataset) == ("trained alone here", [0], "cifar10-16")
+
+
+# --- the ceiling of tables of means ---
+
+
+def test_ceiling_of_two_trainings(bench):
+    found = truth.load("conv64", dataset="cifar10")
+    codes = [FEW.code(arch) for arch in list(FEW)[60:3:-2]]
+    pair = found.accuracy("valid").loc[codes], found.accuracy("test").loc[codes]
+    wanted = metrics.tau(*pair), *metrics.bootstrap(metrics.tau, *pair)
+    assert 0.6 < wanted[1] < wanted[0] < wanted[2] < 1
+    assert found.ceiling("test", codes) == found.ceiling("valid", codes) == wanted
+    assert found.ceiling_basis == (
+        "agreement of trainings on 25,000 (valid) and on 50,000 images (test)"
+    )
+    with pytest.raises(ValueError, match="9-9 not in the truth table of conv64"):
+        found.ceiling(codes=["9-9"])
+
+
+def test_ceiling_of_one_training(bench):
+    found = truth.load("conv64", dataset="cifar100")
+    assert found.ceiling()[0] == metrics.tau(found.accuracy("valid"), found.accuracy("test"))
+    assert found.ceiling_basis == (
+        "agreement of validation and test images, same trainings (image noise only)"
+    )
+
+
+@pytest.fixture
+def retrained(tmp_path, monkeypatch):
+    """Another training of all of conv64, by string, as if the package were installed."""
+    path = tmp_path / "data.anb"
+    path.write_bytes(b"")
+    rng = np.random.default_rng(2)
+    table = official().rename(columns={"arch": "string"}).sample(frac=1, random_state=3)
+    acc = table["cifar10_test"] + rng.normal(0, 1, len(table))
+    table = table[["string"]].assign(cifar10_test=acc.round(3))
+    monkeypatch.setattr(tables, "retraining", lambda: path)
+    monkeypatch.setattr(tables, "_read_retraining", lambda _: table)
+    return table.set_index("string")["cifar10_test"]
+
+
+def test_ceiling_from_a_retraining(bench, retrained):
+    found = truth.load("conv64", dataset="cifar10")
+    other = [retrained.loc[FEW.decode(arch)] for arch in FEW]
+    for split in ("test", "valid"):
+        acc = found.accuracy(split)
+        wanted = metrics.tau(acc, other), *metrics.bootstrap(metrics.tau, acc, other)
+        assert found.ceiling(split) == wanted
+    assert found.ceiling_basis == "agreement with an independent retraining"
+    assert "image noise" in truth.load("conv64", dataset="cifar100").ceiling_basis
+
+
+def test_a_retraining_alone(retrained):
+    found = truth.load("conv64", dataset="cifar10")
+    assert found.source == "independent retraining (analog-nasbench)"
+    assert found.accuracy().to_list() == [retrained.loc[FEW.decode(arch)] for arch in FEW]
+    with pytest.raises(ValueError, match=r"\(independent .* has no valid accuracies on cifar10"):
+        found.accuracy("valid")
+    assert all(map(math.isnan, found.ceiling()))
+    assert found.ceiling_basis == "unknown: every architecture was trained once"
+    with pytest.raises(ValueError, match="one of cifar10, got 'cifar100'"):
+        truth.load("conv64", dataset="cifar100")
+
+
+@pytest.fixture
+def seeded(monkeypatch):
+    """The archive, per seed; every fourth architecture lacks a seed."""
+    rng = np.random.default_rng(4)
+    strings = [FEW.decode(arch) for arch in FEW]
+    good = rng.uniform(60, 90, 64)
+    table = pd.DataFrame({"string": strings})
+    for split in ("valid", "test"):
+        for seed in (777, 888, 999):
+            acc = good + rng.normal(0, 1, 64)
+            acc[:: 4 if seed == 999 else 64] = acc[0] if seed != 999 else np.nan
+            table[f"cifar10_{split}_{seed}"] = acc
+    (paths.data_root() / tables.ARCHIVE).mkdir(parents=True)
+    monkeypatch.setattr(tables, "_read_archive", lambda _: table)
+    return table
+
+
+def test_seeds_of_the_archive(seeded):
+    found = truth.load("conv64", dataset="cifar10")
+    assert (found.source, found.seeds) == ("NATS-Bench, official", [777, 888, 999])
+    per_seed = found.per_seed("valid")
+    assert list(per_seed.columns) == [777, 888, 999]
+    assert per_seed.isna().sum().to_list() == [0, 0, 16]
+    first = seeded.loc[0, ["cifar10_valid_777", "cifar10_valid_888"]]
+    assert found.accuracy("valid").iloc[0] == pytest.approx(first.mean())
+    complete = per_seed.dropna()
+    assert found.ceiling("valid") == metrics.noise_ceiling(complete.to_numpy())
+    assert found.ceiling("valid", per_seed.index[:21]) == metrics.noise_ceiling(
+        complete.iloc[:15].to_numpy()
+    )
+    assert found.ceiling_basis == "agreement of 3 seeds (48 of 64 architectures)"
+
+
+def test_an_architecture_without_any_seed(seeded):
+    seeded.loc[[5, 6], ["cifar10_test_777", "cifar10_test_888", "cifar10_test_999"]] = np.nan
+    with pytest.raises(ValueError, match="conv64: 2 architectures without test accuracy: 0-0-0-1"):
+        truth.load("conv64", dataset="cifar10")
+
+
+def test_the_archive_wins_and_a_path_forces(bench, seeded, retrained):
+    assert truth.load("conv64", dataset="cifar10").source == "NATS-Bench, official"
+    assert truth.load("conv64", bench, "cifar10").source == "NAS-Bench-201, official"
+    forced = truth.load("conv64", tables.retraining(), "cifar10")
+    assert forced.source == "independent retraining (analog-nasbench)"
+
+
+def test_the_official_table():
+    folder = os.environ.get("PADALIB_TEST_DATA")
+    if not folder:
+        pytest.skip("PADALIB_TEST_DATA is not set: no NAS-Bench-201 table")
+    path = Path(folder) / tables.CSV
+    found = {name: truth.load(name, path, "cifar10") for name in ("nasbench201", "conv64")}
+    whole, few = found["nasbench201"], found["conv64"]
+    assert len(whole.table) == 15_625 and len(few.table) == 64
+    assert whole.accuracy().loc["3-3-3-3-3-3"] == few.accuracy().loc["1-1-1-1-1-1"] > 93
+    assert whole.accuracy("valid").max() == 91.60667 and whole.accuracy().max() == 94.37333
+    estimate, low, high = whole.ceiling()
+    assert estimate == pytest.approx(0.891, abs=5e-4) and low < estimate < high < low + 0.01
+    for dataset, tau in (("cifar100", 0.933), ("imagenet16-120", 0.938)):
+        known = truth.load("nasbench201", path, dataset)
+        agreement = metrics.tau(known.accuracy("valid"), known.accuracy("test"))
+        assert agreement == pytest.approx(tau, abs=5e-4)
+
+
+# --- which data ---
+
+
+@pytest.mark.parametrize(
+    ("known", "data"),
+    [
+        ("cifar10", "cifar10"),
+        ("cifar10", "cifar10-16"),
+        ("imagenet16-120", "imagenet16-120"),
+        ("digits", "digits-small"),
+    ],
+)
+def test_the_same_data_is_no_news(known, data):
+    truth.check_dataset(truth.Truth("mini", known, pd.DataFrame()), data)  # warnings are errors
+
+
+@pytest.mark.parametrize(
+    ("known", "data"),
+    [
+        ("cifar10", "cifar100"),
+        ("cifar100", "cifar10-16"),
+        ("cifar10", "digits"),
+        ("cifar10", "my-photos"),
+        ("cifar10", "cifar10-grey"),
+    ],
+)
+def test_other_data_warns(known, data):
+    with pytest.warns(
+        UserWarning, match=rf"trained on '{data}' and the truth \(made\) .*'{known}'"
+    ):
+        truth.check_dataset(truth.Truth("nasbench201", known, pd.DataFrame(), "made"), data)

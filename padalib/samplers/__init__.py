@@ -1,5 +1,6 @@
 """Training methods, each a composition of a path sampler, a data sampler and an update rule."""
 
+from padalib.samplers.balanced import BalancedPaths
 from padalib.samplers.base import (
     DataSampler,
     EdgePaths,
@@ -30,11 +31,14 @@ METHODS = {
     for method in (
         compose("SPOS"),
         compose("FairNAS", FairPaths),
+        compose("FairNAS per epoch", FairPaths, redraw="epoch"),
         compose("PA", GradNormPaths),
         compose("DA", data=GradNormData),
         compose("PA&DA", GradNormPaths, GradNormData),
+        compose("PA&DA weighted", GradNormPaths, GradNormData, importance=True),
         compose("curriculum", Curriculum),
         compose("size-curriculum", Curriculum, by="size"),
+        compose("balanced", BalancedPaths),
     )
 }
 
@@ -49,6 +53,7 @@ def get(name: str) -> Method:
 __all__ = [
     "METHODS",
     "Accumulate",
+    "BalancedPaths",
     "Curriculum",
     "DataSampler",
     "EdgePaths",

@@ -1,7 +1,7 @@
 """Search spaces: what an architecture is, which ones are the same function, and what they cost."""
 
 from padalib.spaces.cell import OPS, Arch, CellSpace
-from padalib.spaces.supernet import BN_MODES, Supernet, recalibrate
+from padalib.spaces.supernet import BN_MODES, PRECISIONS, Supernet, recalibrate
 
 SPACES = {
     # 3 nodes, 3 edges, 125 architectures: small enough to train every one of them alone.
@@ -20,4 +20,14 @@ def get(name: str) -> CellSpace:
     return SPACES[name]
 
 
-__all__ = ["BN_MODES", "OPS", "SPACES", "Arch", "CellSpace", "Supernet", "get", "recalibrate"]
+__all__ = [
+    "BN_MODES",
+    "OPS",
+    "PRECISIONS",
+    "SPACES",
+    "Arch",
+    "CellSpace",
+    "Supernet",
+    "get",
+    "recalibrate",
+]

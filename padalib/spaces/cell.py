@@ -172,7 +172,13 @@ class CellSpace:
         fixed, per_op = cost_table(self)["flops"]
         return fixed + sum(per_op[op] for *_, op in self.plan(self.validate(arch)))
 
-    def build(self, seed: int = 0, arch: Sequence[int] | None = None, bn: str = "batch"):
+    def build(
+        self,
+        seed: int = 0,
+        arch: Sequence[int] | None = None,
+        bn: str = "batch",
+        precision: str = "float32",
+    ):
         """The supernet, or the network of `arch` alone, with weights drawn from `seed`.
 
         `bn` is 'batch' (the paper's: batch statistics always), 'running' or 'recalibrated'.
@@ -181,7 +187,8 @@ class CellSpace:
 
         with torch.device("meta"):  # torch's own initialisation would use the global stream
             # Alone, no two edges have anything to share.
-            net = Supernet(self if arch is None else replace(self, extent=1), bn=bn, arch=arch)
+            space = self if arch is None else replace(self, extent=1)
+            net = Supernet(space, bn, arch, precision)
         net.to_empty(device="cpu").initialise(torch.Generator().manual_seed(seed))
         return net
 

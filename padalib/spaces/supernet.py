@@ -1,6 +1,7 @@
 """The weight-sharing network of a cell space; built for one architecture, that network alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
@@ -11,8 +12,10 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from padalib.spaces.cell import Arch, CellSpace
+from padalib.spaces.pool import Pool
 
 BN_MODES = ("batch", "running", "recalibrated")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Norm(nn.BatchNorm2d):
@@ -39,7 +42,7 @@ def make_op(name: str, channels: int, norm: dict, bias: bool) -> nn.Module:
     if name == "skip_connect":
         return nn.Identity()
     if name == "avg_pool_3x3":
-        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        return Pool()
     return ReLUConvBN(channels, channels, int(name[-1]), 1, norm, bias)
 
 
@@ -58,10 +61,40 @@ class Cell(nn.Module):
 
     def forward(self, x: Tensor, plan: tuple) -> Tensor:
         nodes: list[Tensor | None] = [x] + [None] * (self.nodes - 1)
+        relus: dict[int, Tensor] = {}  # one for all the convolutions that read a node
         for i, j, edge, op in plan:
-            y = self.ops[f"{edge // self.extent}_{op}"](nodes[i])
+            module = self.op(edge, op)
+            if isinstance(module, ReLUConvBN):
+                if i not in relus:
+                    relus[i] = F.relu(nodes[i])
+                y = module.norm(module.conv(relus[i]))
+            else:
+                y = module(nodes[i])
             nodes[j] = y if nodes[j] is None else nodes[j] + y
         return torch.zeros_like(x) if nodes[-1] is None else nodes[-1]
+
+    def op(self, edge: int, op: int) -> nn.Module:
+        """The operation that an edge shares with the others of its group."""
+        return self.ops[f"{edge // self.extent}_{op}"]
+
+    def walk(self, x: Tensor, plans: Iterable[tuple]) -> Iterator[Tensor]:
+        """The outputs for many plans, each operation computed once while its input stays the same.
+
+        Of use where neighbouring plans begin alike, as those of sorted architectures do.
+        """
+        held: dict[int, dict[tuple, Tensor]] = {}  # edge -> (what its source is, op) -> output
+        for plan in plans:
+            nodes: list[Tensor | None] = [x] + [None] * (self.nodes - 1)
+            names: list[tuple] = [()] * self.nodes  # what each node was computed from
+            for i, j, edge, op in plan:
+                outputs, name = held.setdefault(edge, {}), (names[i], op)
+                if name not in outputs:
+                    if any(source != names[i] for source, _ in outputs):
+                        outputs.clear()  # in order, an input that changed does not come back
+                    outputs[name] = self.op(edge, op)(nodes[i])
+                nodes[j] = outputs[name] if nodes[j] is None else nodes[j] + outputs[name]
+                names[j] = (*names[j], edge, name)
+            yield torch.zeros_like(x) if nodes[-1] is None else nodes[-1]
 
 
 class Residual(nn.Module):
@@ -89,7 +122,8 @@ class Supernet(nn.Module):
     One path per forward. Dead edges are not computed; an architecture with no live path gives a
     constant output. With `arch` only that architecture's live operations are built (affine batch
     norm, as in the benchmark); the supernet's own batch norm is not affine, as in the released
-    code. Raises ValueError for an unknown `bn` mode.
+    code. With precision 'bfloat16' convolutions compute in it (autocast), and statistics, logits
+    and weights stay float32. Raises ValueError for an unknown `bn` or `precision`.
     """
 
     def __init__(
@@ -97,11 +131,14 @@ class Supernet(nn.Module):
         space: CellSpace,
         bn: Literal["batch", "running", "recalibrated"] = "batch",
         arch: Sequence[int] | None = None,
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         super().__init__()
         if bn not in BN_MODES:
             raise ValueError(f"bn must be one of {BN_MODES}, got {bn!r}")
-        self.space, self.bn = space, bn
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {tuple(PRECISIONS)}, got {precision!r}")
+        self.space, self.bn, self.precision = space, bn, precision
         self.arch = None if arch is None else space.canonical(arch)
         only = None
         if self.arch is not None:
@@ -129,13 +166,38 @@ class Supernet(nn.Module):
             if arch is None:
                 raise ValueError("a supernet needs to be told the path: supernet(x, arch)")
         plan = self.space.plan(arch)
-        x = self.stem(x)
+        with self._autocast(x):
+            x = self.stem(x)
+            x = self._finish(self.stages[0][0](x, plan), plan)
+        return self.head(x)
+
+    def forward_all(self, x: Tensor, archs: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+        """Logits [B, L] of the same images through each path in turn, for use without gradients.
+
+        The first cell is computed once for all paths that begin alike: sort the architectures.
+        """
+        plans = [self.space.plan(arch) for arch in archs]
+        with self._autocast(x):
+            x = self.stem(x)
+        firsts = self.stages[0][0].walk(x, plans)
+        for plan in plans:
+            with self._autocast(x):  # not held open while the caller has its turn
+                y = self._finish(next(firsts), plan)
+            yield self.head(y)
+
+    def _autocast(self, x: Tensor) -> AbstractContextManager:
+        if self.precision == "float32":  # autocast, even if not enabled, refuses the meta device
+            return nullcontext()
+        return torch.autocast(x.device.type, PRECISIONS[self.precision])
+
+    def _finish(self, x: Tensor, plan: tuple) -> Tensor:
+        """Features [B, C], float32, from the output of the first cell."""
         for stage, cells in enumerate(self.stages):
             if stage:
                 x = self.reductions[stage - 1](x)
-            for cell in cells:
+            for cell in cells[1:] if stage == 0 else cells:
                 x = cell(x, plan)
-        return self.head(F.relu(self.norm(x)).mean((2, 3)))
+        return F.relu(self.norm(x)).mean((2, 3), dtype=torch.float32)
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
@@ -196,6 +258,13 @@ def recalibrate(net: Supernet, arch: Sequence[int], batches: Iterable[Tensor]) -
         norm.momentum = 0.1
 
 
+class _Through(nn.Module):
+    """A cell that does nothing."""
+
+    def forward(self, x: Tensor, plan: tuple) -> Tensor:
+        return x
+
+
 @lru_cache
 def cost_table(space: CellSpace) -> dict[str, tuple[int, list[int]]]:
     """'params' and 'flops' -> (cost of the skeleton, cost of each op on one edge of all cells)."""
@@ -204,7 +273,7 @@ def cost_table(space: CellSpace) -> dict[str, tuple[int, list[int]]]:
     per_op: dict[str, list[int]] = {"params": [], "flops": []}
     with torch.device("meta"):
         bare = Supernet(space, arch=(0,) * len(space.edges))
-        bare.stages = nn.ModuleList(nn.ModuleList() for _ in bare.stages)
+        bare.stages = nn.ModuleList(nn.ModuleList([_Through()]) for _ in bare.stages)
         for name in space.ops:
             params = flops = 0
             for stage in range(3) if name != "none" else ():
