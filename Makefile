@@ -24,7 +24,7 @@ PY := $(if $(MANAGED),.venv/bin/python,"$(ENV)/bin/python")
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "SCALE=smoke|laptop (now $(SCALE)), WORKERS=processes, PYTHON=python3.12 for setup"
+	@echo "SCALE=smoke|laptop|cifar|paper|paper-cifar100 (now $(SCALE)), WORKERS=processes, PYTHON=python3.12 for setup"
 
 setup: $(if $(MANAGED),$(STAMP))  ## make the environment (.venv, or the active one), kernel and git filter
 	@$(PY) -m padalib.notebooks setup
@@ -60,7 +60,7 @@ lab: setup  ## open the notebooks in JupyterLab, kernel ready
 html: setup  ## render the executed notebooks to build/SCALE/html [SCALE=laptop]
 	$(PY) -m padalib.notebooks html --scale $(SCALE)
 
-bench: setup  ## measure the cost of a step, method against method
+bench: setup  ## measure speed: ours beside the textbook way, method against method
 	$(PY) -m bench
 
 clean:  ## remove build/ and caches

@@ -20,10 +20,14 @@ class Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        storages = [t.untyped_storage().data_ptr() for t in _tensors(args)]
-        made = [t for t in _tensors(out) if t.untyped_storage().data_ptr() not in storages]
-        if made or func._schema.is_mutable:
-            self.bytes += sum(t.nbytes for t in (*_tensors(args), *made))
+        read = _tensors(args)
+        places = [t.untyped_storage().data_ptr() for t in read]
+        written = [t for t in _tensors(out) if t.untyped_storage().data_ptr() not in places]
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                written += _tensors(value)
+        if written:
+            self.bytes += sum(t.nbytes for t in (*read, *written))
         return out
 
 
