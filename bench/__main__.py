@@ -10,16 +10,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from bench import roofline, textbook
-from padalib import cost, launch, metrics, rank, runs, samplers, scales, spaces
+from padalib import cost, launch, metrics, rank, runs, samplers, scales, spaces, truth
 from padalib import data as datasets
 from padalib.data import ImageSet
 from padalib.train import TrainConfig, Trainer
@@ -162,6 +162,12 @@ def steps(space: spaces.CellSpace, pairs: int) -> None:
         )
 
 
+def quietly(configs: list, workers: int) -> list[runs.Run]:
+    """Finished runs, without their lines of progress."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        return launch.grid(configs, workers)
+
+
 def grid(rounds: int, epochs: int) -> None:
     """Eight runs at C=8, N=1, 16x16 with two workers, and with one."""
     space = replace(spaces.get("nasbench201"), channels=8, cells=1, size=16, in_channels=1)
@@ -171,22 +177,40 @@ def grid(rounds: int, epochs: int) -> None:
         seeds = [next(fresh) for _ in range(8)]
         configs = [TrainConfig(seed=s, space=space, data="digits", epochs=epochs) for s in seeds]
         start = time.perf_counter()
-        launch.grid(configs, workers)
+        quietly(configs, workers)
         return time.perf_counter() - start
 
-    print(f"grid of 8 runs, C=8, N=1, 16x16, {epochs} epochs of 8,000 images")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"PADALIB_DATA": str(Path(folder)), "PADALIB_HEADLESS": "1"}
-        sys.stdout.flush()
-        ratio = []
-        for _ in range(rounds):
-            with open(os.devnull, "w") as quiet:
-                out, sys.stdout = sys.stdout, quiet
-                try:
-                    ratio.append(eight(1) / eight(2))
-                finally:
-                    sys.stdout = out
-    report("grid, two workers over one", np.array(ratio), 1.8)
+    print(f"grid of 8 runs, C=8, N=1, 16x16, {epochs} epochs of 8,000 images", flush=True)
+    ratio = np.array([eight(1) / eight(2) for _ in range(rounds)])
+    report("grid, two workers over one", ratio, 1.8)
+
+
+def halves(seeds: int, epochs: int) -> None:
+    """tau of supernets trained and ranked in bfloat16 and in float32, same seeds."""
+    if precision() == "float32":
+        print("no bfloat16 instructions here, so nothing to compare")
+        return
+    study = replace(scales.get("laptop"), epochs=epochs, keep=())
+    configs = [
+        study.scoring(replace(study.training("SPOS", seed), precision=kind))
+        for seed in range(seeds)
+        for kind in ("bfloat16", "float32")
+    ]
+    true = truth.load(study.space).accuracy("test")
+    taus = []
+    for run in quietly(configs, launch.cores()):
+        scores = run.table("scores").set_index("code").accuracy
+        taus.append(metrics.tau(scores, true[scores.index]))
+    found = metrics.paired_difference(taus[::2], taus[1::2])
+    changed = metrics.verdict(found.low, found.high, "higher", "lower", "unchanged")
+    print(
+        f"SPOS on {study.space.name}, {epochs} epochs, {seeds} seeds: tau in bfloat16 "
+        f"{np.mean(taus[::2]):.3f}, in float32 {np.mean(taus[1::2]):.3f}, difference "
+        f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]: {changed}",
+        flush=True,
+    )
+    if changed == "lower":
+        missed.append("tau in bfloat16")
 
 
 def main() -> int:
@@ -200,7 +224,10 @@ def main() -> int:
     training(space, asked.pairs)
     ranking(space, asked.pairs, images=512)
     steps(space, 2 * asked.pairs)
-    grid(rounds=3, epochs=4)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"PADALIB_DATA": folder, "PADALIB_HEADLESS": "1"}
+        grid(rounds=3, epochs=4)
+        halves(seeds=8, epochs=10)
     if missed:
         print("missed: " + ", ".join(missed))
     return int(bool(missed))

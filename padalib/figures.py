@@ -79,7 +79,8 @@ def save(
 
 def log_ticks(axis: Axis) -> None:
     """Few, plainly written ticks for an axis in log scale, also over less than a decade."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

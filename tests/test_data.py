@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from padalib import data
+from padalib import data, paths
+from padalib import images as files
 from padalib.data import ImageSet
 from padalib.samplers import Shuffled
 
@@ -108,11 +110,135 @@ def test_small_digits_are_the_first_of_the_digits():
     assert data.fingerprint("digits-small") != FINGERPRINT
 
 
-def test_unknown_data_set_names_the_known():
-    with pytest.raises(
-        ValueError, match=r"unknown data set 'mnist': choose .*digits, digits-small"
-    ):
-        data.load("mnist")
+@pytest.mark.parametrize("use", [data.load, data.check, data.fingerprint])
+def test_unknown_data_set_names_the_known(use):
+    with pytest.raises(FileNotFoundError, match=r"no data set 'mnist'.*names digits, digits-small"):
+        use("mnist")
+
+
+# --- photographs ---
+
+
+def album(monkeypatch, sizes, side=2, seed=0):
+    """Random photographs, so many of each class; what `images.load` gives, in random order."""
+    raw = {}
+    for split in ("train", "test"):
+        labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+        labels = labels[torch.randperm(len(labels), generator=rng(seed))]
+        shape = (len(labels), 3, side, side)
+        pixels = torch.randint(256, shape, generator=rng(seed + len(split)), dtype=torch.uint8)
+        raw[split] = pixels, labels
+    monkeypatch.setattr(files, "load", lambda name: raw)
+    return raw
+
+
+def tiles(images):
+    """(label, bytes) of each image."""
+    return [
+        (int(label), image.numpy().tobytes())
+        for image, label in zip(images.images, images.labels, strict=True)
+    ]
+
+
+def test_a_tenth_of_each_class_is_held_out(monkeypatch):
+    album(monkeypatch, sizes := [100, 94, 96, 7, 14, 16, 2, 35])
+    sets = data.photographs("album")
+    held = [10, 9, 10, 1, 1, 2, 1, 4]  # 3.5 to the even neighbour
+    assert sets["valid"].labels.bincount().tolist() == held
+    assert sets["train"].labels.bincount().tolist() == [
+        n - k for n, k in zip(sizes, held, strict=True)
+    ]
+    assert sets["test"].labels.bincount().tolist() == sizes
+
+
+def test_no_photograph_is_in_two_splits_and_none_is_lost(monkeypatch):
+    raw = album(monkeypatch, [50, 30, 20])
+    sets = data.photographs("album")
+    assert list(sets) == list(data.SPLITS)
+    train, valid, test = (tiles(sets[split]) for split in data.SPLITS)
+    assert len({*train, *valid, *test}) == len(train) + len(valid) + len(test) == 200
+    both = replace(sets["train"], images=raw["train"][0], labels=raw["train"][1])
+    assert sorted(train + valid) == sorted(tiles(both))
+    assert torch.equal(sets["test"].images, raw["test"][0])
+    # The first of each class in the order of the hash, which stays the order of each split.
+    for label in range(3):
+        own = [tile for tile in tiles(both) if tile[0] == label]
+        held = [tile for tile in valid if tile[0] == label]
+        assert held == own[: len(held)]
+        assert [tile for tile in train if tile[0] == label] == own[len(held) :]
+    assert [tile for tile in tiles(both) if tile in valid] == valid
+
+
+def test_photographs_are_normalised_by_their_training_split(monkeypatch):
+    album(monkeypatch, [40, 40])
+    sets = data.photographs("album")
+    pixels = sets["train"].images.double() / 255
+    for images in sets.values():
+        assert images.mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), rel=1e-12)
+        deviation = pixels.transpose(0, 1).flatten(1).std(1, correction=0)
+        assert images.std == pytest.approx(deviation.tolist(), rel=1e-12)
+    x, _ = sets["train"].batch(torch.arange(len(sets["train"])))
+    assert x.mean((0, 2, 3)).abs().max() < 1e-5
+    assert (x.transpose(0, 1).flatten(1).std(1, correction=0) - 1).abs().max() < 1e-5
+
+
+def test_moments_by_hand():
+    pixels = torch.tensor([0, 255, 255, 0, 51, 51, 51, 51], dtype=torch.uint8).view(2, 1, 2, 2)
+    both = torch.cat([pixels, torch.full_like(pixels, 204)], dim=1)
+    (mean, other), (std, constant) = data._moments(both)
+    assert mean == pytest.approx(0.35, rel=1e-14) and other == pytest.approx(0.8, rel=1e-14)
+    assert std == pytest.approx(0.1475**0.5, rel=1e-14)  # .27 - .35**2
+    assert constant == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", ["digits-small", "folder-of-photographs", "folder-of-those-4"])
+def test_train_and_valid_together(name):
+    pixels = np.random.RandomState(0).randint(0, 256, (60, 8, 8, 3)).astype(np.uint8)
+    for k, image in enumerate(pixels):
+        for stem in ("folder-of-photographs", "folder-of-those"):
+            place = paths.data_root() / stem / ("train", "test")[k >= 40] / f"class {k % 3}"
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place / f"{k}.png")
+    data.check(name)
+    sets = data.load(name)
+    assert list(sets) == [*data.SPLITS, data.WHOLE] and data.WHOLE == "train+valid"
+    train, valid, whole = sets["train"], sets["valid"], sets[data.WHOLE]
+    assert whole.name == f"{name}/train+valid"
+    assert torch.equal(whole.images, torch.cat([train.images, valid.images]))
+    assert torch.equal(whole.labels, torch.cat([train.labels, valid.labels]))
+    assert (whole.mean, whole.std) == (train.mean, train.std)
+    assert not set(tiles(whole)) & set(tiles(sets["test"]))
+    if name != "digits-small":
+        assert (len(train), len(valid), len(sets["test"])) == (37, 3, 20)
+        assert whole.images.shape[2:] == ((4, 4) if name.endswith("-4") else (8, 8))
+        assert [sets[split].name for split in data.SPLITS] == [f"{name}/{s}" for s in data.SPLITS]
+
+
+def test_the_fingerprint_of_photographs_sees_splits_and_size(monkeypatch):
+    album(monkeypatch, [20, 20])
+    one = data.fingerprint("an-album")
+    album(monkeypatch, [20, 20], side=4)
+    assert data.fingerprint("a-larger-album") != one
+    album(monkeypatch, [20, 20], seed=1)
+    assert data.fingerprint("another-album") != one
+    album(monkeypatch, [20, 20])
+    assert data.fingerprint("the-first-album-again") == one
+
+
+@pytest.mark.parametrize("name", [*data.DATASETS, "cifar10", "cifar100", "cifar10-16", "garden-8"])
+def test_a_check_reads_and_downloads_nothing(name, monkeypatch):
+    (paths.data_root() / "garden" / "test").mkdir(parents=True)
+
+    def used(*arguments):
+        raise AssertionError("something was read")
+
+    for place, attribute in (
+        (files, "load"), (files, "_cached"), (files, "_torchvision"), (files, "_listing"),
+        (data, "load"),
+    ):  # fmt: skip
+        monkeypatch.setattr(place, attribute, used)
+    assert data.check(name) is None
+    assert [path.name for path in paths.data_root().iterdir()] == ["garden"]
 
 
 # --- one image set ---

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from padalib import notebooks
+from padalib import notebooks, scales
 from padalib.notebooks import NotebookError, check, declared, main
 
 PARAMETERS = "scale = 'laptop'  # how large\nredraw: bool = False"
@@ -229,3 +229,14 @@ def test_html_drops_progress(root, capsys):
     page = (folder / "html/00_a.html").read_text()
     assert "KEPT" in page
     assert "BAR" not in page
+
+
+def test_a_scale_that_needs_a_gpu_says_so_before_anything_runs(root, capfd, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(scales.Scale, "step_seconds", lambda self: 2.0)
+    write(root / "notebooks/00_a.ipynb", "print('ran')")
+    assert main(["run", "--scale", "paper"]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and "scale paper is made for a GPU" in err
+    days = 2.0 * 9 * 250 * 50_000 / 256 / 86400
+    assert f"about {days:.0f} days" in err and "PADALIB_FORCE=1" in err

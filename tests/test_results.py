@@ -4,14 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from padalib import data, figures, launch, paths, results, scales
-from padalib.rank import ScoreConfig
+from padalib import data, figures, launch, paths, results, scales, truth
+from padalib.rank import ScoreConfig, sample
 from padalib.runs import Run, RunError, identity, versions
 from padalib.train import TrainConfig, Trainer
 
@@ -110,6 +111,37 @@ def test_a_table_of_means_over_runs_may_lie_beside(folder):
     assert set(registered(folder).run) == {Run(TRAIN[0]).key}
 
 
+def test_a_reference_is_the_truth_of_the_ranked_architectures(folder):
+    study = scales.get("smoke")
+    rows = results.reference("smoke", study)
+    known = truth.load("mini")
+    assert rows.code.tolist() == [study.space.code(arch) for arch in study.space.classes()]
+    assert rows.accuracy.tolist() == known.accuracy("test")[rows.code].tolist()
+    ceiling = known.ceiling("test", rows.code)
+    assert rows.iloc[7][["ceiling", "ceiling_low", "ceiling_high"]].tolist() == list(ceiling)
+    said = rows[["ceiling_basis", "source", "dataset", "split"]].drop_duplicates()
+    assert said.values.tolist() == [["agreement of 3 seeds", known.source, "digits", "test"]]
+
+
+def test_a_reference_is_redrawn_without_any_truth_table(folder, monkeypatch):
+    study = replace(scales.get("smoke"), ranked=10)
+    rows = results.reference("smoke", study)
+    assert rows.code.tolist() == [study.space.code(a) for a in sample(study.space, 10)]
+    monkeypatch.setattr(truth, "load", lambda *_, **__: pytest.fail("it read the truth"))
+    assert results.reference("smoke", study, redraw=True).equals(rows)
+
+
+def test_a_reference_of_another_data_set_warns(folder):
+    study = replace(scales.get("smoke"), data="cifar10-16")
+    with pytest.warns(UserWarning, match="cifar10"):
+        results.reference("smoke", study)
+
+
+def test_an_architecture_trained_alone_is_no_method(folder):
+    config = replace(TRAIN[0], arch=(3, 2, 1), epochs=1, keep=())
+    assert set(results.table("smoke", "alone", [config], source="curves").method) == {"alone"}
+
+
 # --- figures ---
 
 FILES = ("figure.csv", "figure.png", "figure.svg")
@@ -143,6 +175,29 @@ def draw(saves=1):
         figures.save(figure, "smoke", "figure", found, caption="The loss falls. " * 12)
     plt.close(figure)
     return found
+
+
+def test_what_was_looked_at_once_is_drawn_by_method_and_otherwise_over_time():
+    rows = pd.DataFrame({"method": ["SPOS", "PA"] * 4, "seed": [0, 0, 1, 1] * 2, "loss": range(8)})
+    with figures.style():
+        figure, (left, right) = plt.subplots(1, 2)
+    figures.over_time(left, rows.assign(epoch=[1] * 4 + [2] * 4), "loss", ["SPOS", "PA"])
+    figures.over_time(right, rows.assign(epoch=2), "loss", ["SPOS", "PA"])
+    assert left.get_xlabel() == "epoch (passes of images)" and right.get_xlabel() == ""
+    assert [label.get_text() for label in right.get_xticklabels()] == ["SPOS", "PA"]
+    plt.close(figure)
+
+
+def test_logarithmic_ticks_do_not_crowd():
+    for high, wanted in ((0.02, [0.001, 0.002, 0.005, 0.01, 0.02]), (1, [0.001, 0.01, 0.1, 1])):
+        figure, axes = plt.subplots()
+        axes.plot([0, 1], [0.001, high])
+        axes.set_yscale("log")
+        figures.log_ticks(axes.yaxis)
+        low, top = axes.get_ylim()
+        shown = [tick for tick in axes.get_yticks() if low <= tick <= top]
+        assert shown == pytest.approx(wanted)
+        plt.close(figure)
 
 
 def contents(folder):

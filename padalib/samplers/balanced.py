@@ -30,7 +30,7 @@ class BalancedPaths(PathSampler):
         return len(self.levels) * size / len(self.space)
 
     def state(self) -> dict[str, Any]:
-        return {}  # the levels follow from the space
+        return {k: v for k, v in super().state().items() if k != "levels"}  # the space has them
 
 
 def _convolutions(space: CellSpace, arch: Arch) -> int:

@@ -39,13 +39,16 @@ def _sum(x: Tensor) -> Tensor:
 
 
 @lru_cache
+@torch.inference_mode(False)  # what inference made, a later backward could not use
 def _ones(channels: int, dtype: torch.dtype) -> Tensor:
     return torch.ones(channels, 1, 3, 3, dtype=dtype)
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _inverse_counts(channels: int, h: int, w: int, dtype: torch.dtype) -> Tensor:
     """[1, C, H, W], channels last: one over the number of the image's pixels around each."""
-    counts = F.conv2d(torch.ones(1, 1, h, w), torch.ones(1, 1, 3, 3), padding=1)
-    whole = counts.reciprocal().expand(1, channels, h, w).to(dtype)
+    ones = torch.ones(1, 1, h, w, dtype=dtype)
+    counts = F.avg_pool2d(ones, 3, 1, 1, divisor_override=1)  # a convolution may be autocast
+    whole = counts.reciprocal().expand(1, channels, h, w)
     return whole.contiguous(memory_format=torch.channels_last)
