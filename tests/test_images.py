@@ -128,6 +128,11 @@ def test_an_image_twice_is_held_twice():
     assert found["train"][1].tolist() == [0, 0, 1] and len(found["test"][1]) == 2
 
 
+def test_twins_of_different_classes_are_in_the_order_of_their_labels():
+    pixels = noise(1).repeat(3, axis=0)
+    assert images._ordered(pixels, np.array([2, 0, 1]))[1].tolist() == [0, 1, 2]
+
+
 def test_hidden_files_and_stray_ones_beside_the_classes_do_not_count():
     picnic()
     before = images.load("picnic")
@@ -221,10 +226,14 @@ def test_a_damaged_cache_is_made_again(damage, name, monkeypatch, no_reading):
     assert [path.name for path in cache.parent.iterdir()] == [cache.name]
 
 
-def test_two_folders_do_not_share_a_cache():
+def test_two_folders_do_not_share_a_cache(no_reading):
     one, two = picnic("a", seed=1), picnic("b", seed=2)
-    for name, every in (("a", one), ("b", two), ("a", one)):
+    for name, every in (("a", one), ("b", two)):
         assert listed(images.load(name)) == sorted((s, k, p.tobytes()) for s, k, p in every)
+    no_reading()
+    assert [listed(images.load(name)) for name in "ab"] == [
+        sorted((s, k, p.tobytes()) for s, k, p in every) for every in (one, two)
+    ]
 
 
 # --- smaller images ---

@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from padalib import data, rank, spaces, train
-from padalib.rank import ScoreConfig, score
+from padalib.rank import ScoreConfig, sample, score
 from padalib.runs import Run
-from padalib.spaces import BN_MODES
+from padalib.spaces import BN_MODES, Supernet
 from padalib.spaces.supernet import Norm
 from padalib.train import TrainConfig, Trainer
 
@@ -135,7 +136,7 @@ def test_an_architecture_trained_alone_is_the_only_one_scored():
 
 @pytest.mark.parametrize("splits", [("validation",), ("valid", "tests"), ()])
 def test_unknown_splits_are_refused(splits):
-    with pytest.raises(ValueError, match=r"splits must be some of \('train', 'valid', 'test'\)"):
+    with pytest.raises(ValueError, match=r"splits must be some of \(.*'test', 'train\+valid'\)"):
         ScoreConfig(TRAIN, splits=splits)
 
 
@@ -150,3 +151,113 @@ def test_only_so_many_batches_calibrate(monkeypatch):
     net = train.build(dataclasses.replace(TRAIN, bn="recalibrated"))
     score(net, ARCHS[:1], SPLITS["valid"].first(20), 20, SPLITS["train"])
     assert seen == [rank.RECALIBRATION_BATCHES]
+
+
+@torch.no_grad()
+def one_by_one(net, archs, images, size, calibration):
+    """Each architecture by itself, through the whole network."""
+    found = []
+    for arch in archs:
+        if net.bn == "recalibrated":
+            starts = range(0, len(calibration), size)[:10]
+            few = [calibration.batch(torch.arange(s, min(s + size, 512)))[0] for s in starts]
+            spaces.recalibrate(net, arch, few)
+        net.eval()
+        right, loss = 0, torch.zeros((), dtype=torch.float64)
+        for start in range(0, len(images), size):
+            x, y = images.batch(torch.arange(start, min(start + size, len(images))))
+            logits = net(x, arch)
+            right += int((logits.argmax(1) == y).sum())
+            loss += F.cross_entropy(logits, y, reduction="sum")
+        found.append((100 * right / len(images), float(loss) / len(images)))
+    return found
+
+
+@pytest.mark.parametrize("trainer", BN_MODES, indirect=True)
+def test_scores_of_many_equal_those_of_each_by_itself(trainer):
+    images = SPLITS["valid"].first(96)
+    archs = [*sample(SPACE, 20), (3, 0, 0), (0, 1, 0), (3, 1, 0), (0, 1, 2), (3, 2, 1)]
+    found = score(trainer.net, archs, images, 40, trainer.images)
+    for one, two in zip(
+        found, one_by_one(trainer.net, archs, images, 40, trainer.images), strict=True
+    ):
+        assert one[0] == pytest.approx(two[0], rel=1e-12)
+        assert one[1] == pytest.approx(two[1], rel=1e-9)
+    assert found[-4] == found[-3] == found[-2]  # they differ on dead edges only
+    assert len(set(found)) > 15
+
+
+# --- a random sample of architectures ---
+
+
+@pytest.mark.parametrize("space", [SPACE, spaces.get("nasbench201")], ids=lambda s: s.name)
+def test_a_sample_is_of_different_architectures_and_always_the_same(space):
+    state = torch.get_rng_state()
+    some = sample(space, 64)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(set(some)) == 64 and all(space.validate(arch) == arch for arch in some)
+    assert some == sample(space, 64) == sample(space, min(1000, len(space)))[:64]
+    assert some != sample(space, 64, seed=1)
+    assert sorted(sample(space, len(space))) == list(space) != sample(space, len(space))
+    assert sample(space, 0) == []
+
+
+def test_a_sample_is_uniform_over_architectures_and_not_over_classes():
+    seen = torch.zeros(5)
+    for seed in range(300):
+        for arch in sample(SPACE, 25, seed):
+            seen[arch[0]] += 1
+    assert (seen / seen.sum() - 1 / 5).abs().max() < 0.02  # deviation .004
+
+
+@pytest.mark.parametrize("images, held", [(70, 70), (10_000, 256)])
+def test_sampled_architectures_are_scored_by_class_and_reported_each(images, held, monkeypatch):
+    asked, forward_all = [], Supernet.forward_all
+
+    def counted(self, x, archs):
+        asked.append((len(x), tuple(archs)))
+        return forward_all(self, x, archs)
+
+    monkeypatch.setattr(Supernet, "forward_all", counted)
+    config = ScoreConfig(TRAIN, epoch=0, images=images, batch=200, archs=60)
+    run = Run(config).compute()
+    table, archs = run.table("scores"), sample(SPACE, 60)
+    assert table.code.tolist() == [SPACE.code(arch) for arch in archs]
+    assert set(table.images) == {held}
+    classes = {SPACE.canonical(arch) for arch in archs}
+    assert len(classes) < 60
+    assert [n for n, _ in asked] == [min(200, held)] + [56] * (held > 200)
+    assert all(len(given) == len(classes) and set(given) == classes for _, given in asked)
+    found = dict(zip(archs, zip(table.accuracy, table.loss, strict=True), strict=True))
+    for arch in archs:
+        same = [a for a in archs if SPACE.canonical(a) == SPACE.canonical(arch)]
+        assert all(found[a] == found[arch] for a in same)
+    assert run.key != Run(dataclasses.replace(config, archs=None)).key
+
+
+def test_whole_training_split_can_be_scored():
+    config = ScoreConfig(TRAIN, epoch=0, splits=("train+valid",), archs=3)
+    table = Run(config).compute().table("scores")
+    assert set(table.split) == {"train+valid"} and set(table.images) == {768}
+    wanted = score(Trainer(TRAIN).net, sample(SPACE, 3), SPLITS["train+valid"])
+    assert list(zip(table.accuracy, table.loss, strict=True)) == wanted
+
+
+@pytest.mark.parametrize("archs", [0, -1, 126])
+def test_more_architectures_than_there_are_are_refused(archs):
+    with pytest.raises(ValueError, match=rf"archs must be in 1..125 \(of mini\), got {archs}"):
+        ScoreConfig(TRAIN, archs=archs)
+    assert ScoreConfig(TRAIN, archs=125).archs == 125
+
+
+@pytest.mark.parametrize("trainer", ["recalibrated"], indirect=True)
+def test_each_class_is_calibrated_once(trainer, monkeypatch):
+    seen, recalibrate = [], rank.recalibrate
+    monkeypatch.setattr(
+        rank,
+        "recalibrate",
+        lambda net, arch, xs: seen.append(arch) or recalibrate(net, arch, xs),
+    )
+    archs = [(3, 2, 1), (3, 1, 0), (0, 1, 2), (0, 1, 0)]
+    score(trainer.net, archs, SPLITS["valid"].first(32), 32, trainer.images)
+    assert sorted(seen) == [(0, 1, 0), (3, 2, 1)]

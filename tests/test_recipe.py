@@ -20,7 +20,7 @@ from padalib.runs import Run
 from padalib.train import TrainConfig
 from padalib.variance import VarianceConfig
 
-RECIPE = 1  # the version whose numbers these are
+RECIPE = 2  # the version whose numbers these are
 FINGERPRINT = "70a5234b0a43de8f6ecde5d81f4642f542a456179981406af43046a1816a49bf"
 TOLERANCES = {
     "loss": 1e-4,

@@ -13,6 +13,7 @@ import torch
 from padalib import runs, samplers, spaces
 from padalib.samplers import (
     Accumulate,
+    BalancedPaths,
     Curriculum,
     DataSampler,
     EdgePaths,
@@ -512,6 +513,76 @@ def test_torch_17s_zero_grad_moves_operations_that_were_not_sampled(zero_grad):
     assert moved.abs().sum() > 0
 
 
+# --- balanced ---
+
+# 0 to 3 convolutions on live edges: the direct edge (2 of 5 operations), and a detour whose two
+# edges hold 0, 1 or 2 in 9 + 4, 8 and 4 of 25 cases.
+LEVELS = {0: 3 * 13, 1: 3 * 8 + 2 * 13, 2: 3 * 4 + 2 * 8, 3: 2 * 4}
+
+
+def test_levels_of_the_mini_space_by_hand():
+    levels = BalancedPaths(MINI, 1).levels
+    assert {level: len(archs) for level, archs in levels.items()} == LEVELS
+    assert sorted(arch for archs in levels.values() for arch in archs) == sorted(MINI)
+    for arch, level in (
+        ((0, 0, 0), 0), ((3, 0, 0), 0), ((3, 2, 0), 1), ((0, 3, 3), 1), ((3, 0, 4), 1),
+        ((2, 1, 3), 2), ((3, 3, 3), 3),
+    ):  # fmt: skip
+        assert arch in levels[level]
+
+
+def test_balanced_draws_levels_equally_often_and_then_their_architectures():
+    paths, generator, n = BalancedPaths(MINI, epochs=1), rng(), 8000
+    drawn = [paths.draw(generator) for _ in range(n)]
+    assert all(len(group) == 1 for group in drawn) and paths.group == 1
+    seen = Counter(arch for (arch,) in drawn)
+    chi2 = 0.0
+    for level, archs in paths.levels.items():
+        share = sum(seen[arch] for arch in archs) / n
+        assert abs(share - 1 / 4) < 4 * sqrt(1 / 4 * 3 / 4 / n), level
+        expected = n / 4 / LEVELS[level]
+        chi2 += sum((seen[arch] - expected) ** 2 / expected for arch in archs)
+    assert 80 < chi2 < 180  # 124 degrees of freedom: 124 +- 16
+    assert drawn[:20] == [paths.draw(again) for again in [rng()] for _ in range(20)]
+
+
+@pytest.mark.parametrize("space", [MINI, BENCH, spaces.get("conv64")], ids=lambda s: s.name)
+def test_balanced_weights_undo_its_probabilities(space):
+    paths = BalancedPaths(space, epochs=1)
+    p = {arch: 1 / (len(space) * paths.weight(arch)) for arch in space}
+    assert sum(p.values()) == pytest.approx(1)
+    levels = [sum(p[arch] for arch in archs) for archs in paths.levels.values()]
+    assert levels == pytest.approx([1 / len(paths.levels)] * len(paths.levels))
+    if space is MINI:
+        for arch, level in (((3, 3, 3), 3), ((3, 2, 0), 1), ((4, 0, 1), 0)):
+            assert p[arch] == pytest.approx(1 / 4 / LEVELS[level])
+
+
+def test_balanced_where_no_edge_is_dead_or_no_operation_has_weights():
+    conv64 = BalancedPaths(spaces.get("conv64"), 1)
+    assert list(conv64.levels) == [6] and len(conv64.levels[6]) == 64  # uniform
+    no_none = replace(MINI, ops=("skip_connect", "nor_conv_3x3"))
+    levels = BalancedPaths(no_none, 1).levels
+    assert {level: len(archs) for level, archs in levels.items()} == {0: 1, 1: 3, 2: 3, 3: 1}
+    free = BalancedPaths(replace(MINI, ops=("none", "skip_connect")), 1)
+    assert list(free.levels) == [0] and len(free.draw(rng())[0]) == 3
+    assert free.weight((0, 1, 0)) == 1
+
+
+def test_balanced_saves_nothing_but_what_a_subclass_adds():
+    class Mine(BalancedPaths):
+        def __init__(self, space, epochs):
+            super().__init__(space, epochs)
+            self.seen = 0
+
+    assert BalancedPaths(MINI, 1).state() == {}
+    one, two = Mine(MINI, 1), Mine(MINI, 1)
+    one.seen = 5
+    two.restore(one.state())
+    assert one.state() == {"seen": 5} and two.seen == 5
+    assert two.draw(rng()) == one.draw(rng())
+
+
 # --- methods and options ---
 
 
@@ -520,11 +591,14 @@ def test_methods_are_these_compositions():
     assert found == {
         "SPOS": (UniformPaths, Shuffled, Accumulate),
         "FairNAS": (FairPaths, Shuffled, Accumulate),
+        "FairNAS per epoch": (FairPaths, Shuffled, Accumulate),
         "PA": (GradNormPaths, Shuffled, Accumulate),
         "DA": (UniformPaths, GradNormData, Accumulate),
         "PA&DA": (GradNormPaths, GradNormData, Accumulate),
+        "PA&DA weighted": (GradNormPaths, GradNormData, Accumulate),
         "curriculum": (Curriculum, Shuffled, Accumulate),
         "size-curriculum": (Curriculum, Shuffled, Accumulate),
+        "balanced": (BalancedPaths, Shuffled, Accumulate),
     }
     assert samplers.get("size-curriculum").paths.build(MINI, 2).fixed.tolist() == [
         0, 0, 0.25, 0.75, 0,
@@ -532,8 +606,24 @@ def test_methods_are_these_compositions():
     assert not any(method.zero_grad for method in samplers.METHODS.values())
 
 
+def test_controls_differ_from_their_methods_in_one_option():
+    def options(name):
+        parts = samplers.get(name).paths.build(MINI, 2), samplers.get(name).data.build(9, 2)
+        return [
+            {k: v for k, v in vars(part).items() if isinstance(v, (bool, str))} for part in parts
+        ]
+
+    (fair, _), (per_epoch, _) = options("FairNAS"), options("FairNAS per epoch")
+    assert (fair, per_epoch) == ({"redraw": "step"}, {"redraw": "epoch"})
+    released, weighted = options("PA&DA"), options("PA&DA weighted")
+    assert [part.pop("importance") for part in released] == [False, False]
+    assert [part.pop("importance") for part in weighted] == [True, True]
+    assert released == weighted
+    assert all(method.name == name for name, method in samplers.METHODS.items())
+
+
 def test_unknown_method_names_the_known():
-    with pytest.raises(ValueError, match="unknown method 'NSGA': choose one of SPOS, FairNAS, PA"):
+    with pytest.raises(ValueError, match=r"unknown method 'NSGA': choose one of SPOS, .*balanced"):
         samplers.get("NSGA")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import weakref
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,15 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from padalib import spaces
-from padalib.spaces import CellSpace, recalibrate
+from padalib.spaces import CellSpace, pool, recalibrate
+from padalib.spaces.pool import Pool
+from padalib.spaces.supernet import Norm
 
 MINI = spaces.get("mini")
 BENCH = spaces.get("nasbench201")
 NARROW = replace(BENCH, channels=4, cells=1, size=16)
+TINY = replace(BENCH, channels=4, cells=1, size=8)
+CONV64 = replace(spaces.get("conv64"), channels=4, cells=1, size=8)
 CONV_ONLY = [arch for arch in MINI.classes() if set(arch) <= {0, 2, 3}]
 
 
@@ -358,7 +363,8 @@ def test_sharing_extent_sets_the_number_of_weights(extent, groups):
 def test_edges_of_a_group_use_the_same_operation(extent, calls):
     net, seen = replace(MINI, extent=extent).build(), Counter()
     for name, op in net.stages[0][0].ops.items():
-        op.register_forward_hook(lambda *_, name=name: seen.update([name]))
+        if name.endswith("_3"):
+            op.conv.register_forward_hook(lambda *_, name=name: seen.update([name]))
     net(images(MINI), (3, 3, 3))
     assert seen == calls
 
@@ -498,3 +504,339 @@ def test_a_supernet_names_a_bad_path(arch):
 def test_images_must_halve_twice(size):
     with pytest.raises(ValueError, match="size"):
         replace(MINI, size=size, skeleton="residual")
+
+
+# --- the benchmark's own network, at any size ---
+
+
+@pytest.mark.parametrize(
+    "c, n, size, labels, bias",
+    [(16, 5, 32, 10, 0), (16, 5, 32, 100, 1), (8, 1, 16, 10, 0), (4, 3, 8, 7, 1), (6, 2, 12, 3, 0)],
+)
+def test_costs_of_the_benchmarks_network_by_hand(c, n, size, labels, bias):
+    space = replace(BENCH, channels=c, cells=n, size=size, classes_out=labels, conv_bias=bool(bias))
+    stem = 3 * 9 * c + 2 * c
+    blocks = sum(9 * w * 2 * w + 4 * w + 9 * 4 * w * w + 4 * w + w * 2 * w for w in (c, 2 * c))
+    head = 2 * 4 * c + 4 * c * labels + labels
+    bare = stem + blocks + head
+    widths, areas = (c, 2 * c, 4 * c), (size**2, size**2 // 4, size**2 // 16)
+    one, three = (n * sum(k * w * w + 2 * w + bias * w for w in widths) for k in (1, 9))
+    assert space.params((0,) * 6) == space.params((1, 4, 1, 4, 1, 4)) == bare
+    assert space.params((2,) + (1,) * 5) == bare + one
+    assert space.params((2, 3, 2, 3, 3, 4)) == bare + 2 * one + 3 * three
+    skeleton = 2 * (
+        3 * 9 * c * areas[0]
+        + sum(
+            (9 * w * 2 * w + 9 * 4 * w * w + w * 2 * w) * area
+            for w, area in zip(widths[:2], areas[1:], strict=True)
+        )
+        + 4 * c * labels
+    )
+    work = n * sum(2 * w * w * area for w, area in zip(widths, areas, strict=True))
+    assert space.flops((0,) * 6) == space.flops((1, 4, 1, 4, 1, 4)) == skeleton
+    assert space.flops((2, 3, 2, 3, 3, 4)) == skeleton + (2 + 3 * 9) * work
+
+
+def batch_norm(x):
+    return F.batch_norm(x, None, None, training=True)
+
+
+@pytest.mark.parametrize("space", [TINY, replace(BENCH, channels=6, cells=2, size=12)])
+@torch.no_grad()
+def test_the_benchmarks_network_layer_by_layer(space):
+    net, x = space.build(seed=2), images(space)
+    arch = (3, 2, 1, 4, 0, 3)
+    wanted = net(x, arch)
+    x = batch_norm(F.conv2d(x, net.stem[0].weight, padding=1))
+    for stage, cells in enumerate(net.stages):
+        width = space.channels << stage
+        if stage:
+            block = net.reductions[stage - 1]
+            y = batch_norm(F.conv2d(x.relu(), block.a.conv.weight, stride=2, padding=1))
+            y = batch_norm(F.conv2d(y.relu(), block.b.conv.weight, padding=1))
+            x = y + F.conv2d(F.avg_pool2d(x, 2), block.skip[1].weight)
+        assert len(cells) == space.cells
+        assert x.shape == (4, width, space.size >> stage, space.size >> stage)
+        for cell in cells:
+            convs = {name: op.conv.weight for name, op in cell.ops.items() if name[-1] in "23"}
+            assert all(weight.shape[:2] == (width, width) for weight in convs.values())
+            one = batch_norm(F.conv2d(x.relu(), convs["0_3"], padding=1))
+            two = batch_norm(F.conv2d(x.relu(), convs["1_2"])) + one
+            three = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+            x = three + batch_norm(F.conv2d(two.relu(), convs["5_3"], padding=1))
+    found = net.head(batch_norm(x).relu().mean((2, 3)))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_members_of_a_class_have_equal_logits_in_the_benchmarks_own_supernet():
+    net, x = BENCH.build(seed=1).to(memory_format=torch.channels_last), images(BENCH, n=2)
+    classes = [pair for pair in BENCH.classes().items() if len(pair[1]) > 1]
+    logits = []
+    for place in torch.randperm(len(classes), generator=rng())[:3].tolist():
+        rep, members = classes[place]
+        logits.append(net(x, rep))
+        for arch in (members[0], members[-1]):
+            assert torch.equal(net(x, arch), logits[-1])
+    assert not torch.equal(logits[0], logits[1])
+
+
+@pytest.mark.parametrize("extent, sets", [(1, 6), (2, 3), (3, 2), (6, 1)])
+@torch.no_grad()
+def test_conv64_at_every_sharing_extent(extent, sets):
+    space = replace(CONV64, extent=extent)
+    net, x = space.build(seed=1), images(space)
+    for cells in net.stages:
+        for cell in cells:
+            assert sorted(cell.ops) == [f"{k}_{op}" for k in range(sets) for op in range(2)]
+    assert len({id(weight) for a in space for _, weight, _ in net.op_weights(a)}) == 3 * 2 * sets
+    logits = torch.stack([net(x, arch).flatten() for arch in space])
+    assert logits.shape == (64, 40) and logits.isfinite().all()
+    same = torch.cdist(logits, logits, p=float("inf")) < 1e-4
+    assert int(same.sum()) == 64  # 64 different functions, even of one set of weights
+
+
+# --- one ReLU for all that read a node ---
+
+
+def test_a_node_meets_one_relu_however_many_convolutions_read_it(monkeypatch):
+    relu, calls = F.relu, []
+    monkeypatch.setattr(F, "relu", lambda x: calls.append(x.shape[1]) or relu(x))
+    MINI.build()(images(MINI), (3, 2, 3))
+    # Node 0 and node 1 of three cells, and before the head.
+    assert calls == [8, 8, 16, 16, 32, 32, 32]
+
+
+@pytest.mark.parametrize("space", [MINI, TINY, replace(MINI, extent=2)], ids=lambda s: s.name)
+def test_gradients_are_those_of_operations_with_a_relu_each(space):
+    net, x = space.build(seed=1), images(space)
+    parameters = list(net.parameters())
+    for arch in [(3,) * len(space.edges), (2,) * len(space.edges), *draws(space, 6)]:
+        found, wanted = (
+            torch.autograd.grad(
+                logits.square().sum(), parameters, allow_unused=True, materialize_grads=True
+            )
+            for logits in (net(x, arch), every_edge(net, x, arch))
+        )
+        for one, two in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4 * float(1 + two.abs().max()))
+
+
+# --- many paths over the same images ---
+
+
+def orders(archs):
+    """In order, backwards, and shuffled."""
+    shuffled = [archs[k] for k in torch.randperm(len(archs), generator=rng(5)).tolist()]
+    return {"sorted": sorted(archs), "reversed": sorted(archs)[::-1], "shuffled": shuffled}
+
+
+@pytest.mark.parametrize("order", ["sorted", "reversed", "shuffled"])
+@pytest.mark.parametrize("mode", ["batch", "running", "bfloat16"])
+@pytest.mark.parametrize(
+    "space, archs",
+    [
+        (replace(MINI, channels=4, size=8), list(MINI)),
+        (replace(MINI, channels=4, size=8, cells=2, extent=2), draws(MINI, 30)),
+        (TINY, draws(TINY, 40)),
+        (replace(CONV64, extent=3), draws(CONV64, 20)),
+    ],
+    ids=["mini", "cells", "nasbench201", "conv64"],
+)
+@torch.no_grad()
+def test_all_paths_at_once_have_the_logits_of_each(space, archs, mode, order):
+    net = space.build(
+        seed=1,
+        bn="running" if mode == "running" else "batch",
+        precision="bfloat16" if mode == "bfloat16" else "float32",
+    )
+    net.to(memory_format=torch.channels_last)
+    x = images(space).contiguous(memory_format=torch.channels_last)
+    if mode == "running":
+        for arch in archs[:10]:
+            net(x, arch)
+    net.eval()
+    archs = orders(archs)[order]
+    found = list(net.forward_all(x, archs))
+    assert len(found) == len(archs)
+    for arch, logits in zip(archs, found, strict=True):
+        assert torch.equal(logits, net(x, arch)), arch
+
+
+@torch.no_grad()
+def test_each_operation_of_the_first_cell_is_computed_once():
+    net, calls = MINI.build(), Counter()
+    for name, module in net.named_modules():
+        if name.count(".") == 4 or name == "stem":
+            module.register_forward_hook(lambda *_, name=name: calls.update([name]))
+    logits = list(net.forward_all(images(MINI), sorted(MINI)))
+    assert len(logits) == 125
+    first = {name[-3:]: n for name, n in calls.items() if name.startswith("stages.0.0.ops")}
+    # From the input each once; from node 1 once for each of the four that can reach it.
+    assert first == {f"{edge}_{op}": (1, 1, 4)[edge] for edge in range(3) for op in range(1, 5)}
+    assert calls["stem"] == 1
+
+
+def test_a_walk_in_order_computes_few_operations_and_holds_few_outputs():
+    cell = TINY.build().stages[0][0]
+    alive, calls = weakref.WeakSet(), Counter()
+
+    class Output:
+        """Stands for a tensor: a sum of what it was made from."""
+
+        def __init__(self, *parts):
+            self.parts = parts
+            alive.add(self)
+
+        def __add__(self, other):
+            return Output("+", self.parts, other.parts)
+
+    def op(edge, number):
+        def apply(x):
+            calls[edge] += 1
+            return Output(edge, number, x.parts)
+
+        return apply
+
+    cell.op = op
+    plans = [TINY.plan(arch) for arch in sorted(TINY.classes())[1:]]  # the first has no path
+    x, most, wanted = Output("x"), 0, Counter()
+    for plan, found in zip(plans, cell.walk(x, plans), strict=True):
+        nodes = {0: ("x",)}
+        for i, j, edge, number in plan:
+            made = (edge, number, nodes[i])
+            nodes[j] = ("+", nodes[j], made) if j in nodes else made
+            wanted[edge] += 1
+        assert found.parts == nodes[3]
+        most = max(most, len(alive))
+    # (1<-0), (2<-0), (3<-0) always read the input; (2<-1), (3<-1) one of the four ways to node 1.
+    assert [calls[edge] for edge in (0, 1, 3)] == [4, 4, 4]
+    assert [calls[edge] for edge in (2, 4)] == [16, 16]
+    assert sum(calls.values()) < sum(wanted.values()) / 40
+    assert most <= 6 * 4 + 4 + 1  # of each edge its four operations', the nodes, the input
+
+
+@torch.no_grad()
+def test_a_walk_can_be_left_and_begun_anew():
+    net, x = MINI.build(seed=1), images(MINI)
+    first = next(net.forward_all(x, [(3, 2, 3), (9, 9, 9)][:1]))
+    again = net.forward_all(x, [(3, 2, 3), (0, 0, 0), (3, 2, 3)])
+    found = list(again)
+    assert torch.equal(found[0], first) and torch.equal(found[2], first)
+    assert torch.equal(found[1], net(x, (0, 0, 0)))
+    assert list(net.forward_all(x, [])) == []
+    with pytest.raises(ValueError, match="operation 9 on edge 0"):
+        next(net.forward_all(x, [(1, 1, 1), (9, 9, 9)]))  # before anything is computed
+
+
+# --- precision ---
+
+
+@pytest.mark.parametrize("space", [MINI, NARROW], ids=lambda s: s.name)
+@pytest.mark.parametrize("bn", ["batch", "running"])
+def test_bfloat16_is_close_to_float32_and_keeps_weights_and_logits_in_it(space, bn):
+    plain, net = (space.build(seed=1, bn=bn, precision=p) for p in ("float32", "bfloat16"))
+    assert net.precision == "bfloat16" and plain.precision == space.build().precision == "float32"
+    dtypes = set()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda *given: dtypes.add(given[-1].dtype))
+    x = images(space, n=16)
+    for arch in [(3,) * len(space.edges), (0,) * len(space.edges), *draws(space, 6)]:
+        logits, wanted = net(x, arch), plain(x, arch)
+        assert logits.dtype == torch.float32
+        assert (logits - wanted).abs().max() < 0.05
+        assert space.plan(arch) == () or not torch.equal(logits, wanted)
+        net.zero_grad()
+        plain.zero_grad()
+        logits.square().sum().backward()
+        wanted.square().sum().backward()
+        for one, two in zip(net.parameters(), plain.parameters(), strict=True):
+            assert one.dtype == torch.float32 and (one.grad is None) == (two.grad is None)
+            assert one.grad is None or one.grad.dtype == torch.float32
+        found, exact = (
+            torch.cat([p.grad.flatten() for p in which.parameters() if p.grad is not None])
+            for which in (net, plain)
+        )
+        assert F.cosine_similarity(found, exact, dim=0) > 0.9
+    assert dtypes == {torch.bfloat16}
+    assert all(b.dtype == torch.float32 for b in net.buffers() if b.is_floating_point())
+    for one, two in zip(net.modules(), plain.modules(), strict=True):
+        if isinstance(one, Norm) and bn == "running":
+            torch.testing.assert_close(one.running_mean, two.running_mean, rtol=0.05, atol=0.05)
+
+
+@torch.no_grad()
+def test_autocast_is_over_when_the_caller_has_its_turn():
+    net, x = MINI.build(precision="bfloat16"), images(MINI)
+    conv = nn.Conv2d(1, 2, 3)
+    for logits in net.forward_all(x, [(3, 2, 3), (1, 1, 1)]):
+        assert logits.dtype == conv(x).dtype == torch.float32
+        assert not torch.is_autocast_enabled("cpu")
+    net(x, (3, 2, 3))
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match=r"precision must be one of .*bfloat16.*got 'float16'"):
+        MINI.build(precision="float16")
+
+
+# --- pooling ---
+
+SHAPES = [(2, 3, 5, 7), (4, 8, 16, 16), (3, 4, 1, 1), (2, 5, 1, 4), (1, 1, 3, 2), (2, 16, 2, 2)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
+@pytest.mark.parametrize(
+    "dtype, rounding",
+    [(torch.float32, 1e-6), (torch.bfloat16, 0.02), (torch.float64, 1e-14)],
+    ids=["float32", "bfloat16", "float64"],
+)
+def test_pooling_is_torchs_own(shape, layout, dtype, rounding):
+    values = torch.randn(shape, generator=rng(), dtype=torch.float64).to(dtype)
+    x = values.contiguous(memory_format=layout).requires_grad_()
+    exact = values.double().requires_grad_()
+    y, wanted = Pool()(x), F.avg_pool2d(exact, 3, 1, 1, count_include_pad=False)
+    assert y.dtype == dtype and y.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(y.double(), wanted, rtol=0, atol=rounding)
+    for back in (
+        torch.randn(shape, generator=rng(1), dtype=torch.float64).to(dtype),  # contiguous
+        torch.ones((), dtype=dtype).expand(shape),  # as the gradient of a sum is
+    ):
+        (found,) = torch.autograd.grad(y, x, back, retain_graph=True)
+        (other,) = torch.autograd.grad(wanted, exact, back.double(), retain_graph=True)
+        torch.testing.assert_close(found.double(), other, rtol=0, atol=2 * rounding)
+        if layout is torch.channels_last:
+            assert found.is_contiguous(memory_format=layout)
+
+
+def test_pooling_takes_the_fast_way_where_the_layout_allows():
+    x = torch.randn(2, 4, 6, 6, requires_grad=True)
+    last = x.contiguous(memory_format=torch.channels_last)
+    assert type(Pool()(last).grad_fn).__name__ == "_DepthwiseMeanBackward"
+    assert type(Pool()(x).grad_fn).__name__ == "AvgPool2DBackward0"
+    with torch.device("meta"):
+        assert Pool()(torch.empty(2, 4, 6, 6)).shape == (2, 4, 6, 6)
+
+
+def test_pooling_has_second_derivatives_even_after_inference():
+    pool._ones.cache_clear()
+    pool._inverse_counts.cache_clear()
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        Pool()(x)
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(Pool(), x)
+    assert torch.autograd.gradgradcheck(lambda x: Pool()(x).square(), x)
+
+
+def test_pooling_in_float32_is_exact_after_autocast():
+    pool._ones.cache_clear()
+    pool._inverse_counts.cache_clear()
+    x = images(replace(MINI, in_channels=4)).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        Pool()(x)
+    wanted = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+    torch.testing.assert_close(Pool()(x), wanted, rtol=0, atol=1e-6)

@@ -254,7 +254,7 @@ def finish(server, monkeypatch, unbroken_root):
         ("batch", 1),  # the first step, before anything is saved
         ("batch", 7),  # within the second epoch
         ("batch", 12),  # the last step of all
-        ("batch", 12 + 9),  # scoring
+        ("batch", 12 + 1),  # scoring
         ("written", 10),  # scored, but not yet marked as done
     ],
 )
@@ -365,7 +365,6 @@ def test_a_gradient_that_is_not_finite_in_the_last_step_stops_the_run(monkeypatc
     [
         ({"method": "spos"}, "unknown method 'spos': choose one of SPOS"),
         ({"space": "maxi"}, "unknown space 'maxi': choose one of .*mini"),
-        ({"data": "letters"}, "unknown data set 'letters': choose one of .*digits"),
         ({"arch": (0, 1)}, "an architecture of mini has 3 operations.*got 2"),
         ({"arch": (0, 1, 5)}, r"operation 5 on edge 2 of \(0, 1, 5\) is not in 0..4"),
         ({"epochs": 0}, "epochs must be a whole number > 0, got 0"),
@@ -378,6 +377,7 @@ def test_a_gradient_that_is_not_finite_in_the_last_step_stops_the_run(monkeypatc
         ({"lr": math.nan}, "lr must be above 0, got nan"),
         ({"clip": 0}, "clip must be above 0, got 0"),
         ({"bn": "layer"}, "bn must be one of .*batch.* got 'layer'"),
+        ({"precision": "half"}, "precision must be one of .*'float32', 'bfloat16'.* got 'half'"),
         ({"keep": (1, 4)}, r"keep must be epochs in 0..3, got \(1, 4\)"),
         ({"keep": (-1,)}, "keep must be epochs in 0..3"),
     ],
@@ -387,8 +387,14 @@ def test_values_that_make_no_run_are_refused(fields, words):
         small(**fields)
 
 
+def test_a_data_set_that_is_nowhere_is_refused_before_training():
+    with pytest.raises(FileNotFoundError, match=r"no data set 'letters'.*or one of .*digits"):
+        small(data="letters")
+
+
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="split"):
+    words = r"train_split must be one of \(.*'test', 'train\+valid'\), got 'training'"
+    with pytest.raises(ValueError, match=words):
         small(train_split="training")
 
 
@@ -397,16 +403,134 @@ def test_an_unknown_field_is_refused():
         small(learning_rate=0.1)
 
 
-def test_a_device_that_is_not_there_is_refused(monkeypatch):
+# --- devices and precision ---
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_device_that_is_not_there_is_refused(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="device 'cuda' asked for, but torch sees no CUDA device"):
-        small(device="cuda")
+    words = f"device '{device}' asked for, but torch sees no CUDA device: .*unset PADALIB_DEVICE"
+    with pytest.raises(ValueError, match=words):
+        small(device=device)
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "CUDA", "cpu:x"])
+def test_a_device_that_torch_does_not_know_is_refused(device):
+    with pytest.raises(
+        ValueError, match=f"'{device}' is no device that torch knows: pass 'cpu' or"
+    ):
+        small(device=device)
+
+
+BFLOAT16 = {"architecture": "x86_64", "cpu_name": "Old One", "avx512_f": True}
+
+
+@pytest.mark.parametrize("able", ["avx512_bf16", "amx_bf16", None])
+def test_bfloat16_on_a_processor_without_it_warns(able, monkeypatch):
+    has = BFLOAT16 | {"avx512_bf16": False, "amx_bf16": False} | ({able: True} if able else {})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    if able is None:
+        with pytest.warns(UserWarning, match=r"\(Old One\) has no bfloat16.* is slower here than"):
+            assert small(precision="bfloat16").precision == "bfloat16"
+    else:
+        small(precision="bfloat16")
+    small()  # float32 warns nowhere
+
+
+def test_bfloat16_on_another_architecture_does_not_warn(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "aarch64"})
+    small(precision="bfloat16")
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_bfloat16_on_a_gpu_without_it_is_refused(able, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated=True: emulated or able)
+    train.check_device("cuda")
+    if able:
+        train.check_device("cuda", "bfloat16")
+    else:
+        with pytest.raises(ValueError, match="'cuda' cannot compute in bfloat16: pass precision="):
+            train.check_device("cuda", "bfloat16")
+
+
+def test_precision_is_part_of_the_run_and_reaches_its_network(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    trainers = {p: Trainer(small(precision=p)) for p in ("float32", "bfloat16")}
+    assert small() == small(precision="float32")
+    assert Run(small()).key != Run(small(precision="bfloat16")).key
+    assert [trainer.net.precision for trainer in trainers.values()] == list(trainers)
+    start, same_start = (trainer.net.state_dict() for trainer in trainers.values())
+    assert same(start, same_start)
+    for trainer in trainers.values():
+        assert trainer.train_epoch() is None
+        assert all(p.dtype == torch.float32 for p in trainer.net.parameters())
+    losses = [trainer.history[0]["loss"] for trainer in trainers.values()]
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+# --- images and the network for them ---
+
+
+def of(channels=1, size=16, labels=10):
+    return ImageSet(
+        "album/train",
+        torch.zeros(labels, channels, size, size, dtype=torch.uint8),
+        torch.arange(labels),
+        (0.5,) * channels,
+        (0.5,) * channels,
+    )
 
 
 def test_a_space_for_other_images_is_refused():
-    words = "digits-small has 1 channels, but nasbench201 is built for 3: set in_channels"
+    words = (
+        r"has in_channels 1, but nasbench201 is built for 3: use .*replace\(space, in_channels=1\)"
+    )
     with pytest.raises(ValueError, match=words):
         Run(small(space="nasbench201")).compute()
+    with pytest.raises(ValueError, match=r"has size 16, but mini is built for 32.*size=16\)"):
+        Trainer(small(space=dataclasses.replace(SPACE, size=32)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "field_name", "given", "built"),
+    [
+        ({"channels": 3}, "in_channels", 3, 1),
+        ({"size": 32}, "size", 32, 16),
+        ({"size": 8}, "size", 8, 16),
+        ({"labels": 100}, "classes_out", 100, 10),
+        ({"labels": 11}, "classes_out", 11, 10),
+    ],
+)
+def test_each_thing_that_does_not_fit_is_named_with_its_cure(fields, field_name, given, built):
+    words = (
+        f"album/train has {field_name} {given}, but mini is built for {built}: "
+        f"use dataclasses.replace\\(space, {field_name}={given}\\)"
+    )
+    with pytest.raises(ValueError, match=words):
+        train.check_fit(of(**fields), SPACE)
+    train.check_fit(of(**fields), dataclasses.replace(SPACE, **{field_name: given}))
+
+
+def test_fewer_labels_than_the_network_has_outputs_do_no_harm():
+    train.check_fit(of(labels=7), SPACE)
+
+
+def test_the_papers_protocol_learns_from_train_and_valid():
+    config = small("PA&DA", train_split="train+valid")
+    trainer = Trainer(config)
+    assert len(trainer.images) == trainer.data.n == 512 + 256 and trainer.steps == 6
+    assert Run(config).key != Run(small("PA&DA")).key
+    drawn, step = set(), trainer.step
+
+    def watched(archs):
+        index, record = step(archs)
+        drawn.update(index.tolist())
+        return index, record
+
+    trainer.step = watched
+    assert trainer.train_epoch() is None
+    assert trainer.history[0]["images"] == 768 and max(drawn) >= 512
 
 
 # --- compute and randomness ---
