@@ -106,6 +106,7 @@ OTHER = {
         "crop": 0,
         "flip": True,
         "bn": "running",
+        "precision": "bfloat16",
         "train_split": "valid",
         "keep": (1,),
         "device": "cuda:1",
@@ -116,6 +117,7 @@ OTHER = {
         "splits": ("test",),
         "images": 100,
         "batch": 100,
+        "archs": 10,
     },
     VarianceConfig(TRAIN): {
         "train": dataclasses.replace(TRAIN, seed=1),
