@@ -149,10 +149,10 @@ def steps(space: spaces.CellSpace, pairs: int) -> None:
     times = cost.paired_times(replace(config, method="PA&DA"), pairs, 1)
     report("PA&DA over SPOS", times[:, 1] / times[:, 0], 1.03, most=True)
     study = scales.get("laptop")
-    print(f"and at laptop scale: 60 pairs of blocks of 10 paths, batch {study.batch}, 1 thread")
+    print(f"and at laptop scale: 30 pairs of blocks of 10 paths, batch {study.batch}, 1 thread")
     for method in samplers.METHODS:
         with runs.one_thread():
-            times = cost.paired_times(study.training(method, seed=0), 60, 10)
+            times = cost.paired_times(study.training(method, seed=0), 30, 10)
         ratio = times[:, 1] / times[:, 0]
         low, high = metrics.bootstrap(np.median, ratio)
         print(
