@@ -177,7 +177,15 @@ def photographs(name: str) -> dict[str, ImageSet]:
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
         own = (labels == label).nonzero()[:, 0]
-        held_out[own[: max(1, round(len(own) / 10))]] = True
+        size = max(1, round(len(own) / 10))
+        while size < len(own) and torch.equal(pixels[own[size]], pixels[own[size - 1]]):
+            size += 1  # twins lie side by side, and stay together
+        if size == len(own):
+            raise ValueError(
+                f"class {int(label)} of {name} has {len(own)} training images, too few to hold a "
+                "tenth out: at least 2 different ones are needed"
+            )
+        held_out[own[:size]] = True
     mean, std = _moments(pixels[~held_out])
     return {
         split: ImageSet(f"{name}/{split}", *both, mean, std)

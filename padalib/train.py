@@ -300,6 +300,8 @@ def check_device(device: str, precision: str = "float32") -> None:
         raise ValueError(
             f"{device!r} is no device that torch knows: pass 'cpu' or 'cuda'"
         ) from error
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!r} is not supported: pass 'cpu' or 'cuda'")
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device {device!r} asked for, but torch sees no CUDA device: pass device='cpu' (or "
@@ -321,10 +323,10 @@ def check_device(device: str, precision: str = "float32") -> None:
 
 def check_fit(images: datasets.ImageSet, space: CellSpace) -> None:
     """ValueError unless the network of `space` is made for such images and labels."""
-    channels, height = images.images.shape[1:3]
+    channels, height, width = images.images.shape[1:]
     found = {
         "in_channels": (space.in_channels, channels),
-        "size": (space.size, height),
+        "size": (space.size, height if height != space.size else width),
         "classes_out": (space.classes_out, int(images.labels.max()) + 1),
     }
     for field_name, (built, given) in found.items():

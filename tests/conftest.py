@@ -11,5 +11,5 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def data_root(tmp_path, monkeypatch):
     monkeypatch.setenv("PADALIB_DATA", str(tmp_path / "data"))
-    for name in ("PADALIB_WORKERS", "PADALIB_HEADLESS"):
+    for name in ("PADALIB_WORKERS", "PADALIB_HEADLESS", "PADALIB_DEVICE", "PADALIB_FORCE"):
         monkeypatch.delenv(name, raising=False)

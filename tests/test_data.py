@@ -368,3 +368,23 @@ def test_stream_goes_on_where_it_was_saved():
     again = rng()
     again.set_state(generator.get_state())
     assert torch.equal(whole.draw(9, generator), cut.draw(9, again))
+
+
+def raw(labels, pixels):
+    """Training images of one grey value each, and as many test images."""
+    images = torch.tensor(pixels, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8)
+    return {split: (images.contiguous(), torch.tensor(labels)) for split in ("train", "test")}
+
+
+def test_a_class_with_nothing_left_to_learn_from_is_refused(monkeypatch):
+    monkeypatch.setattr(data.images, "load", lambda name: raw([0, 0, 0, 1], [1, 2, 3, 4]))
+    with pytest.raises(ValueError, match="class 1 of tiny"):
+        data.photographs("tiny")
+
+
+def test_twins_are_held_out_together(monkeypatch):
+    pixels = [5, 5, 5, 6, 7, 8, 9, 10, 11, 12]
+    monkeypatch.setattr(data.images, "load", lambda name: raw([0] * 10, pixels))
+    sets = data.photographs("twins")
+    assert len(sets["valid"]) == 3 and len(sets["train"]) == 7
+    assert set(sets["valid"].images.unique().tolist()) == {5}
