@@ -43,10 +43,8 @@ def test_files_that_it_names_exist():
     subprocess.run(["git", "diff", "--quiet", "--", RESULTS], cwd=ROOT, check=False).returncode,
     reason="the result tables were made anew here, or this is no git checkout",
 )
-@pytest.mark.parametrize("scale", sorted(path.name for path in RESULTS.iterdir()))
+@pytest.mark.parametrize("scale", sorted({path.name for path in RESULTS.iterdir()} - {"smoke"}))
 def test_its_numbers_are_those_of_the_committed_tables(scale):
-    if scale == "smoke":
-        pytest.skip("the smoke scale means nothing")
     tables = RESULTS / scale
     ranking = pd.read_csv(tables / "ranking.csv")
     means = ranking[ranking.metric == "tau"].groupby("method").value.mean()
