@@ -1,9 +1,10 @@
 """Content-addressed runs: config -> hash -> folder. Nothing here knows what a run means.
 
 A config is a frozen dataclass with `compute(run)`, `inputs()` (what else its result depends on,
-such as the data's hash), `label`, `ticks` (progress lines it will write) and, if it builds on other
-runs, `needs` (their configs). A run is computed once: under a lock, resumed if it was cut, and read
-from its folder ever after.
+such as the data's hash), `label`, `ticks` (progress lines it will write) and, where it has them,
+`needs` (configs of the runs that it builds on) and `states` (names of states to find in its
+folder). A field that changes no result has metadata {"identity": False}. A run is computed once:
+under a lock, resumed if it was cut, and read from its folder ever after.
 """
 
 import dataclasses
@@ -78,7 +79,11 @@ def describe(value: Any) -> Any:
     if hasattr(value, "describe"):
         return value.describe()
     if dataclasses.is_dataclass(value):
-        named = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        named = {
+            f.name: describe(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if f.metadata.get("identity", True)
+        }
         return {"kind": type(value).__name__} | named
     if isinstance(value, (list, tuple)):
         return [describe(item) for item in value]
@@ -137,8 +142,9 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether all its tables are there."""
-        return (self.folder / "done.json").exists()
+        """Whether all its tables are there, and the states that its config asks for."""
+        states = getattr(self.config, "states", ())
+        return (self.folder / "done.json").exists() and all(map(self.has_state, states))
 
     def record(self) -> dict[str, Any]:
         """Versions and table digests of a finished run; RunError where it is damaged."""
@@ -252,6 +258,8 @@ class Run:
                 raise RunError(self._failure(self._read_json("failed.json").get("reason")))
             for left in self.folder.glob(".*"):  # by a write that was killed
                 left.unlink()
+            # Finished once, and asked for more states now: until they are there it is unfinished.
+            (self.folder / "done.json").unlink(missing_ok=True)
             with one_thread():
                 self.config.compute(self)
             tables = {path.stem: _sha(path.read_bytes()) for path in self.folder.glob("*.csv")}

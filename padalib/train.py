@@ -43,7 +43,9 @@ class TrainConfig:
     bn: str = "batch"  # batch norm: 'batch' (the paper's), 'running', 'recalibrated'
     precision: str = "float32"  # of convolutions; 'bfloat16' is faster where the processor has it
     train_split: str = "train"  # what it learns from; the paper's protocol: 'train+valid'
-    keep: tuple[int, ...] = ()  # epochs after which the state is kept for probes (0: before any)
+    # Epochs after which the state is kept for probes (0: before any). It changes no result: a run
+    # that has kept too few trains again when it is asked for more.
+    keep: tuple[int, ...] = field(default=(), metadata={"identity": False})
     device: str = "cpu"  # part of the identity: devices differ in the last bits
 
     def __post_init__(self) -> None:
@@ -92,6 +94,11 @@ class TrainConfig:
         """Progress lines: one an epoch."""
         return self.epochs
 
+    @property
+    def states(self) -> list[str]:
+        """Names of the states that are kept beside the last one."""
+        return [f"epoch_{epoch}" for epoch in self.keep if epoch < self.epochs]
+
     def check_kept(self, epoch: int | None) -> None:
         """ValueError unless the state after `epoch` (None: the last one) will be there."""
         if epoch not in (None, self.epochs, *self.keep):
@@ -109,7 +116,10 @@ class TrainConfig:
         trainer = Trainer(self)
         if run.has_state("last"):
             trainer.restore(run.load_state("last"))
-        elif 0 in self.keep:
+            past = [f"epoch_{epoch}" for epoch in self.keep if epoch < trainer.epoch]
+            if not all(map(run.has_state, past)):
+                trainer = Trainer(self)  # it has kept too few: from the start
+        if trainer.epoch == 0 and 0 in self.keep:
             run.save_state("epoch_0", trainer.state())
         while trainer.epoch < self.epochs:
             bad = trainer.train_epoch()
@@ -119,7 +129,7 @@ class TrainConfig:
                     f"{trainer.history[-1]['lr']:.3g}); lower lr or clip"
                 )
             state = trainer.state()
-            if trainer.epoch in self.keep and trainer.epoch < self.epochs:
+            if f"epoch_{trainer.epoch}" in self.states:
                 run.save_state(f"epoch_{trainer.epoch}", state)
             run.save_state("last", state)
             run.log(trainer.summary())

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -300,6 +301,35 @@ def test_kept_states_are_those_of_their_epochs():
     (run.folder / "epoch_2.pt").unlink()
     with pytest.raises(RunError, match=r"epoch_2\.pt is missing"):
         train.load(run, 2)
+
+
+@pytest.mark.parametrize("cut", (None, 2))
+def test_a_run_that_kept_too_few_states_trains_again_to_the_same(cut):
+    config = small("PA&DA", keep=(2,))
+    before = Run(config).compute()
+    tables, last = before.record()["tables"], train.load(before).state()
+    early = small("PA&DA", keep=(0, 1, 2))
+    run = Run(early)
+    assert before.done and run.folder == before.folder and not run.done
+    if cut is not None:  # as a training that was killed after two epochs would leave it
+        (run.folder / "done.json").unlink()
+        shutil.copy(run.folder / f"epoch_{cut}.pt", run.folder / "last.pt")
+    run.compute()
+    assert run.done and before.done and run.record()["tables"] == tables
+    assert same(train.load(run).state(), last)
+    trainer = Trainer(early)
+    for epoch in range(3):
+        assert same(train.load(run, epoch).state(), trainer.state())
+        trainer.train_epoch()
+
+
+def test_a_run_is_unfinished_while_it_trains_again_for_more_states(broken_loss):
+    before = Run(small(keep=())).compute()
+    run = Run(small(keep=(1,)))
+    broken_loss(0, float("nan"))
+    with pytest.raises(RunError, match="loss was nan"):
+        run.compute()
+    assert not run.done and not before.done
 
 
 def test_an_epoch_that_was_not_kept_says_what_to_do():
