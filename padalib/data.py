@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
-from padalib import images
+from padalib import images, paths
 
 SPLITS = ("train", "valid", "test")
 WHOLE = "train+valid"  # the paper's protocol learns from it, and ranks on 'test'
@@ -91,7 +91,7 @@ class ImageSet:
         x = x.float().mul_(scale[:, None, None]).add_(shift[:, None, None])
         return x.contiguous(memory_format=torch.channels_last), y
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of shape, pixels and labels."""
         digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
@@ -198,14 +198,17 @@ def photographs(name: str) -> dict[str, ImageSet]:
 
 
 def _moments(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of [N, C, H, W], in [0, 1], exactly."""
+    """Mean and standard deviation of each channel of [N, C, H, W], in [0, 1], exactly.
+
+    A channel of one value has a deviation of 0, by which nothing can be divided: it gets 1.
+    """
     values = torch.arange(256, dtype=torch.float64) / 255
     mean, std = [], []
     for channel in range(pixels.shape[1]):
         counts = pixels[:, channel].flatten().bincount(minlength=256).double()
         share = counts / counts.sum()
         mean.append(float(share @ values))
-        std.append(float(share @ (values - mean[-1]).square()) ** 0.5)
+        std.append(float(share @ (values - mean[-1]).square()) ** 0.5 or 1.0)
     return tuple(mean), tuple(std)
 
 
@@ -221,21 +224,27 @@ def check(name: str) -> None:
         images.find(name)
 
 
-@lru_cache
 def load(name: str) -> dict[str, ImageSet]:
     """The splits of a data set, each an `ImageSet`: 'train', 'valid', 'test' and 'train+valid'.
 
     `name` is one of `DATASETS`, 'cifar10', 'cifar100', or a folder of images in the data root;
-    'cifar10-16' is the same at 16x16 pixels. Raises as `images.load` does.
+    'cifar10-16' is the same at 16x16 pixels. Raises as `images.load` does. Held in memory.
     """
+    found = () if name in DATASETS else (paths.data_root(), images.split_name(name))
+    return _load(name, *found)
+
+
+@lru_cache
+def _load(name: str, *found: object) -> dict[str, ImageSet]:
+    """`found` tells apart what one name stands for, as folders come and `PADALIB_DATA` moves."""
     sets = DATASETS[name]() if name in DATASETS else photographs(name)
     train, valid = sets["train"], sets["valid"]
     pixels = torch.cat([train.images, valid.images])
     labels = torch.cat([train.labels, valid.labels])
-    return sets | {WHOLE: replace(train, name=f"{name}/{WHOLE}", images=pixels, labels=labels)}
+    sets = sets | {WHOLE: replace(train, images=pixels, labels=labels)}
+    return {split: replace(own, name=f"{name}/{split}") for split, own in sets.items()}
 
 
-@lru_cache
 def fingerprint(name: str) -> str:
     """SHA-256 over the splits of a data set; part of every run's identity."""
     parts = [load(name)[split].fingerprint for split in SPLITS]

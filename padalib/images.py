@@ -28,6 +28,7 @@ SHOWN = 20  # problems that an error lists; the rest are counted
 def load(name: str) -> dict[str, Pair]:
     """'train' and 'test' of a data set; 'cifar10-16' is 'cifar10' averaged to 16x16 pixels.
 
+    A folder that is itself named so ('photos-2024') is that folder, at its own size.
     Sorted by the hash of their (original) pixels, so that neither file names nor the source
     matter. Raises FileNotFoundError where there is nothing to read, and ValueError that lists all
     files which cannot be used, or for a size that does not divide the images'.
@@ -59,9 +60,11 @@ def find(name: str) -> Path | None:
 
 
 def split_name(name: str) -> tuple[str, int | None]:
-    """('cifar10', 16) from 'cifar10-16', ('cifar10', None) from 'cifar10'."""
+    """('cifar10', 16) from 'cifar10-16', but ('cifar10-16', None) if a folder has that name."""
     match = re.fullmatch(r"(.+)-(\d+)", name)
-    return (match[1], int(match[2])) if match else (name, None)
+    if match is None or (paths.data_root() / name).is_dir():
+        return name, None
+    return match[1], int(match[2])
 
 
 def _resized(name: str, images: Tensor, size: int | None) -> Tensor:
@@ -107,10 +110,9 @@ def _listing(folder: Path) -> tuple[dict[str, list[str]], list[str]]:
 def _refuse(folder: Path, wrong: list[str]) -> None:
     if wrong:
         more = f"\n... and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        count = "1 thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
         raise ValueError(
-            f"{len(wrong)} things are wrong with the images in {folder}:\n- "
-            + "\n- ".join(wrong[:SHOWN])
-            + more
+            f"{count} wrong with the images in {folder}:\n- " + "\n- ".join(wrong[:SHOWN]) + more
         )
 
 

@@ -119,6 +119,15 @@ def test_unknown_data_set_names_the_known(use):
 # --- photographs ---
 
 
+def photos(name, seed=0):
+    """A folder of random photographs: 3 classes, 40 to train and 20 to test."""
+    pixels = np.random.RandomState(seed).randint(0, 256, (60, 8, 8, 3)).astype(np.uint8)
+    for k, image in enumerate(pixels):
+        place = paths.data_root() / name / ("train", "test")[k >= 40] / f"class {k % 3}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{k}.png")
+
+
 def album(monkeypatch, sizes, side=2, seed=0):
     """Random photographs, so many of each class; what `images.load` gives, in random order."""
     raw = {}
@@ -188,22 +197,36 @@ def test_moments_by_hand():
     (mean, other), (std, constant) = data._moments(both)
     assert mean == pytest.approx(0.35, rel=1e-14) and other == pytest.approx(0.8, rel=1e-14)
     assert std == pytest.approx(0.1475**0.5, rel=1e-14)  # .27 - .35**2
-    assert constant == pytest.approx(0, abs=1e-15)
+    assert constant == 1
+
+
+def test_a_channel_of_one_value_is_centred_and_not_scaled(monkeypatch):
+    photographs = album(monkeypatch, [40, 40])
+    photographs["train"][0][:, 1] = 51
+    sets = data.photographs("album")
+    assert sets["test"].std[1] == 1 and min(sets["test"].std) > 0.2
+    x, _ = sets["train"].batch(torch.arange(len(sets["train"])))
+    assert x.isfinite().all() and x[:, 1].abs().max() < 1e-6
+    x, _ = sets["test"].batch(torch.arange(80))  # where it may vary
+    wanted = sets["test"].images[:, 1] / 255 - 0.2
+    torch.testing.assert_close(x[:, 1], wanted, rtol=0, atol=1e-6)
+
+
+def test_grey_photographs_may_be_of_one_value(monkeypatch):
+    monkeypatch.setattr(data.images, "load", lambda name: raw([0, 0, 1, 1], [1, 5, 2, 5]))
+    sets = data.photographs("grey")
+    assert sets["train"].std == (1, 1, 1)
+    assert sets["train"].batch(torch.arange(2))[0].abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("name", ["digits-small", "folder-of-photographs", "folder-of-those-4"])
 def test_train_and_valid_together(name):
-    pixels = np.random.RandomState(0).randint(0, 256, (60, 8, 8, 3)).astype(np.uint8)
-    for k, image in enumerate(pixels):
-        for stem in ("folder-of-photographs", "folder-of-those"):
-            place = paths.data_root() / stem / ("train", "test")[k >= 40] / f"class {k % 3}"
-            place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(place / f"{k}.png")
+    photos(name.removesuffix("-4"))
     data.check(name)
     sets = data.load(name)
     assert list(sets) == [*data.SPLITS, data.WHOLE] and data.WHOLE == "train+valid"
     train, valid, whole = sets["train"], sets["valid"], sets[data.WHOLE]
-    assert whole.name == f"{name}/train+valid"
+    assert all(images.name == f"{name}/{split}" for split, images in sets.items())
     assert torch.equal(whole.images, torch.cat([train.images, valid.images]))
     assert torch.equal(whole.labels, torch.cat([train.labels, valid.labels]))
     assert (whole.mean, whole.std) == (train.mean, train.std)
@@ -211,7 +234,29 @@ def test_train_and_valid_together(name):
     if name != "digits-small":
         assert (len(train), len(valid), len(sets["test"])) == (37, 3, 20)
         assert whole.images.shape[2:] == ((4, 4) if name.endswith("-4") else (8, 8))
-        assert [sets[split].name for split in data.SPLITS] == [f"{name}/{s}" for s in data.SPLITS]
+
+
+def test_another_data_root_holds_other_photographs(monkeypatch, tmp_path):
+    photos("garden")
+    first, here = data.fingerprint("garden"), paths.data_root()
+    digits = data.load("digits")
+    monkeypatch.setenv("PADALIB_DATA", str(tmp_path / "elsewhere"))
+    for use in (data.load, data.fingerprint):
+        with pytest.raises(FileNotFoundError, match=f"{tmp_path}/elsewhere/garden/train"):
+            use("garden")
+    photos("garden", seed=1)
+    assert data.fingerprint("garden") != first
+    assert data.load("digits") is digits  # made once: no data root matters to them
+    monkeypatch.setenv("PADALIB_DATA", str(here))
+    assert data.fingerprint("garden") == first and data.load("garden") is data.load("garden")
+
+
+def test_a_folder_of_the_very_name_goes_before_a_size_once_it_is_there():
+    photos("park")
+    small = data.load("park-4")
+    photos("park-4", seed=1)
+    assert small["test"].images.shape == (20, 3, 4, 4)
+    assert data.load("park-4")["test"].images.shape == (20, 3, 8, 8)
 
 
 def test_the_fingerprint_of_photographs_sees_splits_and_size(monkeypatch):

@@ -298,6 +298,29 @@ def test_names_and_sizes():
     assert images.split_name("my-own-set-8") == ("my-own-set", 8)
 
 
+def test_a_folder_of_the_very_name_goes_before_a_size(no_reading):
+    picnic("album")
+    whole, small = images.load("album"), images.load("album-4")
+    every, root = picnic("album-4", seed=1), paths.data_root()
+    assert images.find("album-4") == images.find("album-4-2") == root / "album-4"
+    assert images.find("album-2") == root / "album"
+    found = images.load("album-4")
+    assert listed(found) == sorted((split, label, p.tobytes()) for split, label, p in every)
+    no_reading()
+    assert equal(images.load("album"), whole) and equal(images.load("album-4"), found)
+    assert not equal(images.load("album-4-2"), images.load("album-2"))
+    assert sorted(path.name for path in (root / "cache").iterdir()) == ["album-4.pt", "album.pt"]
+    shutil.rmtree(root / "album-4")
+    assert equal(images.load("album-4"), small)
+
+
+def test_an_empty_folder_of_the_very_name_is_the_one_that_is_meant():
+    picnic("photos")
+    (paths.data_root() / "photos-2024").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no data set 'photos-2024'.*photos-2024/train/"):
+        images.load("photos-2024")
+
+
 # --- all that is wrong, at once ---
 
 
@@ -307,7 +330,8 @@ def problems(name):
         images.load(name)
     first, *lines = str(error.value).splitlines()
     folder, count = paths.data_root() / name, int(first.split()[0])
-    assert first.endswith(f" wrong with the images in {folder}:")
+    counted = "1 thing is" if count == 1 else f"{count} things are"
+    assert first == f"{counted} wrong with the images in {folder}:"
     assert len(lines) == (count if count <= images.SHOWN else images.SHOWN + 1)
     return [line.removeprefix("- ").replace(f"{folder}/", "") for line in lines]
 
