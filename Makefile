@@ -52,7 +52,7 @@ check: setup  ## formatting and lint only
 	$(PY) -m ruff check
 
 truth: setup  ## rebuild the mini benchmark: every architecture trained alone
-	$(PY) -m padalib.truth
+	$(PY) -m padalib.alone
 
 lab: setup  ## open the notebooks in JupyterLab, kernel ready
 	$(PY) -m jupyter lab notebooks

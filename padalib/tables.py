@@ -14,21 +14,19 @@ Seeds are 777, 888 and 999; only about half of the architectures have all three.
 
 import bz2
 import hashlib
-import pickle
-import re
-from collections import OrderedDict
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from padalib import paths, spaces
+from padalib.pickles import TableError, unpickle, unpickle_npy
 from padalib.runs import write_bytes
 
+BENCHMARK = spaces.get("nasbench201")
 SPLITS = ("valid", "test")
 ARCHIVE = "NATS-tss-v1_0-3ffb9-simple"
 CSV = "nasbench201.csv"
@@ -44,10 +42,6 @@ TRIALS = {
 # analog-nasbench has its edges by source and counts the operations its own way.
 RETRAINED_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 RETRAINED_OPS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
-
-
-class TableError(ValueError):
-    """A file that cannot be read as a table: which one, and what is wrong with it."""
 
 
 def find(root: Path) -> Path:
@@ -106,13 +100,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise TableError(
             f"{path} has no column 'arch' with the benchmark's strings: fetch it again"
         )
-    return table.rename(
-        columns=lambda name: (
-            "string"
-            if name == "arch"
-            else re.sub("_val$", "_valid", name.replace("imagenet16_120", "imagenet16-120"))
-        )
-    )
+    names = table.columns.str.replace("imagenet16_120", "imagenet16-120")
+    table.columns = names.str.replace("_val$", "_valid", regex=True)
+    return table.rename(columns={"arch": "string"})
 
 
 def _read_archive(folder: Path) -> pd.DataFrame:
@@ -159,10 +149,6 @@ def _read_npy(path: Path) -> pd.DataFrame:
 
     The ints number edges and operations as `spaces` does. Accuracies are rounded to 0.01.
     """
-    with path.open("rb") as file:
-        major, _ = np.lib.format.read_magic(file)
-        file.read(int.from_bytes(file.read(2 if major == 1 else 4), "little"))  # past the header
-        entries = unpickle(file, path).state[4][0]  # the one item of an array of shape ()
     return pd.DataFrame(
         {"string": _string(entry["operation"])}
         | {
@@ -170,15 +156,14 @@ def _read_npy(path: Path) -> pd.DataFrame:
             for dataset in TRIALS
             for split in SPLITS
         }
-        for entry in entries.values()
+        for entry in unpickle_npy(path).values()
     )
 
 
 def _read_retraining(path: Path) -> pd.DataFrame:
     """{six ints: record}; of the record only `baseline_accuracy`, of the network in software."""
-    space = spaces.get("nasbench201")
-    number = [space.ops.index(op) for op in RETRAINED_OPS]
-    order = [RETRAINED_EDGES.index(edge) for edge in space.edges]
+    number = [BENCHMARK.ops.index(op) for op in RETRAINED_OPS]
+    order = [RETRAINED_EDGES.index(edge) for edge in BENCHMARK.edges]
     with path.open("rb") as file:
         records = unpickle(file, path)
     return pd.DataFrame(
@@ -193,100 +178,6 @@ def _read_retraining(path: Path) -> pd.DataFrame:
 def _string(ops: Iterable[int]) -> str:
     ops = tuple(ops)
     try:
-        return spaces.get("nasbench201").decode(ops)
+        return BENCHMARK.decode(ops)
     except ValueError:
         return str(ops)  # of no architecture, and reported as such
-
-
-# --- reading pickles that nobody vouches for ---
-
-
-class _Sealed(type):
-    """Makes classes that a pickle cannot change, should it take one for an object to fill."""
-
-    def __setattr__(cls, name: str, value: Any) -> None:
-        raise pickle.UnpicklingError(f"it sets {name!r} of a class")
-
-
-class _Record(metaclass=_Sealed):
-    """Stands in for an object: keeps what the file says of it and does nothing."""
-
-    __slots__ = ("args", "state")
-
-    def __new__(cls, *args: Any) -> "_Record":
-        record = super().__new__(cls)
-        record.args, record.state = args, None
-        return record
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-class _Scalar(_Record):
-    """Stands in for a numpy scalar: becomes the plain number."""
-
-    __slots__ = ()
-
-    def __new__(cls, dtype: _Record, data: bytes) -> bool | int | float:
-        code, order = dtype.args[0], dtype.state[1]
-        if not re.fullmatch("[biuf][1248]", code) or order not in ("<", ">", "|"):
-            raise pickle.UnpicklingError(f"a number of type {order}{code}")
-        (number,) = np.frombuffer(data, np.dtype(order + code))
-        return number.item()
-
-
-class _Bytes(_Record):
-    """Stands in for the call that older pickles write for bytes."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str, _encoding: str) -> bytes:
-        return text.encode("latin1")
-
-
-# Numpy itself is not handed out: a forged dtype makes it take bytes for pointers.
-STAND_INS = {
-    ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
-    ("_codecs", "encode"): _Bytes,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy", "dtype"): _Record,
-    ("numpy", "ndarray"): _Record,
-    ("numpy.core.multiarray", "_reconstruct"): _Record,
-    ("numpy._core.multiarray", "_reconstruct"): _Record,
-    ("numpy.core.multiarray", "scalar"): _Scalar,
-    ("numpy._core.multiarray", "scalar"): _Scalar,
-    ("analognasbench.data", "Architecture"): _Record,
-    ("analognasbench.data", "DriftMeasurement"): _Record,
-}
-
-
-class _Refused(Exception):
-    """A class that no table needs."""
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> type:
-        """A stand-in; nothing is ever imported, whatever dots are in the name."""
-        if (module, name) not in STAND_INS:
-            raise _Refused(f"{module}.{name}")
-        return STAND_INS[module, name]
-
-
-def unpickle(file: IO[bytes], path: Path) -> Any:
-    """Numbers, strings and containers out of a pickle; numpy's arrays stay inert `_Record`s.
-
-    Raises TableError that names the file, and the class that it asks for where it wants more.
-    """
-    try:
-        return _Unpickler(file).load()
-    except _Refused as error:
-        raise TableError(
-            f"{path} was refused: it asks for {error}, and a table needs numbers, strings and "
-            "containers only; what asks for more can run code when it is read. Fetch the file "
-            "again from its source, and do not open it otherwise"
-        ) from None
-    except Exception as error:  # a damaged pickle can raise nearly anything, says its manual
-        raise TableError(
-            f"{path} cannot be read ({type(error).__name__}: {error}): fetch it again"
-        ) from error

@@ -2,14 +2,14 @@
 
 A table has one row per architecture, indexed by `code` ("3-0-2"), with the columns `string` and
 accuracy (%) on validation and test: `valid_acc_<seed>`, or `valid_acc` where only means over seeds
-are known. Tables of our own have seeds 0..S-1, mean losses too, `params` and `flops`.
+are known. Tables of our own (made by `alone`) have seeds 0..S-1, mean losses too, `params` and
+`flops`.
 """
 
-import argparse
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
@@ -18,15 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from padalib import launch, metrics, paths, spaces, tables
-from padalib.rank import ScoreConfig
-from padalib.runs import RunError, write_bytes
+from padalib import metrics, paths, spaces, tables
 from padalib.spaces import CellSpace
-from padalib.train import TrainConfig
+from padalib.tables import BENCHMARK, SPLITS
 
-SPLITS = tables.SPLITS
 OWN = "trained alone here"
-BENCHMARK = spaces.get("nasbench201")
 QUANTITIES = ("valid_acc", "valid_loss", "test_acc", "test_loss")
 
 
@@ -88,7 +84,7 @@ class Truth:
             codes = list(codes)
             if unknown := [code for code in codes if code not in acc.index]:
                 raise ValueError(
-                    f"{_few(unknown)} not in the truth table of {self.space}: pass codes such as "
+                    f"{few(unknown)} not in the truth table of {self.space}: pass codes such as "
                     f"{acc.index[0]!r}"
                 )
             acc = acc.loc[codes]
@@ -107,9 +103,11 @@ class Truth:
         """What `ceiling` rests on, short, for the label of a figure."""
         if not self.seeds:
             return self._second(self._splits[-1])[0]
-        complete = int(self.per_seed().notna().all(axis=1).sum())
-        some = f" ({complete:,} of {len(self.table):,} architectures)"
-        return f"agreement of {len(self.seeds)} seeds" + some * (complete < len(self.table))
+        basis = f"agreement of {len(self.seeds)} seeds"
+        complete = len(self.per_seed().dropna())
+        if complete < len(self.table):
+            basis += f" ({complete:,} of {len(self.table):,} architectures)"
+        return basis
 
     @property
     def _splits(self) -> list[str]:
@@ -162,8 +160,12 @@ def load(
         return _load_foreign(space, tables.find(paths.data_root()), dataset)
     if dataset not in (None, "digits"):
         raise ValueError(f"the truth table of {space.name} is on digits, got dataset={dataset!r}")
-    path = paths.project_root() / "data" / "truth" / f"{space.name}.csv"
-    return _load_own(space, path, dataset)
+    return _load_own(space, own_path(space), dataset)
+
+
+def own_path(space: CellSpace) -> Path:
+    """Where the project keeps its own table of a space."""
+    return paths.project_root() / "data" / "truth" / f"{space.name}.csv"
 
 
 def _is_own(path: Path) -> bool:
@@ -199,52 +201,46 @@ def _load_foreign(space: CellSpace, path: Path, dataset: str | None) -> Truth:
             f"pass dataset=, one of {', '.join(held) or 'none'}, got {dataset!r}: "
             f"{path} ({source}) has no other"
         )
-    pattern = re.compile(rf"{dataset}_({'|'.join(SPLITS)})(_\d+)?")
-    matches = {name: match for name in table if (match := pattern.fullmatch(name))}
-    columns = {name: f"{match[1]}_acc{match[2] or ''}" for name, match in matches.items()}
-    table = table[["string", *columns]].rename(columns=columns)
+    pattern = rf"^{dataset}_({'|'.join(SPLITS)})(_\d+)?$"
+    acc = table.filter(regex=pattern).rename(
+        columns=lambda name: re.sub(pattern, r"\1_acc\2", name)
+    )
+    table = pd.concat([table["string"], acc], axis=1)
     codes = {space.decode(arch): space.code(arch) for arch in space}
     # Of a space with fewer operations, the benchmark's other architectures are not foreign.
     if space.nodes == BENCHMARK.nodes:
         rest = {BENCHMARK.decode(arch) for arch in BENCHMARK} - codes.keys()
         table = table[~table["string"].isin(rest)]
     table.insert(0, "code", [codes.get(string, string) for string in table["string"]])
-    found = problems(space, table.fillna(0.0), columns.values())
+    found = problems(space, table.fillna(0.0), list(acc))
     for split in SPLITS:  # a missing seed is all right, a missing architecture is not
-        cells = table[[column for column in columns.values() if column.startswith(split)]]
-        if cells.shape[1] and (empty := list(table["code"][cells.isna().all(axis=1)])):
-            found.append(f"{len(empty)} architectures without {split} accuracy: {_few(empty)}")
+        of_split = table.filter(regex=f"^{split}_acc")
+        if not of_split.empty and (empty := list(table["code"][of_split.isna().all(axis=1)])):
+            found.append(f"{len(empty)} architectures without {split} accuracy: {few(empty)}")
     _check(found, path, space, "fetch it again from its source")
     table = table.set_index("code").loc[list(codes.values())]
-    return Truth(space.name, dataset, table.astype(dict.fromkeys(columns.values(), float)), source)
+    return Truth(space.name, dataset, table.astype(dict.fromkeys(acc, float)), source)
 
 
 def _check(found: list[str], path: Path, space: CellSpace, remedy: str) -> None:
     if found:
-        raise ValueError(
-            f"{path} is not a truth table of {space.name}: "
-            + "; ".join(found)
-            + f". Please {remedy}"
-        )
+        wrong = "; ".join(found)
+        raise ValueError(f"{path} is not a truth table of {space.name}: {wrong}. Please {remedy}")
 
 
 def check_dataset(truth: Truth, data: str) -> None:
     """Warns when networks trained on `data` are held against a truth on other data.
 
-    A size does not count: "cifar10-16" is "cifar10". Users met tau near 0.1 this way.
+    A size does not count ("cifar10-16" is "cifar10"), nor the mark of a smoke-scale part
+    ("digits-small"). Users met tau near 0.1 this way.
     """
-    if _family(data) != _family(truth.dataset):
+    if len({re.sub(r"-(\d+|small)$", "", name) for name in (data, truth.dataset)}) > 1:
         warnings.warn(
             f"the supernet was trained on {data!r} and the truth ({truth.source}) is on "
             f"{truth.dataset!r}: tau between them says little about the supernet. Load the truth "
             "with the dataset= that you train on",
             stacklevel=2,
         )
-
-
-def _family(data: str) -> str:
-    """The data without the size of its images, or the mark of its smoke-scale part."""
-    return re.sub(r"-(\d+|small)$", "", data)
 
 
 def problems(
@@ -255,10 +251,10 @@ def problems(
     `columns` must hold usable numbers: by default all that a table of our own has.
     """
     if columns is None:
-        columns = (*_columns(range(max(_seeds(table), default=0) + 1)), "params", "flops")
+        columns = own_columns(range(max(_seeds(table), default=0) + 1))
     needed = ["code", "string", *columns]
     if absent := [column for column in needed if column not in table.columns]:
-        return [f"{len(absent)} columns are missing: {_few(absent)}"]
+        return [f"{len(absent)} columns are missing: {few(absent)}"]
     strings = {space.code(arch): space.decode(arch) for arch in space}
     rows = table["code"].value_counts()
     kinds = {
@@ -273,27 +269,23 @@ def problems(
             if strings.get(code, string) != string
         ],
     }
-    found = [f"{len(bad)} architectures {kind}: {_few(bad)}" for kind, bad in kinds.items() if bad]
+    found = [f"{len(bad)} architectures {kind}: {few(bad)}" for kind, bad in kinds.items() if bad]
     return found + _bad_cells(table[needed].drop(columns="string"))
 
 
 def _bad_cells(table: pd.DataFrame) -> list[str]:
     """A line on the cells that are no number of their range, or none."""
-    cells = table.set_index("code")
-    values = cells.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
-    top = np.where(["_acc" in column for column in cells.columns], 100.0, np.finfo(float).max)
-    rows, columns = np.nonzero(~((values >= 0) & (values <= top)))
-    if not len(rows):
+    cells = table.set_index("code").astype(object).stack()  # one a row
+    is_acc = cells.index.get_level_values(1).str.contains("_acc")
+    top = np.where(is_acc, 100.0, np.finfo(float).max)
+    bad = cells[~pd.to_numeric(cells, errors="coerce").between(0, top)]
+    if bad.empty:
         return []
-    first = [
-        f"row {cells.index[row]!r}, column {cells.columns[column]!r} holds "
-        f"{str(cells.iat[row, column])!r}"
-        for row, column in list(zip(rows, columns, strict=True))[:3]
-    ]
-    return [
-        f"{len(rows)} cells are not finite numbers from 0 up (accuracies: to 100): "
-        + ", ".join(first)
-    ]
+    first = ", ".join(
+        f"row {code!r}, column {column!r} holds {str(cell)!r}"
+        for (code, column), cell in bad[:3].items()
+    )
+    return [f"{len(bad)} cells are not finite numbers from 0 up (accuracies: to 100): {first}"]
 
 
 def _seeds(table: pd.DataFrame) -> list[int]:
@@ -302,98 +294,11 @@ def _seeds(table: pd.DataFrame) -> list[int]:
     return sorted({int(match[1]) for match in map(pattern.fullmatch, table.columns) if match})
 
 
-def _columns(seeds: Iterable[int]) -> list[str]:
-    return [f"{quantity}_{seed}" for seed in seeds for quantity in QUANTITIES]
+def own_columns(seeds: Iterable[int]) -> list[str]:
+    """The numbers in a table of our own, in their order."""
+    return [f"{quantity}_{seed}" for seed in seeds for quantity in QUANTITIES] + ["params", "flops"]
 
 
-def _few(names: list[str]) -> str:
+def few(names: list) -> str:
+    """The first three of a list, for messages."""
     return ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")
-
-
-def assemble(space: CellSpace, rows: Iterable[Mapping]) -> pd.DataFrame:
-    """The wide table from rows {code, seed, valid_acc, valid_loss, test_acc, test_loss}.
-
-    Rows in any order, one for every architecture and seed 0..S-1; the table is in the order of the
-    space. Raises ValueError when rows are missing, doubled, foreign or unusable.
-    """
-    long = pd.DataFrame(list(rows))
-    if absent := [column for column in ("code", "seed", *QUANTITIES) if column not in long]:
-        raise ValueError(f"rows lack {_few(absent)}: pass one dict for each architecture and seed")
-    keys = list(zip(long["code"], map(int, long["seed"]), strict=True))
-    codes = {space.code(arch): arch for arch in space}
-    wanted = [(code, seed) for code in codes for seed in range(max(seed for _, seed in keys) + 1)]
-    missing, foreign = sorted(set(wanted) - set(keys)), sorted(set(keys) - set(wanted))
-    if missing or foreign or len(keys) > len(wanted):
-        raise ValueError(
-            f"expected one row for each (architecture, seed) of {space.name}, {len(wanted)} in "
-            f"all, got {len(keys)}; missing: {_few(missing) or 'none'}; not in the space: "
-            f"{_few(foreign) or 'none'}. Pass every pair exactly once"
-        )
-    wide = long.pivot(index="code", columns="seed", values=list(QUANTITIES)).loc[list(codes)]
-    wide.columns = [f"{quantity}_{seed}" for quantity, seed in wide.columns]
-    wide = wide[_columns(sorted(set(long["seed"])))].astype(float)
-    wide.insert(0, "string", [space.decode(arch) for arch in codes.values()])
-    wide["params"] = [space.params(arch) for arch in codes.values()]
-    wide["flops"] = [space.flops(arch) for arch in codes.values()]
-    if found := problems(space, wide.reset_index()):
-        raise ValueError(f"cannot make a truth table of {space.name}: " + "; ".join(found))
-    return wide
-
-
-def save(table: pd.DataFrame, path: Path | str) -> None:
-    """Writes the table as CSV, all or nothing; floats come back to the same bits."""
-    write_bytes(Path(path), table.to_csv(index_label="code", lineterminator="\n").encode())
-
-
-# --- making the table: `python -m padalib.truth` ---
-
-# Every architecture alone: twelve epochs leave the best at 95 % of the test images right and
-# rising by less than a point an epoch; running statistics, as the benchmark's networks have.
-ALONE = {"epochs": 12, "batch": 128, "lr": 0.2, "bn": "running"}
-
-
-def build(
-    name: str = "mini", seeds: Sequence[int] = (0, 1, 2), workers: int | None = None, **recipe
-) -> pd.DataFrame:
-    """Train every architecture of a space alone, with each seed, and make the table of them.
-
-    Architectures that differ on dead edges only are one and the same network, so they share the
-    run. Resumable; finished runs are reused. Raises RunError when runs fail.
-    """
-    space = spaces.get(name)
-    configs = {
-        (arch, seed): ScoreConfig(
-            TrainConfig(arch=arch, seed=seed, space=space, **ALONE | recipe), splits=SPLITS
-        )
-        for seed in seeds
-        for arch in space
-    }
-    rows = []
-    for (arch, seed), run in zip(configs, launch.grid(configs.values(), workers), strict=True):
-        scores = run.table("scores").set_index("split")
-        row = {"code": space.code(arch), "seed": seed}
-        for split in SPLITS:
-            row[f"{split}_acc"] = scores.accuracy[split]
-            row[f"{split}_loss"] = scores.loss[split]
-        rows.append(row)
-    return assemble(space, rows)
-
-
-def main() -> None:
-    """`make truth`: the committed table of the mini space."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of every architecture")
-    parser.add_argument("--workers", type=int, help="processes; one a core by default")
-    asked = parser.parse_args()
-    path = paths.project_root() / "data" / "truth" / "mini.csv"
-    try:
-        save(build("mini", range(asked.seeds), asked.workers), path)
-    except (RunError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from None
-    space = spaces.get("mini")  # one of each class: members that share a run would agree perfectly
-    ceiling = load(space).ceiling("test", [space.code(arch) for arch in space.classes()])
-    print(f"{path}: noise ceiling tau {ceiling[0]:.3f} [{ceiling[1]:.3f}, {ceiling[2]:.3f}]")
-
-
-if __name__ == "__main__":
-    main()

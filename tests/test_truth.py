@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from padalib import metrics, paths, spaces, tables, truth
+from padalib import alone, metrics, paths, spaces, tables, truth
 from padalib.runs import RunError
 
 SPACE = spaces.get("mini")
@@ -36,12 +36,12 @@ def rows(seeds=2):
 
 @pytest.fixture
 def table():
-    return truth.assemble(SPACE, rows())
+    return alone.assemble(SPACE, rows())
 
 
 @pytest.fixture
 def path(table, tmp_path):
-    truth.save(table, tmp_path / "mini.csv")
+    alone.save(table, tmp_path / "mini.csv")
     return tmp_path / "mini.csv"
 
 
@@ -54,7 +54,7 @@ def test_round_trip_is_exact(table, path):
     for column in table.columns:
         assert found.table[column].to_list() == table[column].to_list()
     again = path.with_name("again.csv")
-    truth.save(found.table, again)
+    alone.save(found.table, again)
     assert again.read_bytes() == path.read_bytes()
     assert sorted(os.listdir(path.parent)) == ["again.csv", "mini.csv"]  # no temporary file
 
@@ -68,7 +68,7 @@ def test_assembled_row_by_hand(table):
 
 
 def test_order_of_the_rows_does_not_matter(table):
-    assert truth.assemble(SPACE, reversed(list(rows()))).equals(table)
+    assert alone.assemble(SPACE, reversed(list(rows()))).equals(table)
 
 
 def test_accuracies(path):
@@ -99,7 +99,7 @@ def test_default_path(path, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path / "project")
     with pytest.raises(FileNotFoundError, match=r"no truth table of mini at .*`make truth`"):
         truth.load("mini")
-    truth.save(truth.load("mini", path).table, tmp_path / "project" / "data" / "truth" / "mini.csv")
+    alone.save(truth.load("mini", path).table, tmp_path / "project" / "data" / "truth" / "mini.csv")
     assert truth.load("mini").seeds == [0, 1]
     assert truth.load("mini", dataset="digits").dataset == "digits"
     with pytest.raises(ValueError, match="mini is on digits, got dataset='cifar10'"):
@@ -110,7 +110,7 @@ def test_default_path(path, monkeypatch, tmp_path):
 
 
 def test_rows_may_come_in_any_order(table, path):
-    truth.save(table[::-1], path)
+    alone.save(table[::-1], path)
     assert list(truth.load(SPACE, path).table.index) == list(table.index)
 
 
@@ -156,14 +156,14 @@ def cell(code, column, value):
     ],
 )
 def test_damage_is_named(edit, message, table, path):
-    truth.save(edit(table), path)
+    alone.save(edit(table), path)
     with pytest.raises(ValueError, match=message) as error:
         truth.load(SPACE, path)
     assert str(error.value).endswith(f"`git checkout -- {path}` or rebuild it with `make truth`")
 
 
 def test_all_damage_is_reported_at_once(table, path):
-    truth.save(cell("0-0-2", "test_acc_0", 1000)(double(drop(table))), path)
+    alone.save(cell("0-0-2", "test_acc_0", 1000)(double(drop(table))), path)
     with pytest.raises(ValueError, match=r"4 .* missing: .*; 1 .* duplicate: .*; 1 cells"):
         truth.load(SPACE, path)
 
@@ -195,7 +195,7 @@ def test_a_truncated_file(lost, path):
 )
 def test_bad_rows(spoil, message):
     with pytest.raises(ValueError, match=message):
-        truth.assemble(SPACE, spoil(list(rows())))
+        alone.assemble(SPACE, spoil(list(rows())))
 
 
 def test_a_failed_write_leaves_the_old_table(table, path, monkeypatch):
@@ -206,7 +206,7 @@ def test_a_failed_write_leaves_the_old_table(table, path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(RunError, match="the disk is full"):
-        truth.save(table, path)
+        alone.save(table, path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["mini.csv"]
 
