@@ -153,13 +153,17 @@ class Scale:
 
         `PADALIB_FORCE=1` lets it start all the same.
         """
-        if not self.needs_gpu or self.device != "cpu" or os.environ.get("PADALIB_FORCE"):
+        forced = os.environ.get("PADALIB_FORCE", "0") not in ("", "0")
+        if not self.needs_gpu or self.device != "cpu" or forced:
             return
         step = self.step_seconds()
         images = len(self.trainings()) * self.epochs * EPOCH_IMAGES
         days = step * images / self.batch / 86400
+        lack = "PADALIB_DEVICE asks for the CPU"
+        if not torch.cuda.is_available():
+            lack = "torch sees none"
         raise ValueError(
-            f"scale {self.name} is made for a GPU, and torch sees none. On this machine's CPU the "
+            f"scale {self.name} is made for a GPU, and {lack}. On this machine's CPU the "
             f"{len(self.trainings())} trainings would take about {days:,.0f} days of "
             f"one thread ({step:.1f} s a step, timed now on {TIMED} steps), before any ranking. "
             "Use another machine or scale, or set PADALIB_FORCE=1 to start all the same"
@@ -221,7 +225,7 @@ SCALES = {
             space=SMALL_201,
             epochs=20,
             lr=0.1,
-            seeds=(0, 1, 2),
+            seeds=(0, 1, 2, 3, 4),
             final_paths=128,
             batches=2,
             pairs=40,
@@ -231,6 +235,7 @@ SCALES = {
             ranked=1000,
             rank_images=1000,
             whole=("SPOS", "PA&DA", "size-curriculum"),
+            alone=64,
             truth="cifar10",
             on_gpu=True,
         ),
