@@ -3,15 +3,19 @@
 A step's gradient g depends on the path (or path group) alpha and on the batch b. By the law of
 total variance tr Var[g] = E_alpha tr Var[g | alpha] (data part) + tr Var_alpha E[g | alpha] (path
 part). With A paths and B batches for each, analysis of variance gives unbiased estimates of both
-parts and of |E g|^2; all of them follow from the within-path variances [A] and the inner products
-of the path means [A, A], so that resampling paths needs no gradient again.
+parts and of |E g|^2. Draws are streamed: paths go to GROUPS groups in turn, of each of which only
+the sum of the path means is held, and leaving out one group at a time gives the intervals
+(delete-a-group jackknife; Efron & Tibshirani 1993, chapter 11).
 """
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,6 +23,7 @@ from padalib import train
 from padalib.runs import Run
 from padalib.train import FromTraining, Trainer
 
+GROUPS = 16  # of paths; more would cost memory, fewer make the intervals wider (15 degrees: t 2.13)
 QUANTITIES = (
     "total",
     "path",
@@ -34,17 +39,20 @@ QUANTITIES = (
 class VarianceConfig(FromTraining):
     """One probe of one training run's state; ValueError for too few draws."""
 
-    paths: int = 64  # outer draws A: paths, or path groups
+    paths: int = 256  # outer draws A: paths, or path groups, at most
     batches: int = 2  # inner draws B for each
+    error: float = 0.1  # enough draws when the variance is known to this fraction of itself
     seed: int = 0  # of the probe's own draws
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.paths < 2 or self.batches < 2:
+        if self.paths < 3 or self.batches < 2:
             raise ValueError(
-                f"the variance needs at least 2 paths of 2 batches, got {self.paths} of "
+                f"the variance needs at least 3 paths of 2 batches, got {self.paths} of "
                 f"{self.batches}"
             )
+        if not self.error > 0:
+            raise ValueError(f"error must be above 0, got {self.error}: 0.1 means 10 %")
 
     @property
     def label(self) -> str:
@@ -54,49 +62,57 @@ class VarianceConfig(FromTraining):
     def compute(self, run: Run) -> None:
         """Train if need be, then probe."""
         trainer = self.trainer()
-        found = probe(trainer, self.paths, self.batches, self.seed)
+        found = probe(trainer, self.paths, self.batches, self.error, self.seed)
+        parts = {"all": range(len(found["raw"].sizes))} | trainer.net.parts()
         rows = []
-        for (weights, part), moments in found.items():
-            row = {"epoch": trainer.epoch, "weights": weights, "part": part}
-            row |= {"draws": self.paths * self.batches, "group": trainer.paths.group}
-            rows.append(row | moments.summary(seed=self.seed))
-        run.log(f"{self.paths} x {self.batches} gradients probed at epoch {trainer.epoch}")
-        run.write_table("variance", pd.DataFrame(rows))
+        for weights in ("raw", "importance"):
+            for part, positions in parts.items():
+                moments = found[weights].moments(positions)
+                row = {"epoch": trainer.epoch, "weights": weights, "part": part}
+                row |= {"paths": moments.counts.sum(), "batches": self.batches}
+                row |= {"group": trainer.paths.group, **moments.summary()}
+                # What unweighted steps are wrong by: E raw - E weighted, drawn together.
+                apart = found["difference"].moments(positions).summary()
+                for end in ("", "_low", "_high"):
+                    row["bias2" + end] = apart["signal" + end] if weights == "raw" else 0.0
+                rows.append(row)
+        table = pd.DataFrame(rows)
+        table.insert(6, "error", (table.total_high - table.total_low) / 2 / table.total)
+        run.log(f"{rows[0]['paths']} x {self.batches} gradients probed at epoch {trainer.epoch}")
+        run.write_table("variance", table)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sufficient statistics of nested draws: `gram` [A, A] of path means, `within` [A] variances.
+    """Sufficient statistics of nested draws in G groups of paths.
 
-    `batches` is B, the number of draws within each path.
+    gram: [G, G], inner products of the groups' sums of path means. squares: [G], sums of the
+    squared norms of the path means. within: [G], sums of the variances within paths. counts: [G],
+    paths. batches: B, the draws within each path.
     """
 
     gram: np.ndarray
+    squares: np.ndarray
     within: np.ndarray
+    counts: np.ndarray
     batches: int
 
-    def estimates(self, counts: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    def estimates(self, kept: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The quantities, each unbiased except the three ratios (of unbiased estimates).
 
         total = path + data: trace of the covariance of one step's gradient. signal: |E g|^2.
         noise_to_signal = total / signal, infinite where the estimated signal is not positive;
         signal_to_noise, its inverse, is always finite and can be averaged. path_share is path /
-        total. `path` can come out negative where the true value is near zero.
-
-        With `counts` [R, A], how often each path occurs in each of R resamples, the quantities are
-        those of the resamples, scaled so that their mean over resamples is the estimate itself.
-        `signal` takes pairs of different paths only: a path paired with its own copy would add its
-        noise.
+        total. `path` can come out negative where the true value is near zero. With `kept` [R, G],
+        of zeros and ones, the estimates [R] from those groups alone.
         """
-        a = len(self.within)
-        c = np.ones((1, a)) if counts is None else counts
-        # Resampling loses one a-th of the variance, and of the pairs of different paths.
-        scale = a / (a - 1) if counts is None else (a / (a - 1)) ** 2
-        squares = np.diag(self.gram)
-        all_pairs = ((c @ self.gram) * c).sum(1) / a**2  # |mean of path means|^2
-        signal = (all_pairs - c**2 @ squares / a**2) * scale
+        c = np.ones((1, len(self.counts))) if kept is None else kept
+        a = c @ self.counts
+        whole = ((c @ self.gram) * c).sum(1)  # |sum of path means|^2
+        squares = c @ self.squares
+        signal = (whole - squares) / (a * (a - 1))
         data = c @ self.within / a
-        path = (c @ squares / a - all_pairs) * scale - data / self.batches
+        path = (squares - whole / a) / (a - 1) - data / self.batches
         total = path + data
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(signal > 0, total / signal, np.inf)
@@ -104,78 +120,133 @@ class Moments:
         values = (total, path, data, signal, ratio, inverse, share)
         return dict(zip(QUANTITIES, values, strict=True))
 
-    def summary(self, draws: int = 1000, seed: int = 0, level: float = 0.95) -> dict[str, float]:
-        """Each quantity with a percentile interval, resampling paths with all their batches."""
-        a = len(self.within)
-        counts = np.random.default_rng(seed).multinomial(a, np.full(a, 1 / a), size=draws)
-        point, resampled = self.estimates(), self.estimates(counts)
+    def summary(self, level: float = 0.95) -> dict[str, float]:
+        """Each quantity with its interval: Student's, from leaving out one group at a time.
+
+        On a log scale for what is positive throughout (total and data).
+        """
+        groups = len(self.counts)
+        point, without = self.estimates(), self.estimates(1 - np.eye(groups))
+        t = stats.t.ppf((1 + level) / 2, groups - 1)
         row = {}
         for name in QUANTITIES:
-            row[name] = float(point[name][0])
-            tails = [(1 - level) / 2, (1 + level) / 2]
-            low, high = np.quantile(resampled[name], tails, method="nearest")
-            row |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+            value, left = float(point[name][0]), without[name]
+            if name == "noise_to_signal":
+                continue
+            log = name in ("total", "data") and value > 0 and (left > 0).all()
+            middle, left = (math.log(value), np.log(left)) if log else (value, left)
+            half = t * math.sqrt((groups - 1) * left.var())
+            ends = (middle - half, middle + half)
+            low, high = np.exp(ends) if log else ends
+            row |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+        low, high = row["signal_to_noise_low"], row["signal_to_noise_high"]
+        row["noise_to_signal"] = float(point["noise_to_signal"][0])
+        row["noise_to_signal_low"] = 1 / high if high > 0 else math.inf
+        row["noise_to_signal_high"] = 1 / low if low > 0 else math.inf
         return row
 
 
 class Nested:
-    """Collects nested draws path by path; holds the path means only."""
+    """Collects nested draws path by path, in memory of GROUPS gradients however many are drawn.
 
-    def __init__(self) -> None:
-        self.means: list[Tensor] = []
-        self.within: list[Tensor] = []
-        self.batches = 0
+    sizes: numbers of weights in each of K parameters, whose parts can be looked at separately.
+    """
+
+    def __init__(self, sizes: Sequence[int], groups: int = GROUPS) -> None:
+        self.sizes, self.groups, self.paths, self.batches = list(sizes), groups, 0, 0
+        self.sums: Tensor | None = None  # of path means, [G, P]
+        self.squares = torch.zeros(groups, len(self.sizes), dtype=torch.float64)
+        self.within = torch.zeros_like(self.squares)
 
     def add(self, gradients: Tensor) -> None:
         """The gradients [B, P] of one path's batches."""
-        self.batches = len(gradients)
-        self.means.append(gradients.mean(0))
-        self.within.append((gradients - self.means[-1]).square().sum() / (self.batches - 1))
+        group, self.batches = self.paths % self.groups, len(gradients)
+        self.paths += 1
+        mean = gradients.mean(0)
+        if self.sums is None:
+            self.sums = mean.new_zeros(self.groups, len(mean))
+        self.sums[group] += mean
+        self.squares[group] += self._by_parameter(mean.square())
+        spread = (gradients - mean).square().sum(0) / (self.batches - 1)
+        self.within[group] += self._by_parameter(spread)
 
-    def moments(self) -> Moments:
-        """What the estimators need."""
-        means = torch.stack(self.means).double()
-        within = torch.stack(self.within).double()
-        return Moments((means @ means.T).cpu().numpy(), within.cpu().numpy(), self.batches)
+    def _by_parameter(self, values: Tensor) -> Tensor:
+        return torch.stack([part.sum() for part in values.split(self.sizes)]).double().cpu()
+
+    def moments(self, positions: Sequence[int] | None = None) -> Moments:
+        """What the estimators need, of the parameters at `positions` (None: all)."""
+        positions = list(range(len(self.sizes)) if positions is None else positions)
+        parts = self.sums.split(self.sizes, 1)
+        gram = sum((parts[k].double() @ parts[k].double().T).cpu() for k in positions)
+        counts = np.bincount(np.arange(self.paths) % self.groups, minlength=self.groups)
+        return Moments(
+            gram.numpy(),
+            self.squares[:, positions].sum(1).numpy(),
+            self.within[:, positions].sum(1).numpy(),
+            counts,
+            self.batches,
+        )
+
+
+def collect(
+    draw: Callable[[], dict[str, Tensor]], sizes: Sequence[int], paths: int, error: float
+) -> dict[str, Nested]:
+    """Nested draws until the total variance of each kind of step is known well enough.
+
+    draw: gradients [B, P] of the batches of one random path, for each kind of step. Two rounds of
+    all groups, then as many more as the interval found calls for, until half its width is at most
+    `error` of the estimate, or `paths` are drawn. (The kind 'difference' is not waited for.)
+    """
+    groups = min(GROUPS, paths)
+    most, rounds, done = paths // groups, 2, 0
+    found: dict[str, Nested] = {}
+    while True:
+        rounds = min(rounds, most)
+        for _ in range((rounds - done) * groups):
+            for kind, gradients in draw().items():
+                found.setdefault(kind, Nested(sizes, groups)).add(gradients)
+        done = rounds
+        wide = 0.0
+        for kind, nested in found.items():
+            row = nested.moments().summary()
+            if kind != "difference" and row["total"] > 0:
+                wide = max(wide, (row["total_high"] - row["total_low"]) / 2 / row["total"])
+        if done == most or wide <= error:
+            return found
+        rounds = done + max(1, math.ceil(1.1 * done * ((wide / error) ** 2 - 1)))
 
 
 def probe(
-    trainer: Trainer, paths: int, batches: int, seed: int = 0
-) -> dict[tuple[str, str], Moments]:
-    """(weights, part) -> moments of the gradients of the trainer's own steps, before clipping.
+    trainer: Trainer, paths: int, batches: int, error: float = 0.1, seed: int = 0
+) -> dict[str, Nested]:
+    """Nested draws of the trainer's own steps, before clipping.
 
-    `weights` is 'raw' (no importance weights, the step that the released code takes) or
-    'importance' (each loss weighted by 1/(|A| p) and 1/(N q)). The weighted step estimates that of
-    uniform sampling (times the paths of a group) without bias as far as each image has a gradient
-    of its own; with batch statistics (bn='batch') it has not, because q also shifts the statistics.
-    The samplers draw as in the epoch that has just ended, from its p and q. `part` is 'all', one
-    convolution operation, or 'fixed' (stem, reductions, head).
+    'raw': no importance weights, the step that the released code takes. 'importance': each loss
+    weighted by 1/(|A| p) and 1/(N q); it estimates the step of uniform sampling (times the paths of
+    a group) without bias as far as each image has a gradient of its own; with batch statistics
+    (bn='batch') it has not, because q also shifts the statistics. 'difference': raw - importance.
+    The samplers draw as in the epoch that has just ended, from its p and q.
     """
     config = trainer.config
     # Draws differ between training seeds, or intervals over seeds would miss the probe's own noise,
     # and are the same for all methods, which makes their comparison a paired one.
     rng = {name: train.stream(seed, f"probe {config.seed} {name}") for name in train.STREAMS}
-    parameters = list(trainer.net.parameters())
-    parts = {"all": list(range(len(parameters)))} | trainer.net.parts()
-    nested: dict[tuple[str, str], Nested] = {}
     trainer.net.train()
-    for _ in range(paths):
+
+    def draw() -> dict[str, Tensor]:
         trainer.paths.forget()
         archs = trainer.paths.draw(rng["paths"])
-        drawn: dict[str, list[list[Tensor]]] = {"raw": [], "importance": []}
+        drawn: dict[str, list[Tensor]] = {"raw": [], "importance": []}
         for _ in range(batches):
             trainer.data.forget()  # independent batches, not one epoch's
             index = trainer.data.draw(config.batch, rng["data"])
             x, y = trainer.images.batch(index, rng["augment"], config.crop, config.flip)
-            for weights, gradient in step_gradients(trainer, archs, index, x, y).items():
-                drawn[weights].append(gradient)
-        for weights, gradients in drawn.items():
-            for part, positions in parts.items():
-                own = torch.stack(
-                    [torch.cat([g[k].flatten() for k in positions]) for g in gradients]
-                )  # [B, P of the part]
-                nested.setdefault((weights, part), Nested()).add(own)
-    return {name: collected.moments() for name, collected in nested.items()}
+            for kind, gradients in step_gradients(trainer, archs, index, x, y).items():
+                drawn[kind].append(torch.cat([g.flatten() for g in gradients]))
+        found = {kind: torch.stack(gradients) for kind, gradients in drawn.items()}
+        return found | {"difference": found["raw"] - found["importance"]}
+
+    return collect(draw, [p.numel() for p in trainer.net.parameters()], paths, error)
 
 
 def step_gradients(

@@ -123,6 +123,7 @@ OTHER = {
         "epoch": 2,
         "paths": 32,
         "batches": 4,
+        "error": 0.2,
         "seed": 1,
     },
 }

@@ -396,8 +396,12 @@ def test_weights_of_a_path_are_listed_by_operation():
 def test_parts_hold_every_parameter_once():
     net = MINI.build()
     parts, names = net.parts(), [name for name, _ in net.named_parameters()]
+    edges = {part: parts.pop(part) for part in ("edge 0", "edge 1", "edge 2")}
     assert sorted(parts) == ["fixed", "nor_conv_1x1", "nor_conv_3x3"]
     assert sorted(k for part in parts.values() for k in part) == list(range(len(names)))
+    for edge, positions in edges.items():
+        assert len(positions) == 6  # two convolutions in each of three cells
+        assert all(f".ops.{edge[-1]}_" in names[k] for k in positions)
     assert all(".ops." not in names[k] for k in parts["fixed"])
     for op in ("nor_conv_1x1", "nor_conv_3x3"):
         shapes = [list(net.parameters())[k].shape[2:] for k in parts[op]]

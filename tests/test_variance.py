@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import product
-from math import comb, prod
 
 import numpy as np
 import pytest
@@ -10,20 +9,41 @@ import torch
 from torch.nn import functional as F
 
 from padalib import spaces
+from padalib.runs import Run
 from padalib.samplers import PathSampler, compose, get
 from padalib.train import STREAMS, TrainConfig, Trainer, stream
-from padalib.variance import QUANTITIES, Moments, Nested, VarianceConfig, probe, step_gradients
+from padalib.variance import (
+    QUANTITIES,
+    Moments,
+    Nested,
+    VarianceConfig,
+    collect,
+    probe,
+    step_gradients,
+)
 
 PARTS = ("all", "fixed", "nor_conv_1x1", "nor_conv_3x3")
 ADDITIVE = ("total", "path", "data", "signal")
 
 
-def nested(gradients):
-    """The moments of gradients [A, B, P]."""
-    collected = Nested()
+def nested(gradients, groups=None):
+    """The moments of gradients [A, B, P], by default in a group for each path."""
+    collected = Nested([gradients.shape[-1]], groups or len(gradients))
     for of_path in gradients:
         collected.add(of_path)
     return collected.moments()
+
+
+def plain(gradients):
+    """The quantities of gradients [A, B, P] by the textbook's formulas."""
+    a, b, _ = gradients.shape
+    means = gradients.mean(1)
+    data = gradients.var(1).sum(1).mean()
+    path = means.var(0).sum() - data / b
+    pairs = [means[i] @ means[j] for i in range(a) for j in range(a) if i != j]
+    found = {"total": path + data, "path": path, "data": data}
+    found["signal"] = sum(pairs) / (a * (a - 1))
+    return {name: float(value) for name, value in found.items()}
 
 
 def some(a=5, b=3, p=4, seed=0):
@@ -64,21 +84,18 @@ def test_estimators_are_unbiased_over_all_draws_from_a_small_population(p, q):
         assert expected[name] == pytest.approx(float(value), abs=1e-9), name
 
 
-def test_moments_are_those_of_the_plain_formulas():
-    g = some(a=6, b=3, p=4)
-    means = g.mean(1)
-    data = g.var(1).sum(1).mean()
-    path = means.var(0).sum() - data / 3
-    pairs = [means[i] @ means[j] for i in range(6) for j in range(6) if i != j]
-    wanted = {"total": path + data, "path": path, "data": data, "signal": sum(pairs) / 30}
-    found = nested(g).estimates()
+@pytest.mark.parametrize("groups", [2, 3, 4, 7])
+def test_moments_are_those_of_the_plain_formulas_however_paths_are_grouped(groups):
+    g = some(a=7, b=3, p=4)
+    wanted = plain(g)
+    found = nested(g, groups).estimates()
     assert list(found) == list(QUANTITIES)
     for name, value in wanted.items():
-        assert found[name].tolist() == pytest.approx([float(value)])
+        assert found[name].tolist() == pytest.approx([value])
     ratio, share = wanted["total"] / wanted["signal"], wanted["path"] / wanted["total"]
-    assert found["noise_to_signal"].tolist() == pytest.approx([float(ratio)])
-    assert found["signal_to_noise"].tolist() == pytest.approx([float(1 / ratio)])
-    assert found["path_share"].tolist() == pytest.approx([float(share)])
+    assert found["noise_to_signal"].tolist() == pytest.approx([ratio])
+    assert found["signal_to_noise"].tolist() == pytest.approx([1 / ratio])
+    assert found["path_share"].tolist() == pytest.approx([share])
 
 
 def test_small_case_by_hand():
@@ -93,72 +110,115 @@ def test_small_case_by_hand():
 
 def test_a_signal_that_is_not_positive_gives_an_infinite_ratio():
     opposed = torch.tensor([[[1.0], [2.0]], [[-1.0], [-2.0]]])
-    moments = nested(opposed)
+    moments = nested(torch.cat([opposed, opposed]))
     assert moments.estimates()["signal"] < 0
     assert moments.estimates()["noise_to_signal"] == np.inf
-    row = moments.summary(draws=50)
+    row = moments.summary()
     assert row["noise_to_signal"] == row["noise_to_signal_high"] == np.inf
     assert np.isfinite(row["total_high"]) and np.isfinite(row["signal_to_noise"])
 
 
 def test_no_gradient_at_all_is_no_variance():
-    row = nested(torch.zeros(3, 2, 4)).summary(draws=20)
+    row = nested(torch.zeros(3, 2, 4)).summary()
     assert [row[name] for name in ADDITIVE] == [0, 0, 0, 0]
     assert row["noise_to_signal"] == np.inf and np.isnan(row["path_share"])
 
 
-# --- the bootstrap ---
+# --- intervals: leaving out one group at a time ---
 
 
-@pytest.mark.parametrize("a", [2, 4, 5])
-def test_resamples_are_centred_on_the_estimate(a):
-    moments = nested(some(a=a, b=2))
-    counts = [c for c in product(range(a + 1), repeat=a) if sum(c) == a]
-    chances = np.array(
-        [prod(comb(sum(c[k:]), n) for k, n in enumerate(c)) / float(a) ** a for c in counts]
-    )
-    assert chances.sum() == pytest.approx(1)
-    point, resampled = moments.estimates(), moments.estimates(np.array(counts, float))
-    for name in ADDITIVE:
-        assert chances @ resampled[name] == pytest.approx(point[name][0], abs=1e-9), name
-        assert np.ptp(resampled[name]) > 0
+@pytest.mark.parametrize("a, groups", [(6, 3), (7, 3), (5, 5)])
+def test_estimates_without_a_group_are_those_of_the_other_paths(a, groups):
+    g = some(a=a, b=2)
+    found = nested(g, groups).estimates(1 - np.eye(groups))
+    for left in range(groups):
+        kept = [k for k in range(a) if k % groups != left]
+        for name, value in plain(g[kept]).items():
+            assert found[name][left] == pytest.approx(value), name
 
 
-def test_a_resample_is_that_of_the_repeated_paths():
-    # Up to the corrections: differences between paths a / (a - 1) larger, data the same.
-    g, counts = some(a=4, b=2), np.array([[2.0, 0, 1, 1]])
-    found = nested(g).estimates(counts)
-    plain = nested(g[[0, 0, 2, 3]]).estimates()
-    between = {name: e["path"] + e["data"] / 2 for name, e in (("c", found), ("p", plain))}
-    assert found["data"] == pytest.approx(plain["data"])
-    assert between["c"] == pytest.approx(between["p"] * 4 / 3)
-
-
-def test_summary_holds_the_estimates_and_ordered_intervals():
-    moments = nested(some(a=30, b=2))
-    row, point = moments.summary(draws=200), moments.estimates()
+def test_summary_by_hand():
+    g = some(a=12, b=2)
+    row = nested(g, groups=4).summary()
     assert len(row) == 3 * len(QUANTITIES)
-    for name in QUANTITIES:
-        assert row[name] == point[name][0]
-        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
-    assert moments.summary(draws=200) == row != moments.summary(draws=200, seed=1)
-    narrow = moments.summary(draws=200, level=0.5)
+    without = [plain(g[[k for k in range(12) if k % 4 != left]]) for left in range(4)]
+    t = 3.182446  # Student's, three degrees of freedom
+    for name, value in plain(g).items():
+        middle, left = value, np.array([one[name] for one in without])
+        if name in ("total", "data"):
+            middle, left = np.log(middle), np.log(left)
+        half = t * np.sqrt(3 / 4 * ((left - left.mean()) ** 2).sum())
+        low, high = middle - half, middle + half
+        if name in ("total", "data"):
+            low, high = np.exp(low), np.exp(high)
+        assert row[name] == pytest.approx(value)
+        assert row[f"{name}_low"] == pytest.approx(low, rel=1e-5)
+        assert row[f"{name}_high"] == pytest.approx(high, rel=1e-5)
+    assert 1 / row["noise_to_signal"] == pytest.approx(row["signal_to_noise"])
+    for end, other in (("low", "high"), ("high", "low")):
+        inverse = row[f"signal_to_noise_{other}"]
+        wanted = 1 / inverse if inverse > 0 else np.inf
+        assert row[f"noise_to_signal_{end}"] == pytest.approx(wanted)
+
+
+def test_a_narrower_level_gives_a_narrower_interval():
+    moments = nested(some(a=30, b=2), groups=10)
+    row, narrow = moments.summary(), moments.summary(level=0.5)
     assert row["total_low"] < narrow["total_low"] < narrow["total_high"] < row["total_high"]
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
+@pytest.mark.parametrize("paths, groups", [(64, 16), (40, 8)])
+def test_intervals_cover_the_truth_about_as_often_as_they_say(paths, groups):
     generator = torch.Generator().manual_seed(0)
     true = {"total": 6, "path": 3, "data": 3, "signal": 3, "noise_to_signal": 2, "path_share": 0.5}
     covered, estimates = dict.fromkeys(true, 0), {name: [] for name in true}
-    for seed in range(200):
-        noise = torch.randn(64, 3, 3, generator=generator, dtype=torch.float64)
-        row = nested(1 + noise[:, :1] + noise[:, 1:]).summary(draws=200, seed=seed)
+    for _ in range(400):
+        noise = torch.randn(paths, 3, 3, generator=generator, dtype=torch.float64)
+        row = nested(1 + noise[:, :1] + noise[:, 1:], groups).summary()
         for name, value in true.items():
             covered[name] += row[f"{name}_low"] <= value <= row[f"{name}_high"]
             estimates[name].append(row[name])
-    for name, value in true.items():  # 190 of 200 expected, give or take 3; percentiles fall short
-        assert 172 <= covered[name] <= 199, name
-        assert np.mean(estimates[name]) == pytest.approx(value, rel=0.06), name
+    for name, value in true.items():  # 380 of 400 expected, give or take 4
+        assert 368 <= covered[name] <= 392, name
+        assert np.median(estimates[name]) == pytest.approx(value, rel=0.06), name
+
+
+# --- how many draws ---
+
+
+def source(spread, p=3, seed=0):
+    """Draws of paths whose gradients differ by `spread`."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw():
+        scale = torch.exp(spread * torch.randn(1, 1, generator=generator, dtype=torch.float64))
+        noise = torch.randn(2, p, generator=generator, dtype=torch.float64)
+        return {"raw": scale * noise, "difference": 1e6 * scale**9 * noise}
+
+    return draw
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_draws_go_on_until_the_variance_is_known_well_enough(spread):
+    counts = []
+    for error in (0.4, 0.2, 0.1):
+        nested = collect(source(spread), [3], 10**6, error)["raw"]
+        row = nested.moments().summary()
+        assert (row["total_high"] - row["total_low"]) / 2 <= error * row["total"]
+        assert nested.paths % 16 == 0
+        counts.append(nested.paths)
+    assert counts == sorted(counts) and counts[-1] > 3 * counts[0]
+    assert counts[-1] < 8000  # not by far too many
+
+
+def test_draws_stop_at_the_most_that_is_allowed():
+    for most, wanted in ((160, 160), (170, 160), (17, 16), (5, 5)):
+        assert collect(source(2.0), [3], most, 1e-9)["raw"].paths == wanted
+
+
+def test_memory_is_that_of_the_groups_and_not_of_the_draws():
+    nested = collect(source(0.3), [3], 640, 1e-9)["raw"]
+    assert nested.paths == 640 and nested.sums.shape == (16, 3)
 
 
 # --- the probe ---
@@ -251,27 +311,48 @@ def test_a_path_without_weights_gives_its_operations_no_gradient():
             assert (size > 0) == (part == "fixed")
 
 
+def of_part(training, nested, part="all"):
+    """The moments of a part of the network."""
+    return nested.moments(None if part == "all" else training.net.parts()[part])
+
+
 def test_the_traces_of_the_parts_add_up():
+    edges = [f"edge {edge}" for edge in range(3)]
     for training, alike in ((trainer(), True), (skewed(), False)):
         found = probe(training, paths=4, batches=2)
-        assert set(found) == set(product(("raw", "importance"), PARTS))
-        for weights in ("raw", "importance"):
-            estimates = {part: found[weights, part].estimates() for part in PARTS}
+        assert set(found) == {"raw", "importance", "difference"}
+        assert set(training.net.parts()) == {*PARTS[1:], *edges}
+        for nested in found.values():
+            parts = {p: of_part(training, nested, p).estimates() for p in (*PARTS, *edges)}
             for name in ADDITIVE:
-                whole = sum(estimates[part][name][0] for part in PARTS[1:])
-                assert estimates["all"][name][0] == pytest.approx(whole, rel=1e-4, abs=1e-7)
-            assert estimates["all"]["total"] > 0
-        for part in PARTS:
-            same = np.allclose(found["raw", part].gram, found["importance", part].gram)
-            assert same == alike
+                for whole, some in (("all", PARTS[1:]), ("convs", edges)):
+                    wanted = sum(parts[part][name][0] for part in some)
+                    given = parts["all"][name][0]
+                    if whole == "convs":
+                        given -= parts["fixed"][name][0]
+                    scale = 1e-4 * abs(parts["all"]["total"][0])
+                    assert given == pytest.approx(wanted, abs=scale + 1e-9)
+        assert found["raw"].moments().estimates()["total"] > 0
+        same = torch.allclose(found["raw"].sums, found["importance"].sums)
+        assert same == alike == (float(found["difference"].sums.abs().max()) == 0)
+
+
+def test_bias_is_that_of_the_mean_step():
+    # All images alike to q, one path: raw and weighted steps differ by a factor, in all draws.
+    training = skewed(crop=0)
+    training.paths.p = torch.eye(5)[3]  # always (3, 3, 3), whose weight is 1 / 125
+    training.data.q = torch.eye(512)[7]  # always image 7, whose weight is 1 / 512
+    found = probe(training, paths=4, batches=2)
+    raw, bias = (found[kind].moments().estimates()["signal"][0] for kind in ("raw", "difference"))
+    assert bias == pytest.approx(raw * (1 - 1 / 125 / 512) ** 2, rel=1e-4)
 
 
 def test_the_probe_is_deterministic_and_leaves_weights_alone():
     training = trainer("DA")
     before = [p.detach().clone() for p in training.net.parameters()]
-    first, again = (probe(training, 3, 2, seed=5)["raw", "all"] for _ in range(2))
-    assert np.array_equal(first.gram, again.gram) and np.array_equal(first.within, again.within)
-    assert not np.array_equal(first.gram, probe(training, 3, 2, seed=6)["raw", "all"].gram)
+    first, again, other = (probe(training, 3, 2, seed=k)["raw"] for k in (5, 5, 6))
+    assert torch.equal(first.sums, again.sums) and torch.equal(first.within, again.within)
+    assert not torch.equal(first.sums, other.sums)
     assert all(torch.equal(a, b) for a, b in zip(before, training.net.parameters(), strict=True))
     assert all(p.grad is None for p in training.net.parameters())
 
@@ -280,7 +361,7 @@ def test_the_probe_draws_from_the_methods_own_samplers():
     training = skewed(crop=0)
     training.paths.p = torch.eye(5)[3]  # always the path (3, 3, 3)
     training.data.q = torch.eye(512)[7]  # always the image 7
-    found = probe(training, paths=3, batches=2)["raw", "all"].estimates()
+    found = probe(training, paths=3, batches=2)["raw"].moments().estimates()
     assert found["signal"] > 0 and abs(found["total"]) < 1e-6 * found["signal"]
 
 
@@ -293,10 +374,11 @@ class One(PathSampler):
 
 def test_a_single_path_has_no_path_part():
     config = {"space": replace(spaces.get("mini"), channels=4), "batch": 64}
-    one = probe(trainer(compose("one", One), **config), paths=32, batches=2)["raw", "all"].summary()
+    one = probe(trainer(compose("one", One), **config), paths=32, batches=2)
+    one = one["raw"].moments().summary()
     assert one["path_low"] < 0 < one["path_high"]  # so the batches of a path are independent
     assert one["data_low"] > 0
-    many = probe(trainer(**config), paths=32, batches=2)["raw", "all"].summary()
+    many = probe(trainer(**config), paths=32, batches=2)["raw"].moments().summary()
     assert many["path_low"] > 0
 
 
@@ -313,12 +395,13 @@ def test_the_probe_is_nested_draws_replayed():
             x, y = training.images.batch(index, rng["augment"], crop=1)
             of_path.append(step_gradients(training, archs, index, x, y)["raw"])
         drawn.append(of_path)
-    for part, within in (("all", ""), ("nor_conv_1x1", "_2.conv"), ("nor_conv_3x3", "_3.conv")):
+    for part, within in (("all", ""), ("nor_conv_1x1", "_2.conv"), ("edge 1", ".ops.1_")):
         kept = [k for k, name in enumerate(parameters) if within in name]
         flat = [[torch.cat([g[k].flatten() for k in kept]) for g in gs] for gs in drawn]
-        wanted = nested(torch.stack([torch.stack(gs) for gs in flat]))
-        np.testing.assert_allclose(found["raw", part].gram, wanted.gram, rtol=1e-4, atol=1e-8)
-        np.testing.assert_allclose(found["raw", part].within, wanted.within, rtol=1e-4, atol=1e-8)
+        wanted = plain(torch.stack([torch.stack(gs) for gs in flat]).double())
+        estimates = of_part(training, found["raw"], part).estimates()
+        for name in ADDITIVE:
+            assert estimates[name][0] == pytest.approx(wanted[name], rel=1e-3, abs=1e-8), name
 
 
 # --- the config ---
@@ -326,10 +409,13 @@ def test_the_probe_is_nested_draws_replayed():
 
 def test_too_few_draws_are_refused():
     config = TrainConfig(data="digits-small")
-    for draws in ({"paths": 1}, {"batches": 1}, {"paths": 0, "batches": 0}):
-        with pytest.raises(ValueError, match="at least 2 paths of 2 batches"):
+    for draws in ({"paths": 2}, {"batches": 1}, {"paths": 0, "batches": 0}):
+        with pytest.raises(ValueError, match="at least 3 paths of 2 batches"):
             VarianceConfig(config, **draws)
-    assert VarianceConfig(config, paths=2, batches=2).device == "cpu"
+    for error in (0, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="error must be above 0"):
+            VarianceConfig(config, error=error)
+    assert VarianceConfig(config, paths=3, batches=2).device == "cpu"
 
 
 def test_the_label_names_the_epoch():
@@ -354,9 +440,22 @@ def test_the_probe_pairs_methods_and_not_seeds():
 
 
 def test_moments_need_no_gradients():
-    # gram and within are all: two paths with orthogonal unit means and no noise.
-    found = Moments(np.eye(2), np.zeros(2), batches=2).estimates()
+    # Two paths with orthogonal unit means and no noise, a group each.
+    found = Moments(np.eye(2), np.ones(2), np.zeros(2), np.ones(2), batches=2).estimates()
     assert [found[name][0] for name in ADDITIVE] == [1, 1, 0, 0]
+
+
+def test_the_table_has_a_row_for_each_part_and_its_own_error():
+    config = TrainConfig("PA&DA", data="digits-small", epochs=2, batch=128)
+    rows = Run(VarianceConfig(config, paths=6, error=0.01)).compute().table("variance")
+    edges = [f"edge {edge}" for edge in range(3)]
+    assert rows.part.tolist() == 2 * [*PARTS[:1], "fixed", *PARTS[2:], *edges]
+    assert set(rows.paths) == {6} and set(rows.batches) == {2}
+    half = (rows.total_high - rows.total_low) / 2
+    assert rows.error.tolist() == pytest.approx((half / rows.total).tolist())
+    raw = rows.weights == "raw"
+    assert (rows.bias2[~raw] == 0).all() and (rows.bias2[raw] != 0).all()
+    assert (rows.bias2_low[raw] < rows.bias2[raw]).all()
 
 
 def test_a_group_held_for_an_epoch_is_drawn_anew_by_the_probe():
@@ -366,17 +465,3 @@ def test_a_group_held_for_an_epoch_is_drawn_anew_by_the_probe():
     training.paths.draw = lambda generator: seen.append(tuple(draw(generator))) or list(seen[-1])
     probe(training, 4, 2)
     assert len(set(seen)) == 4
-
-
-def test_intervals_of_a_small_signal_are_not_blown_up():
-    generator, points, spread = torch.Generator().manual_seed(0), [], []
-    for seed in range(60):
-        noise = torch.randn(64, 3, 300, generator=generator, dtype=torch.float64)
-        collected = Nested()
-        for of_path in 0.05 + noise[:, :1] + noise[:, 1:]:
-            collected.add(of_path)
-        moments = collected.moments()
-        counts = np.random.default_rng(seed).multinomial(64, np.full(64, 1 / 64), size=200)
-        points.append(moments.estimates()["signal"][0])
-        spread.append(moments.estimates(counts)["signal"].std())
-    assert np.mean(spread) < 2 * np.std(points)  # 1.6 times; 2.6 if a path met its own copy

@@ -228,13 +228,21 @@ class Supernet(nn.Module):
         return self._weights[arch]
 
     def parts(self) -> dict[str, list[int]]:
-        """Part -> positions in `list(self.parameters())`: each convolution op's, and the rest."""
-        parts: dict[str, list[int]] = {}
+        """Part -> positions in `list(self.parameters())`.
+
+        Of each convolution operation and the 'fixed' rest, which add up to all; and of the
+        operations of each edge ('edge 0', in code order), or of edges that share them.
+        """
+        parts: dict[str, list[int]] = {"fixed": []}
+        edges: dict[str, list[int]] = {}
         for position, (name, _) in enumerate(self.named_parameters()):
-            op = name.split(".ops.")[1].split(".")[0].split("_")[1] if ".ops." in name else None
-            part = "fixed" if op is None else self.space.ops[int(op)]
-            parts.setdefault(part, []).append(position)
-        return parts
+            if ".ops." in name:
+                group, op = map(int, name.split(".ops.")[1].split(".")[0].split("_"))
+                parts.setdefault(self.space.ops[op], []).append(position)
+                edges.setdefault(f"edge {group}", []).append(position)
+            else:
+                parts["fixed"].append(position)
+        return parts | edges
 
 
 @torch.no_grad()
