@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -273,6 +273,15 @@ def test_a_sampler_from_a_notebook_is_part_of_the_identity():
         for n, source in enumerate([CELL, CELL.replace("STRIDE = 2", "STRIDE = 3"), CELL])
     }
     assert len(keys) == 2
+
+
+def test_one_run_keeps_what_either_of_its_configs_asks_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("PADALIB_DATA", str(tmp_path))
+    config = TrainConfig(data="digits-small", epochs=2)
+    asked = [replace(config, keep=(0,)), config, replace(config, keep=(1,))]
+    runs = grid(asked, executor=ThreadPoolExecutor(1))
+    assert len({run.key for run in runs}) == 1
+    assert all(run.done and run.has_state(f"epoch_{n}") for run in runs for n in (0, 1))
 
 
 FOREVER = """
