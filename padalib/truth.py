@@ -231,10 +231,10 @@ def _check(found: list[str], path: Path, space: CellSpace, remedy: str) -> None:
 def check_dataset(truth: Truth, data: str) -> None:
     """Warns when networks trained on `data` are held against a truth on other data.
 
-    A size does not count ("cifar10-16" is "cifar10"), nor the mark of a smoke-scale part
-    ("digits-small"). Users met tau near 0.1 this way.
+    A size of up to three digits does not count ("cifar10-16" is "cifar10"), nor the mark of a
+    smoke-scale part ("digits-small"). Users met tau near 0.1 this way.
     """
-    if len({re.sub(r"-(\d+|small)$", "", name) for name in (data, truth.dataset)}) > 1:
+    if len({re.sub(r"-(\d{1,3}|small)$", "", name) for name in (data, truth.dataset)}) > 1:
         warnings.warn(
             f"the supernet was trained on {data!r} and the truth ({truth.source}) is on "
             f"{truth.dataset!r}: tau between them says little about the supernet. Load the truth "

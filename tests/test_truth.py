@@ -506,6 +506,7 @@ def test_the_same_data_is_no_news(known, data):
         ("cifar10", "digits"),
         ("cifar10", "my-photos"),
         ("cifar10", "cifar10-grey"),
+        ("photos", "photos-2024"),
     ],
 )
 def test_other_data_warns(known, data):
