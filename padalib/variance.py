@@ -6,10 +6,14 @@ part). With A paths and B batches for each, analysis of variance gives unbiased 
 parts and of |E g|^2. Draws are streamed: paths go to GROUPS groups in turn, of each of which only
 the sum of the path means is held, and leaving out one group at a time gives the intervals
 (delete-a-group jackknife; Efron & Tibshirani 1993, chapter 11).
+
+Steps weighted by u / p are huge on paths that p hardly ever draws: drawn from p, their variance is
+missed. So for them paths are drawn from the target u, and each square is weighted by u / p:
+E_p |u/p g|^2 = E_u [u/p |g|^2].
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +25,11 @@ from torch.nn import functional as F
 
 from padalib import train
 from padalib.runs import Run
+from padalib.spaces import Arch
 from padalib.train import FromTraining, Trainer
 
 GROUPS = 16  # of paths; more would cost memory, fewer make the intervals wider (15 degrees: t 2.13)
+Draw = tuple[Tensor, float]  # the gradients [B, P] of a path's batches, and its weight u / p
 QUANTITIES = (
     "total",
     "path",
@@ -86,12 +92,14 @@ class VarianceConfig(FromTraining):
 class Moments:
     """Sufficient statistics of nested draws in G groups of paths.
 
-    gram: [G, G], inner products of the groups' sums of path means. squares: [G], sums of the
-    squared norms of the path means. within: [G], sums of the variances within paths. counts: [G],
-    paths. batches: B, the draws within each path.
+    gram: [G, G], inner products of the groups' sums of path means. plain: [G], sums of the squared
+    norms of the path means. squares: [G], the same with each path's weight u / p, and within: [G],
+    weighted sums of the variances within paths. counts: [G], paths. batches: B, the draws within
+    each path.
     """
 
     gram: np.ndarray
+    plain: np.ndarray
     squares: np.ndarray
     within: np.ndarray
     counts: np.ndarray
@@ -109,12 +117,12 @@ class Moments:
         c = np.ones((1, len(self.counts))) if kept is None else kept
         a = c @ self.counts
         whole = ((c @ self.gram) * c).sum(1)  # |sum of path means|^2
-        squares = c @ self.squares
-        signal = (whole - squares) / (a * (a - 1))
-        data = c @ self.within / a
-        path = (squares - whole / a) / (a - 1) - data / self.batches
-        total = path + data
+        signal = (whole - c @ self.plain) / (a * (a - 1))
         with np.errstate(divide="ignore", invalid="ignore"):
+            data = c @ self.within / a
+            path = c @ self.squares / a - data / self.batches - signal
+            path = np.where(np.isinf(c @ self.squares), np.inf, path)
+            total = path + data
             ratio = np.where(signal > 0, total / signal, np.inf)
             inverse, share = signal / total, path / total
         values = (total, path, data, signal, ratio, inverse, share)
@@ -123,7 +131,8 @@ class Moments:
     def summary(self, level: float = 0.95) -> dict[str, float]:
         """Each quantity with its interval: Student's, from leaving out one group at a time.
 
-        On a log scale for what is positive throughout (total and data).
+        On a log scale for what is positive throughout (total and data). NaN where a drawn path has
+        an infinite weight, that is where p is zero.
         """
         groups = len(self.counts)
         point, without = self.estimates(), self.estimates(1 - np.eye(groups))
@@ -132,6 +141,9 @@ class Moments:
         for name in QUANTITIES:
             value, left = float(point[name][0]), without[name]
             if name == "noise_to_signal":
+                continue
+            if not np.isfinite([value, *left]).all():
+                row |= {name: value, f"{name}_low": math.nan, f"{name}_high": math.nan}
                 continue
             log = name in ("total", "data") and value > 0 and (left > 0).all()
             middle, left = (math.log(value), np.log(left)) if log else (value, left)
@@ -155,20 +167,22 @@ class Nested:
     def __init__(self, sizes: Sequence[int], groups: int = GROUPS) -> None:
         self.sizes, self.groups, self.paths, self.batches = list(sizes), groups, 0, 0
         self.sums: Tensor | None = None  # of path means, [G, P]
-        self.squares = torch.zeros(groups, len(self.sizes), dtype=torch.float64)
-        self.within = torch.zeros_like(self.squares)
+        self.plain = torch.zeros(groups, len(self.sizes), dtype=torch.float64)
+        self.squares, self.within = torch.zeros_like(self.plain), torch.zeros_like(self.plain)
 
-    def add(self, gradients: Tensor) -> None:
-        """The gradients [B, P] of one path's batches."""
+    def add(self, gradients: Tensor, weight: float = 1.0) -> None:
+        """The gradients [B, P] of one path's batches; `weight` u / p of a path drawn from u."""
         group, self.batches = self.paths % self.groups, len(gradients)
         self.paths += 1
         mean = gradients.mean(0)
         if self.sums is None:
             self.sums = mean.new_zeros(self.groups, len(mean))
         self.sums[group] += mean
-        self.squares[group] += self._by_parameter(mean.square())
+        square = self._by_parameter(mean.square())
         spread = (gradients - mean).square().sum(0) / (self.batches - 1)
-        self.within[group] += self._by_parameter(spread)
+        self.plain[group] += square
+        for sums, own in ((self.squares, square), (self.within, self._by_parameter(spread))):
+            sums[group] += torch.where(own > 0, own * weight, 0)  # no gradient: whatever the weight
 
     def _by_parameter(self, values: Tensor) -> Tensor:
         return torch.stack([part.sum() for part in values.split(self.sizes)]).double().cpu()
@@ -181,21 +195,24 @@ class Nested:
         counts = np.bincount(np.arange(self.paths) % self.groups, minlength=self.groups)
         return Moments(
             gram.numpy(),
-            self.squares[:, positions].sum(1).numpy(),
-            self.within[:, positions].sum(1).numpy(),
+            *(
+                sums[:, positions].sum(1).numpy()
+                for sums in (self.plain, self.squares, self.within)
+            ),
             counts,
             self.batches,
         )
 
 
 def collect(
-    draw: Callable[[], dict[str, Tensor]], sizes: Sequence[int], paths: int, error: float
+    draw: Callable[[], dict[str, Draw]], sizes: Sequence[int], paths: int, error: float
 ) -> dict[str, Nested]:
     """Nested draws until the total variance of each kind of step is known well enough.
 
-    draw: gradients [B, P] of the batches of one random path, for each kind of step. Two rounds of
-    all groups, then as many more as the interval found calls for, until half its width is at most
-    `error` of the estimate, or `paths` are drawn. (The kind 'difference' is not waited for.)
+    draw: gradients [B, P] of the batches of one random path, and its weight, for each kind of step.
+    Two rounds of all groups, then as many more as the interval found calls for, until half its
+    width is at most `error` of the estimate, or `paths` are drawn. (The kind 'difference' is not
+    waited for.)
     """
     groups = min(GROUPS, paths)
     most, rounds, done = paths // groups, 2, 0
@@ -203,13 +220,13 @@ def collect(
     while True:
         rounds = min(rounds, most)
         for _ in range((rounds - done) * groups):
-            for kind, gradients in draw().items():
-                found.setdefault(kind, Nested(sizes, groups)).add(gradients)
+            for kind, drawn in draw().items():
+                found.setdefault(kind, Nested(sizes, groups)).add(*drawn)
         done = rounds
         wide = 0.0
         for kind, nested in found.items():
             row = nested.moments().summary()
-            if kind != "difference" and row["total"] > 0:
+            if kind != "difference" and 0 < row["total"] < math.inf:
                 wide = max(wide, (row["total_high"] - row["total_low"]) / 2 / row["total"])
         if done == most or wide <= error:
             return found
@@ -224,58 +241,71 @@ def probe(
     'raw': no importance weights, the step that the released code takes. 'importance': each loss
     weighted by 1/(|A| p) and 1/(N q); it estimates the step of uniform sampling (times the paths of
     a group) without bias as far as each image has a gradient of its own; with batch statistics
-    (bn='batch') it has not, because q also shifts the statistics. 'difference': raw - importance.
+    (bn='batch') it has not, because q also shifts the statistics. Where the sampler is not uniform,
+    its paths are drawn uniformly, see above. 'difference': raw - importance, means only.
     The samplers draw as in the epoch that has just ended, from its p and q.
     """
     config = trainer.config
     # Draws differ between training seeds, or intervals over seeds would miss the probe's own noise,
     # and are the same for all methods, which makes their comparison a paired one.
-    rng = {name: train.stream(seed, f"probe {config.seed} {name}") for name in train.STREAMS}
+    names = (*train.STREAMS, "uniform")
+    rng = {name: train.stream(seed, f"probe {config.seed} {name}") for name in names}
+    some = [trainer.space.sample(rng["uniform"]) for _ in range(64)]
+    uniform = all(abs(trainer.paths.weight(arch) - 1) < 1e-4 for arch in some)
     trainer.net.train()
 
-    def draw() -> dict[str, Tensor]:
+    def draw() -> dict[str, Draw]:
         trainer.paths.forget()
         archs = trainer.paths.draw(rng["paths"])
+        even = archs if uniform else [trainer.space.sample(rng["uniform"])]
         drawn: dict[str, list[Tensor]] = {"raw": [], "importance": []}
         for _ in range(batches):
             trainer.data.forget()  # independent batches, not one epoch's
             index = trainer.data.draw(config.batch, rng["data"])
             x, y = trainer.images.batch(index, rng["augment"], config.crop, config.flip)
-            for kind, gradients in step_gradients(trainer, archs, index, x, y).items():
+            found = step_gradients(trainer, archs, index, x, y, drawn if uniform else ("raw",))
+            if not uniform:
+                found |= step_gradients(trainer, even, index, x, y, ("importance",))
+            for kind, gradients in found.items():
                 drawn[kind].append(torch.cat([g.flatten() for g in gradients]))
-        found = {kind: torch.stack(gradients) for kind, gradients in drawn.items()}
-        return found | {"difference": found["raw"] - found["importance"]}
+        raw, weighted = (torch.stack(gradients) for gradients in drawn.values())
+        weight = 1.0 if uniform else trainer.paths.weight(even[0])
+        own = {"raw": (raw, 1.0), "importance": (weighted, weight)}
+        return own | {"difference": (raw - weighted, 1.0)}
 
     return collect(draw, [p.numel() for p in trainer.net.parameters()], paths, error)
 
 
 def step_gradients(
-    trainer: Trainer, archs: list, index: Tensor, x: Tensor, y: Tensor
+    trainer: Trainer,
+    archs: list[Arch],
+    index: Tensor,
+    x: Tensor,
+    y: Tensor,
+    kinds: Iterable[str] = ("raw", "importance"),
 ) -> dict[str, list[Tensor]]:
     """'raw' and 'importance' gradients of one step, summed over its paths, per parameter.
 
-    Operations that the step did not sample have gradient zero.
+    'importance' weights images by 1/(N q); a path's own weight is left to the caller. Operations
+    that the step did not sample have gradient zero.
     """
     parameters = list(trainer.net.parameters())
-    q_weights = trainer.data.weights(index)
-    sums = {
-        name: [torch.zeros_like(parameter) for parameter in parameters]
-        for name in ("raw", "importance")
-    }
+    weights = trainer.data.weights(index)
+    sums = {kind: [torch.zeros_like(parameter) for parameter in parameters] for kind in kinds}
     for arch in archs:
         losses = F.cross_entropy(trainer.net(x, arch), y, reduction="none")
-        p_weight = trainer.paths.weight(arch)
-        weighted = losses if q_weights is None else losses * q_weights.to(losses)
-        plain = q_weights is None and p_weight == 1
-        for name, loss in (("raw", losses.mean()), ("importance", weighted.mean() * p_weight)):
-            if name == "importance" and plain:
+        found = {}
+        for kind in sums:
+            if kind == "importance" and weights is None and "raw" in found:
+                found[kind] = found["raw"]
                 continue
-            gradients = torch.autograd.grad(
-                loss, parameters, retain_graph=name == "raw" and not plain, allow_unused=True
+            weighted = kind == "importance" and weights is not None
+            loss = (losses * weights.to(losses) if weighted else losses).mean()
+            found[kind] = torch.autograd.grad(
+                loss, parameters, retain_graph=True, allow_unused=True
             )
-            names = ("raw", "importance") if plain else (name,)
-            for target in names:
-                for total, gradient in zip(sums[target], gradients, strict=True):
-                    if gradient is not None:
-                        total += gradient
+        for kind, gradients in found.items():
+            for total, gradient in zip(sums[kind], gradients, strict=True):
+                if gradient is not None:
+                    total += gradient
     return sums

@@ -26,11 +26,12 @@ PARTS = ("all", "fixed", "nor_conv_1x1", "nor_conv_3x3")
 ADDITIVE = ("total", "path", "data", "signal")
 
 
-def nested(gradients, groups=None):
+def nested(gradients, groups=None, weights=None):
     """The moments of gradients [A, B, P], by default in a group for each path."""
     collected = Nested([gradients.shape[-1]], groups or len(gradients))
-    for of_path in gradients:
-        collected.add(of_path)
+    weights = [1.0] * len(gradients) if weights is None else weights
+    for of_path, weight in zip(gradients, weights, strict=True):
+        collected.add(of_path, weight)
     return collected.moments()
 
 
@@ -82,6 +83,44 @@ def test_estimators_are_unbiased_over_all_draws_from_a_small_population(p, q):
     assert mass == pytest.approx(1, abs=1e-12)
     for name, value in true.items():
         assert expected[name] == pytest.approx(float(value), abs=1e-9), name
+
+
+def test_weighted_estimators_are_unbiased_too_with_paths_drawn_from_the_target():
+    # Steps u / p g of paths from p and batches from q; u draws the paths of the estimator.
+    g = torch.randn(3, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    u, p, q = (
+        torch.tensor(chances, dtype=torch.float64)
+        for chances in ([0.5, 0.25, 0.25], [0.09, 0.01, 0.9], [0.1, 0.2, 0.7])
+    )
+    steps = g * (u / p)[:, None, None]
+    of_path = torch.einsum("b,abk->ak", q, steps)
+    mean = p @ of_path
+    true = {
+        "total": torch.einsum("a,b,abk->", p, q, (steps - mean) ** 2),
+        "path": p @ ((of_path - mean) ** 2).sum(1),
+        "data": torch.einsum("a,b,abk->", p, q, (steps - of_path[:, None]) ** 2),
+        "signal": mean @ mean,
+    }
+    expected = dict.fromkeys(true, 0.0)
+    for paths in product(range(3), repeat=2):
+        for first, second in product(product(range(3), repeat=2), repeat=2):
+            chance = float(u[list(paths)].prod() * q[[*first, *second]].prod())
+            drawn = torch.stack([g[paths[0], list(first)], g[paths[1], list(second)]])
+            found = nested(drawn, weights=(u / p)[list(paths)].tolist()).estimates()
+            expected = {k: expected[k] + chance * found[k][0] for k in expected}
+    for name, value in true.items():
+        assert expected[name] == pytest.approx(float(value), rel=1e-9), name
+
+
+def test_a_path_that_is_never_drawn_makes_the_variance_infinite():
+    g = some(a=4, b=2)
+    found = nested(g, weights=[1, 1, np.inf, 1])
+    row = found.summary()
+    assert row["total"] == row["data"] == np.inf and np.isnan(row["total_low"])
+    assert row["signal"] == nested(g).summary()["signal"]
+    g[2] = 0  # no gradient, no matter
+    assert nested(g, weights=[1, 1, np.inf, 1]).summary() == nested(g).summary()
+    assert collect(lambda: {"raw": (g[0] + 1, np.inf)}, [4], 32, 0.1)["raw"].paths == 32
 
 
 @pytest.mark.parametrize("groups", [2, 3, 4, 7])
@@ -193,7 +232,7 @@ def source(spread, p=3, seed=0):
     def draw():
         scale = torch.exp(spread * torch.randn(1, 1, generator=generator, dtype=torch.float64))
         noise = torch.randn(2, p, generator=generator, dtype=torch.float64)
-        return {"raw": scale * noise, "difference": 1e6 * scale**9 * noise}
+        return {"raw": (scale * noise, 1.0), "difference": (1e6 * scale**9 * noise, 1.0)}
 
     return draw
 
@@ -279,8 +318,7 @@ def test_importance_weighted_step_by_hand():
     index, x, y = batch(training)
     losses = F.cross_entropy(training.net(x, arch), y, reduction="none")
     of_images = 1 / (512 * training.data.q[index])
-    of_path = 1 / (125 * 0.3 * 0.25 * 0.2)
-    loss = sum(w * loss for w, loss in zip(of_images, losses, strict=True)) / 16 * of_path
+    loss = sum(w * loss for w, loss in zip(of_images, losses, strict=True)) / 16
     wanted = torch.autograd.grad(loss, list(training.net.parameters()), allow_unused=True)
     found = step_gradients(training, [arch], index, x, y)
     close(wanted, found["importance"])
@@ -293,7 +331,9 @@ def test_training_with_importance_takes_the_importance_weighted_step():
     training = trainer(method)
     training.paths.p, training.data.q = plain.paths.p, plain.data.q
     index, x, y = batch(training)
+    of_path = 1 / (125 * 0.25 * 0.3 * 0.25)
     found = step_gradients(plain, [(3, 2, 3)], index, x, y)["importance"]
+    found = [of_path * g for g in found]
     training.update.step(
         training.net, training.optimizer, 1e9, [(3, 2, 3)], index, x, y,
         training.paths, training.data,
@@ -338,13 +378,39 @@ def test_the_traces_of_the_parts_add_up():
 
 
 def test_bias_is_that_of_the_mean_step():
-    # All images alike to q, one path: raw and weighted steps differ by a factor, in all draws.
+    # Always one path and image: what the mean over all paths, weighted by 1 / 512, lacks of it.
     training = skewed(crop=0)
-    training.paths.p = torch.eye(5)[3]  # always (3, 3, 3), whose weight is 1 / 125
-    training.data.q = torch.eye(512)[7]  # always image 7, whose weight is 1 / 512
-    found = probe(training, paths=4, batches=2)
-    raw, bias = (found[kind].moments().estimates()["signal"][0] for kind in ("raw", "difference"))
-    assert bias == pytest.approx(raw * (1 - 1 / 125 / 512) ** 2, rel=1e-4)
+    training.paths.p, training.data.q = torch.eye(5)[3], torch.eye(512)[7]
+    index = torch.full((16,), 7)
+    x, y = training.images.batch(index)
+    raw, *others = (
+        torch.cat([g.flatten() for g in step_gradients(training, [arch], index, x, y)["raw"]])
+        for arch in ((3, 3, 3), *training.space)
+    )
+    wanted = (raw - torch.stack(others).mean(0) / 512).square().sum()
+    found = probe(training, paths=64, batches=2)
+    bias, total = (
+        found[kind].moments().estimates()[name][0]
+        for kind, name in (("difference", "signal"), ("importance", "total"))
+    )
+    assert bias == pytest.approx(float(wanted), rel=1e-3)
+    assert abs(float(wanted) - float(raw.square().sum())) > 1e-3 * float(wanted)
+    assert total == np.inf  # no weight makes up for paths that are never drawn
+
+
+def test_weighted_variance_is_found_where_paths_are_hardly_ever_drawn():
+    # Operations without weights as rare as PA makes them: all 125 paths, one image, by hand.
+    training = skewed(crop=0)
+    training.paths.p = torch.tensor([0.001, 0.001, 0.5, 0.497, 0.001])
+    training.data.q = torch.eye(512)[7]
+    index = torch.full((16,), 7)
+    x, y = training.images.batch(index)
+    steps = [step_gradients(training, [arch], index, x, y)["raw"] for arch in training.space]
+    g = torch.stack([torch.cat([part.flatten() for part in step]) for step in steps]) / 512
+    weights = torch.tensor([training.paths.weight(arch) for arch in training.space])
+    wanted = float((weights * g.square().sum(1)).mean() - g.mean(0).square().sum())
+    row = probe(training, paths=512, batches=2)["importance"].moments().summary()
+    assert row["total_low"] < wanted < row["total_high"] < 5 * wanted
 
 
 def test_the_probe_is_deterministic_and_leaves_weights_alone():
@@ -441,7 +507,7 @@ def test_the_probe_pairs_methods_and_not_seeds():
 
 def test_moments_need_no_gradients():
     # Two paths with orthogonal unit means and no noise, a group each.
-    found = Moments(np.eye(2), np.ones(2), np.zeros(2), np.ones(2), batches=2).estimates()
+    found = Moments(np.eye(2), np.ones(2), np.ones(2), np.zeros(2), np.ones(2), 2).estimates()
     assert [found[name][0] for name in ADDITIVE] == [1, 1, 0, 0]
 
 
