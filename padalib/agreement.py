@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from padalib.exact import ExactProbe
 from padalib.frozen import Frozen, flat_gradient
 from padalib.runs import Run
 from padalib.train import FromTraining, stream
-from padalib.variance import collect
+from padalib.variance import Draw, collect
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class AgreementConfig(FromTraining):
 
     images: int = 512  # n, the first of the training split
     batch: int = 64  # images of a step
-    paths: int = 256  # outer draws of each sampled probe, at most
+    paths: int = 128  # outer draws of each sampled probe, at most
     batches: int = 2  # inner draws
     error: float = 0.1  # that its interval must reach, see `VarianceConfig`
     seeds: int = 20  # sampled probes
@@ -37,8 +36,6 @@ class AgreementConfig(FromTraining):
     def compute(self, run: Run) -> None:
         """Train if need be, then probe."""
         trainer = self.trainer()
-        if trainer.paths.group != 1:
-            raise ValueError(f"{self.train.label} takes steps of several paths: not in the exact")
         frozen = Frozen(trainer, self.images)
         exact = ExactProbe(trainer, frozen)
         p, q = exact.held()
@@ -52,19 +49,21 @@ class AgreementConfig(FromTraining):
         for seed in range(self.seeds):
             rng = stream(seed, "agreement")
 
-            def draw(rng: torch.Generator = rng) -> dict[str, Tensor]:
-                (arch,) = trainer.paths.draw(rng)
-                net, of_path = frozen.set(arch), trainer.paths.weight(arch)
-                found: dict[str, list[Tensor]] = {"raw": [], "importance": []}
-                for _ in range(self.batches):
-                    index = torch.multinomial(chances, self.batch, True, generator=rng)
-                    weights = (1 / (self.images * chances[index])).to(frozen.x) * of_path
-                    losses = F.cross_entropy(
-                        net(frozen.x[index], arch), frozen.y[index], reduction="none"
-                    )
-                    found["raw"].append(flat_gradient(net, losses.mean()))
-                    found["importance"].append(flat_gradient(net, (losses * weights).mean()))
-                return {kind: torch.stack(gradients) for kind, gradients in found.items()}
+            def draw(rng: torch.Generator = rng) -> dict[str, Draw]:
+                found = {}
+                (drawn,), even = trainer.paths.draw(rng), trainer.space.sample(rng)
+                for kind, arch in (("raw", drawn), ("importance", even)):
+                    net, steps = frozen.set(arch), []
+                    for _ in range(self.batches):
+                        index = torch.multinomial(chances, self.batch, True, generator=rng)
+                        logits = net(frozen.x[index], arch)
+                        losses = F.cross_entropy(logits, frozen.y[index], reduction="none")
+                        if kind == "importance":
+                            losses = losses * (1 / (self.images * chances[index])).to(losses)
+                        steps.append(flat_gradient(net, losses.mean()))
+                    weight = trainer.paths.weight(arch) if kind == "importance" else 1.0
+                    found[kind] = torch.stack(steps), weight
+                return found
 
             nested = collect(draw, sizes, self.paths, self.error)
             for weights, own in nested.items():

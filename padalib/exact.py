@@ -48,6 +48,22 @@ class ExactConfig(FromTraining):
                 "the exact probe needs at least 2 images and a batch of 1, got "
                 f"{self.images} images, a batch of {self.batch}, {self.coupled} coupled paths"
             )
+        if self.train.space.extent > 1:
+            raise ValueError(
+                f"{self.train.space.name} shares operations between edges: batch norm is used at "
+                "several places of one path there, and cannot be frozen to the statistics of each"
+            )
+        batched = self.statistics == "batch" or self.coupled > 0
+        if batched and (self.batch < 2 or self.batch > self.images):
+            raise ValueError(
+                "batch statistics need batches of at least 2 and at most all images, got "
+                f"{self.batch} of {self.images}: with statistics='frozen' and coupled=0 none are "
+                "needed"
+            )
+        if self.statistics == "batch" and self.images % self.batch:
+            raise ValueError(
+                f"batches of {self.batch} do not make {self.images} images: choose a multiple"
+            )
 
     @property
     def label(self) -> str:
@@ -59,7 +75,7 @@ class ExactConfig(FromTraining):
         trainer = self.trainer()
         frozen = Frozen(trainer, self.images)
         own = self.statistics == "frozen"
-        given = frozen if own else Coupled(trainer, self.images, min(self.batch, self.images))
+        given = frozen if own else Coupled(trainer, self.images, self.batch)
         probe = ExactProbe(trainer, given)
         tables = probe.measure(self.batch)
         if self.coupled:
@@ -77,10 +93,16 @@ class ExactProbe:
 
     The first pass keeps norms, from which follow the distributions and the variance of weighted
     steps; the second the means of unweighted steps under each of them. Architectures of one class
-    have the same gradients, and are computed once.
+    have the same gradients, and are computed once. ValueError for a run whose steps are of several
+    paths, as FairNAS's are.
     """
 
     def __init__(self, trainer: Trainer, images: Frozen | Coupled) -> None:
+        if trainer.paths.group != 1:
+            raise ValueError(
+                f"{trainer.config.label} takes steps of {trainer.paths.group} paths, which the "
+                "exact probe has no distribution of: look at a method of one path a step"
+            )
         self.trainer, self.images, self.n = trainer, images, len(images.x)
         self.space = trainer.space
         members = self.space.classes()
@@ -93,12 +115,13 @@ class ExactProbe:
         total = torch.zeros(sum(self.sizes), dtype=torch.float64)
         self.of_weight = []  # [C, K, 2]: mean |g|^2 and |mean g|^2 of each of K weights
         for arch, (g, logits) in self._passes():
-            square = g.square()
-            squares.append(square.sum(1, dtype=torch.float64))
-            mean = g.mean(0, dtype=torch.float64)
-            means.append(float(mean @ mean))
+            even = g.new_full((self.n,), 1 / self.n)
+            mean = (even @ g).double()  # a product is many times faster than a mean in float64
             total += mean.cpu() * len(members[arch]) / len(self.archs)
-            both = torch.stack([square.mean(0, dtype=torch.float64), mean.square()])
+            square = g.square_()
+            squares.append(square.sum(1).double())
+            means.append(float(mean @ mean))
+            both = torch.stack([(even @ square).double(), mean.square()])
             self.of_weight.append([part.sum(1).tolist() for part in both.split(self.sizes, 1)])
             errors.append(
                 (logits.softmax(1) - F.one_hot(self.images.y, logits.shape[1])).norm(dim=1)
@@ -123,7 +146,10 @@ class ExactProbe:
     # --- distributions ---
 
     def held(self) -> tuple[np.ndarray, np.ndarray]:
-        """p [A] and q [n] that the run's samplers hold, q restricted to the population."""
+        """p [A] and q [n] that the run's samplers drew by in the epoch that has just ended.
+
+        q restricted to the population.
+        """
         weights = self.trainer.data.weights(torch.arange(self.n))
         q = np.ones(self.n) if weights is None else 1 / weights.double().cpu().numpy()
         p = self.u / np.array([self.trainer.paths.weight(arch) for arch in self.archs])
@@ -163,9 +189,13 @@ class ExactProbe:
 
     def size(self) -> np.ndarray:
         """p [A] in proportion to the square root of the number of weights that a path uses."""
-        return normal(
-            np.sqrt([self.space.params(self.space.canonical(arch)) for arch in self.archs])
-        )
+        net = self.images.net
+        fixed = sum(self.sizes[k] for k in net.parts()["fixed"])
+        used = [
+            sum(weight.numel() for _, weight, live in net.op_weights(arch) if live)
+            for arch in self.archs
+        ]
+        return normal(np.sqrt(fixed + np.array(used)))
 
     def distributions(self, batch: int) -> Distributions:
         """Every distribution that is compared, for steps of `batch` images."""

@@ -18,14 +18,17 @@ from padalib.train import Trainer, stream
 CHUNK = 128  # images whose gradients are formed at once
 
 
-def per_sample(net: Supernet, arch: Arch, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def per_sample(
+    net: Supernet, arch: Arch, x: Tensor, y: Tensor, out: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Gradients [B, P] of each image's cross-entropy, and logits [B, L], with frozen statistics.
 
     P runs over all weights of the supernet in the order of `net.parameters()`; those that the path
     does not use have gradient zero. Frozen batch norm couples no image with another, so that one
     backward gives the gradient at every layer's output for all images, and the outer product with
     the layer's input each image's own gradient of its weights (Goodfellow 2015, arXiv:1510.01799).
-    ValueError for a network in training mode or with bn='batch', whose images are coupled.
+    `out`: zeros [B, P] to put them into. ValueError for a network in training mode or with
+    bn='batch', whose images are coupled.
     """
     if net.training or net.bn == "batch":
         raise ValueError(
@@ -45,14 +48,17 @@ def per_sample(net: Supernet, arch: Arch, x: Tensor, y: Tensor) -> tuple[Tensor,
             hook.remove()
     loss = F.cross_entropy(logits, y, reduction="sum")
     deltas = torch.autograd.grad(loss, [out for *_, out in calls], allow_unused=True)
-    found = {id(p): x.new_zeros(len(x), p.numel()) for p in net.parameters()}
+    parameters = list(net.parameters())
+    sizes = [p.numel() for p in parameters]
+    out = x.new_zeros(len(x), sum(sizes)) if out is None else out
+    found = dict(zip(map(id, parameters), out.split(sizes, 1), strict=True))
     for (layer, given, _), delta in zip(calls, deltas, strict=True):
         if delta is None:  # nothing of it reaches the output
             continue
         found[id(layer.weight)] += _of_weights(layer, given.detach(), delta).flatten(1)
         if layer.bias is not None:
             found[id(layer.bias)] += delta.flatten(2).sum(2) if delta.dim() > 2 else delta
-    return torch.cat([found[id(p)] for p in net.parameters()], 1), logits.detach()
+    return out, logits.detach()
 
 
 def _of_weights(layer: nn.Module, given: Tensor, delta: Tensor) -> Tensor:
@@ -69,13 +75,15 @@ def _of_weights(layer: nn.Module, given: Tensor, delta: Tensor) -> Tensor:
 class Frozen:
     """The first `n` training images, not augmented, through paths with statistics frozen to theirs.
 
-    ValueError where there are not so many.
+    In float32, whatever the run's precision. In a space whose edges share operations a batch norm
+    has several places in one path, and is frozen to the mean of their statistics. ValueError where
+    there are not so many images.
     """
 
     def __init__(self, trainer: Trainer, n: int) -> None:
         config = trainer.config
         self.x, self.y = first_images(trainer, n)
-        self.net = config.space.build(bn="recalibrated", precision=config.precision)
+        self.net = config.space.build(bn="recalibrated")
         self.net.load_state_dict(trainer.net.state_dict(), strict=False)  # all but statistics
         self.net.to(config.device, memory_format=torch.channels_last)
         self._statistics: dict[Arch, list[Tensor]] = {}  # class -> all buffers of the network
@@ -93,9 +101,10 @@ class Frozen:
     def gradients(self, arch: Arch) -> tuple[Tensor, Tensor]:
         """Gradients [n, P] of all images through a path, and logits [n, L]."""
         net = self.set(arch)
-        parts = zip(self.x.split(CHUNK), self.y.split(CHUNK), strict=True)
-        found = [per_sample(net, arch, x, y) for x, y in parts]
-        return torch.cat([g for g, _ in found]), torch.cat([z for _, z in found])
+        out = self.x.new_zeros(len(self.x), sum(p.numel() for p in net.parameters()))
+        parts = zip(*(whole.split(CHUNK) for whole in (self.x, self.y, out)), strict=True)
+        logits = [per_sample(net, arch, *part)[1] for part in parts]
+        return out, torch.cat(logits)
 
 
 class Coupled:

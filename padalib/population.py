@@ -22,6 +22,8 @@ from scipy.special import logsumexp
 class Population:
     """Gradient norms of all pairs of a path and an image; ValueError where one is not finite.
 
+    A path that the target has no weight for (u = 0) costs nothing, however it is drawn.
+
     squares: [A, n], |g(alpha, i)|^2. means: [A], |mean_i g(alpha, i)|^2. target: |G|^2, of the mean
     over all pairs. u: [A], the target's probabilities of the paths.
     """
@@ -39,6 +41,8 @@ class Population:
                 f"{len(bad)} of {self.squares.size} gradients are not finite, the first that of "
                 f"path {path} and image {image}: probe an epoch at which training had not diverged"
             )
+        if not (np.isfinite(self.means).all() and np.isfinite(self.target)):
+            raise ValueError("the means of the gradients are not finite, though each gradient is")
 
     def variance(self, p: np.ndarray, q: np.ndarray, batch: int = 1) -> dict[str, float]:
         """'total', 'path' and 'data' part of the weighted, unbiased estimator.
@@ -46,9 +50,12 @@ class Population:
         p: [A]; q: [n], or [A, n] for one that depends on the path. Where a probability is zero and
         the gradient is not, no weight makes up for it: the variance is infinite.
         """
-        given = over(self.squares, q).mean(1) / self.squares.shape[1]  # E |g / (n q)|^2, [A]
-        path = over(self.u**2 * self.means, p).sum() - self.target
-        data = over(self.u**2 * (given - self.means).clip(0), p).sum() / batch
+        wanted = self.u > 0
+        p, u, means = p[wanted], self.u[wanted], self.means[wanted]
+        q = q if q.ndim == 1 else q[wanted]
+        given = over(self.squares[wanted], q).mean(1) / self.squares.shape[1]  # E |g / (n q)|^2
+        path = over(u**2 * means, p).sum() - self.target
+        data = over(u**2 * (given - means).clip(0), p).sum() / batch
         return {"total": path + data, "path": path, "data": data}
 
     def moments(self, q: np.ndarray, batch: int) -> np.ndarray:
@@ -136,7 +143,7 @@ def search(population: Population, seed: int = 0) -> np.ndarray:
         return loss, pi / pi.sum() - share / share.sum()
 
     start = np.random.default_rng(seed).normal(size=log_c.size)
-    options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-15, "gtol": 1e-9}
+    options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-13, "gtol": 1e-9, "maxcor": 5}
     z = minimize(value, start, jac=True, method="L-BFGS-B", options=options).x
     return normal(np.exp(z - z.max())).reshape(population.squares.shape)
 

@@ -107,7 +107,7 @@ def test_architectures_of_one_class_share_gradients(statistics):
 # --- the distributions ---
 
 
-@pytest.mark.parametrize("method", ["PA&DA", "SPOS", "FairNAS", "balanced"])
+@pytest.mark.parametrize("method", ["PA&DA", "SPOS", "balanced"])
 def test_held_are_the_samplers_own_probabilities(method):
     training = trained(method, 2 if method == "PA&DA" else 0)
     p, q = ExactProbe(training, Frozen(training, N)).held()
@@ -165,7 +165,49 @@ def test_operations_without_weights_have_no_scores():
         assert (probe.operation_scores(2, shared) == 1 / 8).all()
 
 
+@pytest.mark.parametrize("b", [1, BATCH])
+def test_distributions_are_what_they_are_called(b):
+    probe, _, logits = probed()
+    known, archs, uniform = probe.population, np.array(list(SPACE)), np.full(N, 1 / N)
+    found = probe.distributions(b)
+    errors = torch.tensor(logits).softmax(2).numpy() - np.eye(10)[probe.images.y]
+    errors = np.linalg.norm(errors, axis=2).mean(0)
+    per_op, per_edge = (probe.operation_scores(b, shared) for shared in (True, False))
+    for name, p, q in (
+        ("uniform", known.u, uniform),
+        ("optimum", *known.best(b)),
+        ("best paths", known.best_paths(b), uniform),
+        ("best images", known.u, known.best_images()),
+        ("best product", *known.best_product(b)),
+        ("best per operation", known.best_operations(archs, 3, b), uniform),
+        ("best per edge", known.best_operations(archs, 3, b, shared=False), uniform),
+        ("norms per operation", per_op, uniform),
+        ("norms per edge", per_edge, uniform),
+        ("size", probe.size(), uniform),
+        ("softmax error", known.u, errors / errors.sum()),
+        ("norms per operation, softmax error", per_op, errors / errors.sum()),
+        ("held paths", probe.held()[0], uniform),
+        ("held images", known.u, probe.held()[1]),
+        ("held", *probe.held()),
+    ):
+        np.testing.assert_allclose(found[name][0], p, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(found[name][1], q, rtol=1e-5, err_msg=name)
+    p, q = found["best images, shuffled"]
+    assert (p == known.u).all() and sorted(q) == sorted(known.best_images())
+    assert (q != known.best_images()).any() and ("optimiser" in found) == (b == 1)
+
+
 # --- the proxies ---
+
+
+def weights_used(arch):
+    """Weights outside the operations, and of those that a signal passes, from their names."""
+    live = {f"{edge}_{arch[edge]}" for *_, edge, _ in SPACE.plan(arch)}
+    return sum(
+        weight.numel()
+        for name, weight in trained().net.named_parameters()
+        if ".ops." not in name or name.split(".ops.")[1].split(".")[0] in live
+    )
 
 
 def test_proxies_are_ranked_against_the_best():
@@ -177,13 +219,12 @@ def test_proxies_are_ranked_against_the_best():
     pairs["loss"] = -np.log((soft * onehot).sum(2))
     first = [probe.archs.index(arch) for arch in probe.classes]
     of_class = [[probe.archs.index(a) for a in same] for same in SPACE.classes().values()]
-    sizes = [SPACE.params(SPACE.canonical(arch)) for arch in SPACE]
     by_path = {
         "best": np.sqrt(means + (squares.mean(1) - means) / BATCH),
         "held paths": probe.held()[0],
         "norms per operation": probe.operation_scores(BATCH, True),
         "norms per edge": probe.operation_scores(BATCH, False),
-        "size": np.sqrt(sizes),
+        "size": np.sqrt([weights_used(arch) for arch in SPACE]),
     }
     by_path = {k: [(v / v.sum())[same].mean() for same in of_class] for k, v in by_path.items()}
     best = np.sqrt(squares.sum(0))
@@ -210,6 +251,14 @@ def test_proxies_are_ranked_against_the_best():
 # --- the config ---
 
 
+@pytest.mark.filterwarnings("ignore:.*no bfloat16 instructions")
+def test_a_run_in_bfloat16_is_probed_in_float32():
+    config = TrainConfig(data="digits-small", space=SPACE, epochs=4, precision="bfloat16")
+    probe = ExactProbe(Trainer(config), Frozen(Trainer(config), N))
+    plain = ExactProbe(trained("SPOS", 0), Frozen(trained("SPOS", 0), N))
+    np.testing.assert_array_equal(probe.population.squares, plain.population.squares)
+
+
 def test_what_makes_no_population_is_refused():
     train = TrainConfig(data="digits-small", epochs=3, keep=(1,))
     for fields, words in (
@@ -218,11 +267,20 @@ def test_what_makes_no_population_is_refused():
         ({"coupled": -1}, "a batch of 64, -1 coupled paths"),
         ({"statistics": "own"}, "statistics must be 'frozen' or 'batch', got 'own'"),
         ({"epoch": 2}, "does not keep epoch 2"),
+        ({"batch": 1}, "at least 2 and at most all images, got 1 of 512"),
+        ({"images": 8}, "at most all images, got 64 of 8"),
+        ({"images": 100, "statistics": "batch"}, "batches of 64 do not make 100 images"),
     ):
         with pytest.raises(ValueError, match=words):
             ExactConfig(train, **fields)
     with pytest.raises(ValueError, match="is one architecture: it has no paths to draw"):
         ExactConfig(TrainConfig(data="digits-small", arch=(3, 3, 3)))
+    assert ExactConfig(train, batch=1, coupled=0).batch == 1
+    shared = replace(SPACE, name="shared", extent=3)
+    with pytest.raises(ValueError, match="shared shares operations between edges"):
+        ExactConfig(replace(train, space=shared))
+    with pytest.raises(ValueError, match="takes steps of 3 paths"):
+        probed(method="FairNAS", epochs=0)
     assert [ExactConfig(train, epoch).label.split()[-1] for epoch in (1, None)] == ["1", "3"]
 
 

@@ -56,12 +56,13 @@ def one_by_one(net, arch, x, y):
 @pytest.mark.parametrize("kind", KINDS)
 def test_frozen_gradients_are_a_loop_over_single_images(kind):
     training = trainer(0, **KINDS[kind])
-    probed, used = Frozen(training, 12), set()
+    probed, used, before = Frozen(training, 12), set(), {}
     names, sizes = zip(
         *((name, p.numel()) for name, p in training.net.named_parameters()), strict=True
     )
     for arch in ARCHS:
         g, logits = probed.gradients(arch)
+        before[arch] = g
         wanted, plain = one_by_one(probed.net, arch, probed.x, probed.y)
         torch.testing.assert_close(logits, plain, rtol=1e-4, atol=1e-6)
         for name, *pair in zip(names, g.split(sizes, 1), wanted.split(sizes, 1), strict=True):
@@ -69,6 +70,7 @@ def test_frozen_gradients_are_a_loop_over_single_images(kind):
             used |= {name} if pair[0].any(1).all() else set()
         whole = of_loss(probed.net, F.cross_entropy(probed.net(probed.x, arch), probed.y))
         assert (g.mean(0) - whole).norm() <= 1e-4 * whole.norm()
+    assert all(torch.equal(probed.gradients(arch)[0], g) for arch, g in before.items())
     assert used == set(names)  # no weight but takes part in one of the paths
 
 

@@ -99,7 +99,10 @@ def test_what_is_never_drawn_costs_nothing_only_where_it_has_no_gradient():
     found = opposed.variance(np.array([0.0, 1]), EVEN[:2] * 1.5)
     assert found["data"] == found["total"] == np.inf and np.isfinite(found["path"])
     rounded = Population(np.ones((2, 3)), np.full(2, 1 + 1e-9), 1.0, np.full(2, 0.5))
-    assert rounded.variance(rounded.u, EVEN)["data"] == 0 and (rounded.moments(EVEN, 2) > 1).all()
+    assert (
+        rounded.variance(rounded.u, EVEN)["data"] == 0
+        and (rounded.moments(EVEN, 2) == rounded.means).all()
+    )
     nothing = population(np.zeros((A, N, 5)))
     assert nothing.variance(*nothing.best()) == {"total": 0, "path": 0, "data": 0}
 
@@ -111,6 +114,20 @@ def test_a_gradient_that_is_not_finite_is_refused(bad):
     words = "2 of 27 gradients are not finite, the first that of path 4 and image 2: probe an epoch"
     with pytest.raises(ValueError, match=words):
         population(g)
+    for means, target in ((np.full(2, bad), 1.0), (np.ones(2), bad)):
+        with pytest.raises(ValueError, match="means of the gradients are not finite"):
+            Population(np.ones((2, 3)), means, target, np.full(2, 0.5))
+
+
+def test_a_path_that_the_target_leaves_out_costs_nothing_however_it_is_drawn():
+    g, p, q = gradients(a=4), chances(1, 4), chances(2, 4, N)
+    u = normal(chances(0, 4) * [1, 1, 0, 1])
+    q[2] = [0, 0, 1]
+    for drawn in (p, normal(p * [1, 1, 0, 1])):
+        found = population(g, u).variance(drawn, q, 2)
+        kept = population(g[[0, 1, 3]], u[[0, 1, 3]])
+        others = kept.variance(drawn[[0, 1, 3]], q[[0, 1, 3]], 2)
+        assert found == pytest.approx(others) and np.isfinite(found["total"])
 
 
 # --- the best of each family ---
