@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,9 +80,28 @@ def save(
 def log_ticks(axis: Axis) -> None:
     """Few, plainly written ticks for an axis in log scale, also over less than a decade."""
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
+    dense = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 5 * low else (1, 2, 5)
+    axis.set_major_locator(LogLocator(subs=dense if high < 30 * low else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def label_ends(axes: Axes, ends: pd.Series, shades: Mapping) -> None:
+    """Write each line's name (the index of `ends`) right of its last value, in its shade.
+
+    Call it when scale and limits are final; names that would overlap are moved apart.
+    """
+    bottom, top = axes.get_ylim()
+    places = axes.transScale.transform([(0, y) for y in (bottom, top, *ends)])[:, 1]
+    heights = pd.Series((places[2:] - places[0]) / (places[1] - places[0]), ends.index)
+    heights, gap = heights.sort_values(), 0.1
+    for k in range(1, len(heights)):
+        heights.iloc[k] = max(heights.iloc[k], heights.iloc[k - 1] + gap)
+    top = 1.0
+    for name, height in heights[::-1].items():
+        look = {"color": shades[name], "va": "center", "transform": axes.transAxes}
+        axes.text(1.02, min(height, top), str(name), **look)
+        top = min(height, top) - gap
 
 
 def by_epoch(

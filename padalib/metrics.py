@@ -92,6 +92,19 @@ def spearman(pred: ArrayLike, true: ArrayLike) -> float:
     return float(np.clip(p @ t / scale, -1.0, 1.0)) if scale else math.nan
 
 
+def partial_spearman(a: ArrayLike, b: ArrayLike, fixed: ArrayLike) -> float:
+    """Spearman's rho of a and b with a third vector held fixed, in [-1, 1].
+
+    Pearson's correlation of what is left of their ranks after a linear fit to the ranks of `fixed`.
+    NaN where nothing is left of one.
+    """
+    ranks = [stats.rankdata(x) for x in _vectors(a, b, fixed, names=("a", "b", "fixed"))]
+    x, y, z = (rank - rank.mean() for rank in ranks)
+    x, y = (v - z * (v @ z) / (z @ z) if z.any() else v for v in (x, y))
+    scale = np.linalg.norm(x) * np.linalg.norm(y)
+    return float(x @ y / scale) if scale > 1e-9 else math.nan
+
+
 def top_tau(pred: ArrayLike, true: ArrayLike, fraction: float = 0.1) -> float:
     """tau-b among the truly best ceil(fraction * n) architectures and all that tie with the last.
 

@@ -282,7 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         if args.command in ("run", "html"):
-            from padalib import scales  # here, because `setup` and `check` must be quick
+            from padalib import claims, scales  # here, because `setup` and `check` must be quick
 
             study = scales.get(args.scale)
             if args.command == "run" and not args.redraw:
@@ -290,6 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "run":
             extra = {name: _literal(value) for name, value in args.p}
             run_all(args.scale, args.redraw, args.workers, args.notebooks, extra=extra)
+            claims.update()
         elif args.command == "html":
             html(args.scale)
         elif args.command == "check":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import pandas as pd
 import torch
@@ -26,7 +27,9 @@ class ScoreConfig(FromTraining):
     splits: tuple[str, ...] = ("valid",)  # what is scored on; the paper ranks on 'test'
     images: int | None = None  # only the first so many of a split; all if None
     batch: int = 500  # images per forward: batch statistics depend on it
-    archs: int | None = None  # so many random architectures, the same for all runs; None: classes
+    # All classes if None; so many random architectures, the same for all runs; or, of names of
+    # operations, all architectures with one of them on every edge.
+    archs: int | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,10 +37,12 @@ class ScoreConfig(FromTraining):
         foreign = set(self.splits) - set(allowed)
         if foreign or not self.splits:
             raise ValueError(f"splits must be some of {allowed}, got {self.splits}")
-        if self.archs is not None and not 0 < self.archs <= len(self.train.space):
+        space, archs = self.train.space, self.archs
+        if isinstance(archs, int) and not 0 < archs <= len(space):
+            raise ValueError(f"archs must be in 1..{len(space)} (of {space.name}), got {archs}")
+        if isinstance(archs, tuple) and (not archs or set(archs) - set(space.ops)):
             raise ValueError(
-                f"archs must be in 1..{len(self.train.space)} (of {self.train.space.name}), got "
-                f"{self.archs}"
+                f"archs must name some of the operations {space.ops} of {space.name}, got {archs}"
             )
 
     @property
@@ -51,8 +56,10 @@ class ScoreConfig(FromTraining):
         space, arch = self.train.space, self.train.arch
         if arch is not None:
             archs = [arch]
-        elif self.archs is not None:
+        elif isinstance(self.archs, int):
             archs = sample(space, self.archs)
+        elif self.archs is not None:
+            archs = list(product(map(space.ops.index, self.archs), repeat=len(space.edges)))
         else:
             archs = list(space.classes())
         rows = []

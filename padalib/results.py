@@ -1,7 +1,7 @@
 """Result tables: the rows of many runs in one tidy table; figures are drawn from them alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -17,18 +17,23 @@ def table(
     redraw: bool = False,
     workers: int | None = None,
     source: str | None = None,
+    columns: Callable[[Config], dict] | None = None,
 ) -> pd.DataFrame:
     """The table `name` of a scale: from its runs (computed if need be), or as saved if `redraw`.
 
     Each run gives its table `source` (default: `name`); method, seed, the split it learnt from and
-    the run's name are put before its columns. `runs.csv` beside it holds each run's whole config,
-    recipe and versions.
+    the run's name are put before its columns, and what `columns` says of its config after them.
+    `runs.csv` beside it holds each run's whole config, recipe and versions.
     Saved in `data/results/<scale>/`. RunError where `redraw` finds nothing saved.
     """
     path = paths.results_dir(scale) / f"{name}.csv"
     if not redraw:
         runs = launch.grid(configs, workers)
-        rows = pd.concat([_with_origin(run, run.table(source or name)) for run in runs])
+        own = [_with_origin(run, run.table(source or name)) for run in runs]
+        if columns is not None:
+            pairs = zip(own, runs, strict=True)
+            own = [rows.assign(**columns(run.config)) for rows, run in pairs]
+        rows = pd.concat(own)
         save(scale, name, rows)
         _register(scale, runs)
     if not path.exists():

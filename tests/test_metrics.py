@@ -193,6 +193,22 @@ def test_seeds_by_hand():
 # --- noise ceiling ---
 
 
+def test_partial_spearman_by_hand_and_against_regression(rng):
+    a, b, z = rng.normal(size=(3, 40))
+    ranks = [stats.rankdata(v) for v in (a + z, b + z, z)]
+    left = [r - np.polyval(np.polyfit(ranks[2], r, 1), ranks[2]) for r in ranks[:2]]
+    wanted = stats.pearsonr(*left).statistic
+    assert metrics.partial_spearman(a + z, b + z, z) == pytest.approx(wanted)
+    rho = stats.spearmanr(np.stack([a + z, b + z, z]), axis=1).statistic
+    ab, az, bz = rho[0, 1], rho[0, 2], rho[1, 2]
+    formula = (ab - az * bz) / np.sqrt((1 - az**2) * (1 - bz**2))
+    assert wanted == pytest.approx(formula)
+    constant = np.ones(40)
+    assert metrics.partial_spearman(a, b, constant) == pytest.approx(metrics.spearman(a, b))
+    assert np.isnan(metrics.partial_spearman(z, b, z))  # nothing is left of the first
+    assert np.isnan(metrics.partial_spearman(a, constant, z))
+
+
 def test_spearman_brown():
     assert metrics.spearman_brown(0.5, 2) == pytest.approx(2 / 3)
     assert metrics.spearman_brown(0.7, 1) == pytest.approx(0.7)

@@ -134,6 +134,15 @@ def test_an_architecture_trained_alone_is_the_only_one_scored():
     assert table.code.tolist() == ["0-2-0"]  # the edge before 'none' is dead
 
 
+def test_only_architectures_of_some_operations_are_scored():
+    ops = ("nor_conv_1x1", "nor_conv_3x3")
+    table = Run(ScoreConfig(TRAIN, images=20, archs=ops)).compute().table("scores")
+    assert table.code.tolist() == [f"{a}-{b}-{c}" for a in (2, 3) for b in (2, 3) for c in (2, 3)]
+    for wrong in ((), ("conv",)):
+        with pytest.raises(ValueError, match="archs must name some of the operations"):
+            ScoreConfig(TRAIN, archs=wrong)
+
+
 @pytest.mark.parametrize("splits", [("validation",), ("valid", "tests"), ()])
 def test_unknown_splits_are_refused(splits):
     with pytest.raises(ValueError, match=r"splits must be some of \(.*'test', 'train\+valid'\)"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from padalib import samplers
+from padalib import claims, samplers
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -59,10 +59,6 @@ def test_its_numbers_are_those_of_the_committed_tables(scale):
         assert f"{row.difference:+.3f} [{row.seeds_low:+.3f}, {row.seeds_high:+.3f}]" in README
     for weights in ("raw", "importance"):
         row = variance.loc[(weights, "PA&DA")]
-        low, value, high = (
-            f"{number:.2f}" if number < 1000 else f"{number:.1e}"
-            for number in (row.ratio_low, row.variance_ratio, row.ratio_high)
-        )
-        assert f"{value} [{low}, {high}]" in README
+        assert claims.interval(row.variance_ratio, row.ratio_low, row.ratio_high) in README
     row = cost.loc["PA&DA"]
     assert f"{row.ratio:.3f} [{row.ratio_low:.3f}, {row.ratio_high:.3f}]" in README

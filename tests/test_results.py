@@ -1,6 +1,7 @@
 """Result tables and figures: saved, redrawn without training, the same bytes each time."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from padalib import data, figures, launch, paths, results, scales, truth
+from padalib import data, figures, launch, paths, results, scale, scales, truth
 from padalib.rank import ScoreConfig, sample
 from padalib.runs import Run, RunError, identity, versions
 from padalib.train import TrainConfig, Trainer
@@ -137,6 +138,14 @@ def test_a_reference_of_another_data_set_warns(folder):
         results.reference("smoke", study)
 
 
+def test_what_is_said_of_configs_becomes_columns(folder):
+    rows = results.table(
+        "smoke", "curves", TRAIN, columns=lambda c: {"nodes": c.space.nodes + c.seed}
+    )
+    assert rows.nodes.tolist() == [TRAIN[0].space.nodes + seed for seed in rows.seed]
+    assert results.table("smoke", "curves", [], redraw=True).equals(rows)
+
+
 def test_an_architecture_trained_alone_is_no_method(folder):
     config = replace(TRAIN[0], arch=(3, 2, 1), epochs=1, keep=())
     assert set(results.table("smoke", "alone", [config], source="curves").method) == {"alone"}
@@ -234,8 +243,8 @@ def test_a_figure_goes_with_the_numbers_it_shows(folder):
 
 
 def test_every_method_has_a_colour_of_its_own():
-    colours = [figures.colour(method) for method in scales.METHODS]
-    assert len(set(colours)) == len(scales.METHODS)
+    colours = [figures.colour(method) for method in scale.METHODS]
+    assert len(set(colours)) == len(scale.METHODS)
     assert figures.colour("my own") not in colours
 
 
@@ -254,9 +263,11 @@ def test_configs_of_a_scale_are_all_different(name, monkeypatch):
     assert scale.name == name
     parts = [scale.trainings(), scale.probes(), scale.scorings(), scale.scorings(final=False)]
     lengths = [1, len(scale.keep) + 1, 1, len(scale.keep) + 1]
+    more = [scale.sharings(), scale.sharing_probes(), scale.sharing_scorings()]
+    more += [scale.exacts(), scale.coupled(), scale.agreements()]
     runs = len(scale.methods) * len(scale.seeds)
     assert [len(part) for part in parts] == [length * runs for length in lengths]
-    for part in (*parts, scale.whole_scorings(), scale.alones()):
+    for part in (*parts, *more, scale.whole_scorings(), scale.alones()):
         keys = [Run(config).key for config in part]
         assert len(set(keys)) == len(keys)
 
@@ -275,3 +286,19 @@ def test_every_method_passes_as_many_images(name):
         images = trainer.steps * scale.batch * trainer.paths.group
         half_a_step = scale.batch * trainer.paths.group / 2
         assert abs(images - len(trainer.images)) <= (half_a_step if name == "smoke" else 0)
+
+
+@pytest.mark.parametrize("scaling", ["linear", "log"])
+def test_names_of_lines_stand_at_their_ends_and_not_on_each_other(scaling):
+    figure, axes = plt.subplots()
+    axes.set(yscale=scaling, ylim=(1, 100))
+    figures.label_ends(axes, pd.Series({2: 30, 3: 31, 5: 2}), dict.fromkeys((2, 3, 5), "red"))
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    wanted = {n: (n - 1) / 99 if scaling == "linear" else math.log10(n) / 2 for n in (2, 30)}
+    assert [heights["5"], heights["2"]] == pytest.approx([wanted[2], wanted[30]])
+    assert heights["3"] == pytest.approx(heights["2"] + 0.1)
+    figures.label_ends(axes, pd.Series({7: 99.0, 8: 99.5}), {7: "red", 8: "red"})
+    assert [text.get_position()[1] for text in axes.texts[-2:]] == pytest.approx(
+        [0.9945, 0.8945], abs=0.01
+    )
+    plt.close(figure)

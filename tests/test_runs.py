@@ -117,6 +117,7 @@ OTHER = {
         "images": 100,
         "batch": 100,
         "archs": 10,
+        "only": ("nor_conv_3x3",),
     },
     VarianceConfig(TRAIN): {
         "train": dataclasses.replace(TRAIN, seed=1),

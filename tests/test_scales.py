@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from padalib import data, images, paths, samplers, scales, spaces
+from padalib import scale as one
 from padalib.rank import sample
 from padalib.runs import Run, describe
-from padalib.scales import Scale
+from padalib.scale import CANDIDATES, TIMED, Scale
 
 PAPERS = ("paper", "paper-cifar100")
 SMALL = replace(spaces.get("nasbench201"), channels=2, cells=1, size=8)
@@ -70,7 +71,8 @@ def test_configs_agree_with_one_another(name):
     for training in trainings:
         assert (training.data, training.space) == (scale.data, scale.space)
         assert training.train_split == scale.train_split != scale.rank_split
-        assert training.keep == scale.keep and training.arch is None
+        assert set(training.keep) == {*scale.keep, *scale.exact_epochs}
+        assert training.arch is None
         assert training.method.zero_grad == scale.zero_grad
         plain = samplers.get(training.method.name)
         assert training.method == replace(plain, zero_grad=scale.zero_grad)
@@ -89,6 +91,58 @@ def test_configs_agree_with_one_another(name):
     for scoring, method in zip(scale.whole_scorings(), scale.whole, strict=True):
         assert scoring.train == scale.training(method, scale.seeds[0])
         assert scoring.archs is None and scoring.train in trainings
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "cifar"])
+def test_supernets_that_share_more_are_trained_alike_and_ranked_on_convolutions(name):
+    scale = scales.get(name)
+    runs = scale.sharings()
+    found = [(c.space.extent, len(c.space.ops), c.seed) for c in runs]
+    levels = {(extent, 2) for extent in scale.extents} | {(1, k) for k in scale.candidates}
+    seeds = scale.seeds[: scale.sharing_seeds]
+    assert len(seeds) > 1 and len(found) == len(set(found)) == len(levels) * len(seeds)
+    assert set(found) == {(*level, seed) for level in levels for seed in seeds}
+    assert scale.extents[-1] == len(scale.space.edges)  # all edges share at the end
+    bare = {"name": "", "ops": spaces.OPS, "extent": 1}
+    for config in runs:
+        own = replace(scale.training("SPOS", config.seed), epochs=1, keep=())
+        assert replace(config, epochs=1, keep=(), space=own.space) == own
+        assert replace(config.space, **bare) == replace(scale.space, **bare)
+        assert set(config.space.ops) <= set(scale.space.ops)
+    for count, ops in enumerate(CANDIDATES, start=1):
+        assert len(ops) == count and list(ops) == [op for op in spaces.OPS if op in ops]
+        assert count == 1 or set(spaces.CONVS) <= set(ops)
+    epochs = (*scale.sharing_keep, scale.sharing_epochs)
+    assert [(p.train, p.epoch) for p in scale.sharing_probes()] == [
+        (config, epoch) for config in runs for epoch in epochs
+    ]
+    scored = [config for config in runs if len(config.space.ops) > 1]
+    assert [(s.train, s.epoch) for s in scale.sharing_scorings()] == [
+        (config, epoch) for config in scored for epoch in epochs
+    ]
+    assert {s.archs for s in scale.sharing_scorings()} == {spaces.CONVS}
+
+
+def test_all_operations_to_choose_from_is_the_scales_own_supernet():
+    changes = {"extents": (), "candidates": (5,), "sharing_epochs": 20, "sharing_keep": ()}
+    scale = replace(scales.get("cifar"), **changes)
+    seeds = scale.seeds[: scale.sharing_seeds]
+    assert scale.sharings() == [scale.training("SPOS", seed) for seed in seeds]
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop"])
+def test_exact_probes_are_of_runs_that_the_scale_has(name):
+    scale = scales.get(name)
+    trainings = scale.trainings()
+    exacts, coupled = scale.exacts(), scale.coupled()
+    assert len(exacts) == len(scale.exact) * len(scale.seeds) * len(scale.exact_epochs)
+    assert [c.statistics for c in coupled] == ["frozen", "batch"] * len(scale.exact)
+    assert len({c.images for c in coupled}) == 1  # the same population, or they do not compare
+    for config in (*exacts, *coupled, *scale.agreements()):
+        assert config.train in trainings and config.images <= scale.exact_images
+        config.train.check_kept(config.epoch)
+    assert {c.epoch for c in coupled} == {scale.exact_epochs[-1]} == {scale.epochs}
+    assert {c.seeds for c in scale.agreements()} == {scale.agreement_seeds}
 
 
 # --- cifar ---
@@ -233,7 +287,7 @@ def test_scales_for_a_cpu_start_without_timing(name, seconds):
 
 def test_steps_are_timed_forward_and_backward_on_one_thread(monkeypatch):
     scale = replace(scales.get("paper"), space=SMALL, batch=4)
-    seen, built = [], scales.build
+    seen, built = [], one.build
 
     def build(config):
         net = built(config)
@@ -243,17 +297,17 @@ def test_steps_are_timed_forward_and_backward_on_one_thread(monkeypatch):
         net.stem[0].weight.register_hook(lambda grad: seen.append("backward"))
         return net
 
-    monkeypatch.setattr(scales, "build", build)
+    monkeypatch.setattr(one, "build", build)
     state, ticks = torch.get_rng_state(), iter((10.0, 16.0))
-    monkeypatch.setattr(scales.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(one.time, "perf_counter", lambda: next(ticks))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        assert scale.step_seconds() == 6.0 / scales.TIMED
+        assert scale.step_seconds() == 6.0 / TIMED
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     forward = [entry for entry in seen if entry != "backward"]
-    assert forward == [((4, 3, 8, 8), 1)] * scales.TIMED
+    assert forward == [((4, 3, 8, 8), 1)] * TIMED
     assert seen.count("backward") >= 1  # a random path may be cut off
     assert torch.equal(torch.get_rng_state(), state)
