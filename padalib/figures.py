@@ -80,7 +80,7 @@ def save(
 def log_ticks(axis: Axis) -> None:
     """Few, plainly written ticks for an axis in log scale, also over less than a decade."""
     low, high = axis.get_view_interval()
-    dense = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 5 * low else (1, 2, 5)
+    dense = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 3 * low else (1, 2, 5)
     axis.set_major_locator(LogLocator(subs=dense if high < 30 * low else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

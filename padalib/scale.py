@@ -61,7 +61,6 @@ class Scale:
     candidates: tuple[int, ...] = ()
     sharing_epochs: int = 10
     sharing_keep: tuple[int, ...] = ()
-    sharing_seeds: int = 3  # the first so many
     # The exact probe: of which method and epochs, and over how many images.
     exact: tuple[str, ...] = ()
     exact_epochs: tuple[int, ...] = ()
@@ -128,7 +127,7 @@ class Scale:
         changes = {"epochs": self.sharing_epochs, "keep": self.sharing_keep}
         return [
             replace(self.training("SPOS", seed), space=space, **changes)
-            for seed in self.seeds[: self.sharing_seeds]
+            for seed in self.seeds
             for space in dict.fromkeys(found)
         ]
 

@@ -74,7 +74,6 @@ SCALES = {
             candidates=(1, 2, 3, 4, 5),
             sharing_epochs=5,
             sharing_keep=(1, 2),
-            sharing_seeds=2,
             crop=2,
             flip=True,
             ranked=1000,
