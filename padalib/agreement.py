@@ -28,6 +28,8 @@ class AgreementConfig(FromTraining):
     error: float = 0.1  # that its interval must reach, see `VarianceConfig`
     seeds: int = 20  # sampled probes
 
+    changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
+
     @property
     def label(self) -> str:
         """A name for people."""

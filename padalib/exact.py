@@ -37,6 +37,8 @@ class ExactConfig(FromTraining):
     statistics: Literal["frozen", "batch"] = "frozen"
     coupled: int = 16  # paths for which frozen and batch statistics are compared
 
+    changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.train.arch is not None:

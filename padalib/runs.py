@@ -95,8 +95,12 @@ def describe(value: Any) -> Any:
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """All that a run's result depends on: its config, its inputs and the recipe's version."""
-    return {"config": describe(config), "inputs": config.inputs(), "recipe": padalib.RECIPE}
+    """All that a run's result depends on: its config, its inputs and the recipe's version.
+
+    Where only one kind of run has changed, its config counts that in `changes`.
+    """
+    recipe = padalib.RECIPE + getattr(config, "changes", 0)
+    return {"config": describe(config), "inputs": config.inputs(), "recipe": recipe}
 
 
 def key(config: Config) -> str:

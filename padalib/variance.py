@@ -50,6 +50,8 @@ class VarianceConfig(FromTraining):
     error: float = 0.1  # enough draws when the variance is known to this fraction of itself
     seed: int = 0  # of the probe's own draws
 
+    changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.paths < 3 or self.batches < 2:
