@@ -190,7 +190,7 @@ def halves(seeds: int, epochs: int) -> None:
     if precision() == "float32":
         print("no bfloat16 instructions here, so nothing to compare")
         return
-    study = replace(scales.get("laptop"), epochs=epochs, keep=())
+    study = replace(scales.get("laptop"), epochs=epochs, keep=(), exact_epochs=())
     configs = [
         study.scoring(replace(study.training("SPOS", seed), precision=kind))
         for seed in range(seeds)
