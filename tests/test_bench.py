@@ -97,3 +97,23 @@ def test_traffic_counts_what_is_read_and_written_and_no_views():
 def test_the_machine_does_something_a_second():
     assert roofline.bandwidth() > 1e8
     assert roofline.arithmetic(torch.float32) > 1e8
+
+
+class Asked(Exception):
+    """What a grid was asked for."""
+
+
+@pytest.mark.filterwarnings("ignore:.*no bfloat16 instructions")
+def test_precisions_are_compared_on_the_same_runs(monkeypatch):
+    def quietly(configs, workers):
+        raise Asked(configs)
+
+    monkeypatch.setattr(bench, "precision", lambda: "bfloat16")
+    monkeypatch.setattr(bench, "quietly", quietly)
+    with pytest.raises(Asked) as asked:
+        bench.halves(seeds=2, epochs=3)
+    trainings = [config.train for config in asked.value.args[0]]
+    assert [(t.seed, t.precision) for t in trainings] == [
+        (seed, kind) for seed in (0, 1) for kind in ("bfloat16", "float32")
+    ]
+    assert {(t.epochs, t.keep) for t in trainings} == {(3, ())}
