@@ -27,7 +27,7 @@ help:  ## list these targets
 	@echo "SCALE=smoke|laptop|cifar|paper|paper-cifar100 (now $(SCALE)), WORKERS=processes, PYTHON=python3.12 for setup"
 
 setup: $(if $(MANAGED),$(STAMP))  ## make the environment (.venv, or the active one), kernel and git filter
-	@$(PY) -m padalib.notebooks setup
+	@$(PY) -m padalib.study.driver setup
 
 $(STAMP): pyproject.toml constraints.txt $(if $(ENV),,venv)
 	.venv/bin/python -m pip install -c constraints.txt -e '.[dev]'
@@ -39,10 +39,10 @@ venv:
 	@touch -t 200001010000 $(STAMP)
 
 reproduce: setup  ## run every notebook: trains what is missing, writes tables and figures [SCALE=laptop]
-	$(PY) -m padalib.notebooks run --scale $(SCALE)
+	$(PY) -m padalib.study.driver run --scale $(SCALE)
 
 figures: setup  ## redraw the figures from the committed tables, train nothing [SCALE=laptop]
-	$(PY) -m padalib.notebooks run --scale $(SCALE) --redraw
+	$(PY) -m padalib.study.driver run --scale $(SCALE) --redraw
 
 test: check  ## formatting and lint, then the tests
 	$(PY) -m pytest
@@ -52,13 +52,13 @@ check: setup  ## formatting and lint only
 	$(PY) -m ruff check
 
 truth: setup  ## rebuild the mini benchmark: every architecture trained alone
-	$(PY) -m padalib.alone
+	$(PY) -m padalib.benchmarks.alone
 
 lab: setup  ## open the notebooks in JupyterLab, kernel ready
 	$(PY) -m jupyter lab notebooks
 
 html: setup  ## render the executed notebooks to build/SCALE/html [SCALE=laptop]
-	$(PY) -m padalib.notebooks html --scale $(SCALE)
+	$(PY) -m padalib.study.driver html --scale $(SCALE)
 
 bench: setup  ## measure speed: ours beside the textbook way, method against method
 	$(PY) -m bench

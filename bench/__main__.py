@@ -19,9 +19,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from bench import roofline, textbook
-from padalib import cost, launch, metrics, rank, runs, samplers, scales, spaces, truth
 from padalib import data as datasets
+from padalib import samplers, spaces
+from padalib.benchmarks import truth
 from padalib.data import ImageSet
+from padalib.engine import launch, runs
+from padalib.probes import cost
+from padalib.ranking import metrics, scores
+from padalib.study import scales
 from padalib.train import TrainConfig, Trainer
 
 NOISE, BATCH, CROP, LR = "noise", 256, 4, 0.05
@@ -75,7 +80,7 @@ def precision() -> str:
 
 def training(space: spaces.CellSpace, pairs: int) -> None:
     """Images a second of PA&DA's training beside the textbook's SPOS, on the same architectures."""
-    archs = rank.sample(space, pairs + 1)
+    archs = scores.sample(space, pairs + 1)
     plain = textbook.Trainer(space, noise()["train"], BATCH, CROP, LR)
     config = TrainConfig(
         "PA&DA", space=space, data=NOISE, batch=BATCH, crop=CROP, flip=True, precision=precision()
@@ -117,7 +122,7 @@ def ranking(space: spaces.CellSpace, blocks: int, images: int) -> None:
     net = space.build(0, precision=precision()).to(memory_format=torch.channels_last)
     plain = textbook.Textbook(space).take_weights(net)
     loader = DataLoader(textbook.Pictures(held, False, 0), BATCH)
-    every, classes = rank.sample(space, 2 * (blocks + 1)), sorted(space.classes())
+    every, classes = scores.sample(space, 2 * (blocks + 1)), sorted(space.classes())
     length = 4
     starts = np.random.default_rng(1).integers(len(classes) - length, size=blocks + 1)
 
@@ -126,7 +131,7 @@ def ranking(space: spaces.CellSpace, blocks: int, images: int) -> None:
             textbook.accuracy(plain, arch, loader)
 
     def ours(i: int) -> None:
-        rank.score(net, classes[starts[i] : starts[i] + length], held, BATCH)
+        scores.score(net, classes[starts[i] : starts[i] + length], held, BATCH)
 
     times = paired(theirs, ours, blocks)
     each = times / np.array([2, length])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from padalib import data as datasets
 from padalib import samplers, spaces
-from padalib.runs import Run
+from padalib.engine.runs import Run
 from padalib.samplers import Method, PathSampler
 from padalib.spaces import Arch, CellSpace, Supernet
 

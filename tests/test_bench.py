@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 
 import bench.__main__ as bench
 from bench import roofline, textbook
-from padalib import rank, spaces
+from padalib import spaces
+from padalib.ranking import scores
 
 SPACE = replace(spaces.get("nasbench201"), channels=4, cells=2, size=8)
 IMAGES = replace(
@@ -24,7 +25,7 @@ def nets():
     return ours, textbook.Textbook(SPACE).take_weights(ours)
 
 
-@pytest.mark.parametrize("arch", rank.sample(SPACE, 12))
+@pytest.mark.parametrize("arch", scores.sample(SPACE, 12))
 def test_textbook_and_our_supernet_are_the_same_function(nets, arch):
     x, y = IMAGES.batch(torch.arange(32))
     for net in nets:
@@ -49,10 +50,10 @@ def test_textbook_and_our_supernet_are_the_same_function(nets, arch):
 
 def test_textbook_ranking_gives_our_scores(nets):
     ours, plain = nets
-    archs = rank.sample(SPACE, 8)
+    archs = scores.sample(SPACE, 8)
     loader = DataLoader(textbook.Pictures(IMAGES, False, 0), 32)
     theirs = [textbook.accuracy(plain, arch, loader) for arch in archs]
-    mine = [accuracy for accuracy, _ in rank.score(ours, archs, IMAGES, 32)]
+    mine = [accuracy for accuracy, _ in scores.score(ours, archs, IMAGES, 32)]
     assert mine == pytest.approx(theirs, abs=1e-6)
 
 

@@ -15,10 +15,10 @@ import pytest
 
 import padalib
 from padalib import data
-from padalib.rank import ScoreConfig
-from padalib.runs import Run
+from padalib.engine.runs import Run
+from padalib.probes.sampled import VarianceConfig
+from padalib.ranking.scores import ScoreConfig
 from padalib.train import TrainConfig
-from padalib.variance import VarianceConfig
 
 RECIPE = 2  # the version whose numbers these are
 FINGERPRINT = "70a5234b0a43de8f6ecde5d81f4642f542a456179981406af43046a1816a49bf"

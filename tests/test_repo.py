@@ -15,7 +15,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
 from padalib import __version__
-from padalib.notebooks import EXTRA_KEYS, check, execute, install_filter
+from padalib.study.driver import EXTRA_KEYS, check, execute, install_filter
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -125,7 +125,7 @@ def test_make_dry_run_is_readable():
     done = call("make", "-n", "reproduce", "SCALE=smoke")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[-1].endswith("-m padalib.notebooks run --scale smoke")
+    assert lines[-1].endswith("-m padalib.study.driver run --scale smoke")
     assert len(lines) <= 8
 
 

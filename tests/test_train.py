@@ -17,8 +17,8 @@ import torch
 
 from padalib import samplers, spaces, train
 from padalib.data import ImageSet
-from padalib.rank import ScoreConfig
-from padalib.runs import Run, RunError
+from padalib.engine.runs import Run, RunError
+from padalib.ranking.scores import ScoreConfig
 from padalib.samplers import update
 from padalib.train import TrainConfig, Trainer
 

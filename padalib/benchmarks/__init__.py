@@ -1,0 +1,1 @@
+"""Truth tables: readers, checks, and making our own."""

@@ -1,0 +1,1 @@
+"""Runs, grids of runs, and where things lie on disk; nothing here knows of networks."""

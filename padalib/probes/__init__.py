@@ -1,0 +1,1 @@
+"""Gradient variance, sampled and exact, and what a step costs."""

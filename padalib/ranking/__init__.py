@@ -1,0 +1,1 @@
+"""Scores of architectures, and how well they rank."""

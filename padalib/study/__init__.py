@@ -1,0 +1,1 @@
+"""What the notebooks share: scales, result tables, claims, figures, and their driver."""

@@ -1,0 +1,273 @@
+"""Scoring: the batched loop against an obvious one, every class once, splits by name."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from padalib import data, spaces, train
+from padalib.engine.runs import Run
+from padalib.ranking import scores
+from padalib.ranking.scores import ScoreConfig, sample, score
+from padalib.spaces import BN_MODES, Supernet
+from padalib.spaces.supernet import Norm
+from padalib.train import TrainConfig, Trainer
+
+SPACE = dataclasses.replace(spaces.get("mini"), channels=4)
+TRAIN = TrainConfig("PA", data="digits-small", space=SPACE, epochs=2, batch=128, lr=0.2, keep=(0,))
+ARCHS = [(3, 2, 1), (0, 0, 0), (2, 4, 3)]
+SPLITS = data.load("digits-small")
+
+
+@pytest.fixture
+def trainer(request):
+    trainer = Trainer(dataclasses.replace(TRAIN, bn=request.param))
+    trainer.train_epoch()
+    return trainer
+
+
+def normalised(images, start, stop):
+    pixels = images.images[start:stop].float() / 255
+    return (pixels - images.mean[0]) / images.std[0]
+
+
+def averaged_statistics(net, arch, images, size):
+    """Sets each norm's statistics to the mean over ten batches of what comes in."""
+    norms = [module for module in net.modules() if isinstance(module, Norm)]
+    seen = {norm: [] for norm in norms}
+    hooks = [norm.register_forward_pre_hook(lambda n, x: seen[n].append(x[0])) for norm in norms]
+    net.train()
+    for start in range(0, min(len(images), 10 * size), size):
+        net(normalised(images, start, start + size), arch)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        if seen[norm]:
+            norm.running_mean = torch.stack([x.mean((0, 2, 3)) for x in seen[norm]]).mean(0)
+            norm.running_var = torch.stack([x.var((0, 2, 3)) for x in seen[norm]]).mean(0)
+
+
+@torch.no_grad()
+def plainly(net, archs, images, size, calibration):
+    """Batch by batch, and then image by image."""
+    found = []
+    for arch in archs:
+        if net.bn == "recalibrated":
+            averaged_statistics(net, arch, calibration, size)
+        net.eval()
+        right, loss = 0, 0.0
+        for start in range(0, len(images), size):
+            logits = net(normalised(images, start, start + size), arch)
+            labels = images.labels[start : start + size].tolist()
+            for row, label in zip(logits, labels, strict=True):
+                right += int(row.argmax()) == label
+                loss -= float(row.double().log_softmax(0)[label])
+        found.append((100 * right / len(images), loss / len(images)))
+    return found
+
+
+@pytest.mark.parametrize("trainer", BN_MODES, indirect=True)
+@pytest.mark.parametrize("size", [100, 50])  # of 256 images, 512 to calibrate with
+def test_scores_equal_those_of_a_plain_loop(trainer, size):
+    calibration = trainer.images
+    found = score(trainer.net, ARCHS, SPLITS["valid"], size, calibration)
+    wanted = plainly(trainer.net, ARCHS, SPLITS["valid"], size, calibration)
+    for (accuracy, loss), (plain_accuracy, plain_loss) in zip(found, wanted, strict=True):
+        assert abs(accuracy - plain_accuracy) < 0.8  # at a tie of logits the last bit decides
+        assert loss == pytest.approx(plain_loss, rel=1e-5)
+    assert found[0] != found[2]
+
+
+@pytest.mark.parametrize("trainer", BN_MODES, indirect=True)
+def test_an_architecture_scores_the_same_whatever_came_before(trainer):
+    together = score(trainer.net, ARCHS, SPLITS["valid"], 128, trainer.images)
+    alone = score(trainer.net, ARCHS[2:], SPLITS["valid"], 128, trainer.images)
+    assert alone == together[2:]
+
+
+@pytest.mark.parametrize("trainer", ["batch"], indirect=True)
+def test_accuracy_is_in_percent_of_the_images(trainer):
+    with torch.no_grad():
+        trainer.net.head.weight.zero_()
+        trainer.net.head.bias.copy_(torch.arange(10) == 7)
+    ((accuracy, loss),) = score(trainer.net, ARCHS[:1], SPLITS["valid"])
+    share = (SPLITS["valid"].labels == 7).double().mean().item()
+    assert accuracy == pytest.approx(100 * share)
+    e = torch.e
+    assert loss == pytest.approx(torch.tensor(e + 9).log().item() - share, rel=1e-5)
+
+
+@pytest.mark.parametrize("trainer", ["recalibrated"], indirect=True)
+def test_recalibration_without_images_is_refused(trainer):
+    with pytest.raises(ValueError, match="needs calibration images: pass the training set"):
+        score(trainer.net, ARCHS, SPLITS["valid"])
+
+
+def test_every_class_is_scored_once_on_every_split():
+    config = ScoreConfig(TRAIN, splits=("valid", "test"), images=64, batch=32)
+    table = Run(config).compute().table("scores")
+    assert list(table) == ["code", "epoch", "split", "images", "accuracy", "loss"]
+    codes = [SPACE.code(arch) for arch in SPACE.classes()]
+    assert len(codes) == 85
+    assert table.code.tolist() == codes * 2
+    assert table.split.tolist() == ["valid"] * 85 + ["test"] * 85
+    assert (set(table.images), set(table.epoch)) == ({64}, {2})
+    net = train.load(Run(TRAIN)).net
+    for row in table.iloc[[3, 80, 85, 169]].itertuples():
+        images = SPLITS[row.split].first(64)
+        wanted = score(net, [SPACE.parse(row.code)], images, 32)
+        assert wanted == [(row.accuracy, row.loss)]
+
+
+def test_a_kept_epoch_is_scored_on_the_first_images(monkeypatch):
+    config = ScoreConfig(TRAIN, epoch=0, images=100)
+    monkeypatch.setattr(type(SPACE), "classes", lambda self: dict.fromkeys(ARCHS))
+    table = Run(config).compute().table("scores")
+    assert (set(table.images), set(table.epoch)) == ({100}, {0})
+    wanted = score(Trainer(TRAIN).net, ARCHS, SPLITS["valid"].first(100))
+    assert list(zip(table.accuracy, table.loss, strict=True)) == wanted
+
+
+def test_an_architecture_trained_alone_is_the_only_one_scored():
+    config = ScoreConfig(dataclasses.replace(TRAIN, arch=(3, 2, 0), bn="running", keep=()))
+    table = Run(config).compute().table("scores")
+    assert table.code.tolist() == ["0-2-0"]  # the edge before 'none' is dead
+
+
+def test_only_architectures_of_some_operations_are_scored():
+    ops = ("nor_conv_1x1", "nor_conv_3x3")
+    table = Run(ScoreConfig(TRAIN, images=20, archs=ops)).compute().table("scores")
+    assert table.code.tolist() == [f"{a}-{b}-{c}" for a in (2, 3) for b in (2, 3) for c in (2, 3)]
+    for wrong in ((), ("conv",)):
+        with pytest.raises(ValueError, match="archs must name some of the operations"):
+            ScoreConfig(TRAIN, archs=wrong)
+
+
+@pytest.mark.parametrize("splits", [("validation",), ("valid", "tests"), ()])
+def test_unknown_splits_are_refused(splits):
+    with pytest.raises(ValueError, match=r"splits must be some of \(.*'test', 'train\+valid'\)"):
+        ScoreConfig(TRAIN, splits=splits)
+
+
+def test_an_epoch_that_the_training_does_not_keep_is_refused():
+    with pytest.raises(ValueError, match="keep"):
+        ScoreConfig(TRAIN, epoch=1)
+
+
+def test_only_so_many_batches_calibrate(monkeypatch):
+    seen = []
+    monkeypatch.setattr(scores, "recalibrate", lambda net, arch, xs: seen.append(len(list(xs))))
+    net = train.build(dataclasses.replace(TRAIN, bn="recalibrated"))
+    score(net, ARCHS[:1], SPLITS["valid"].first(20), 20, SPLITS["train"])
+    assert seen == [scores.RECALIBRATION_BATCHES]
+
+
+@torch.no_grad()
+def one_by_one(net, archs, images, size, calibration):
+    """Each architecture by itself, through the whole network."""
+    found = []
+    for arch in archs:
+        if net.bn == "recalibrated":
+            starts = range(0, len(calibration), size)[:10]
+            few = [calibration.batch(torch.arange(s, min(s + size, 512)))[0] for s in starts]
+            spaces.recalibrate(net, arch, few)
+        net.eval()
+        right, loss = 0, torch.zeros((), dtype=torch.float64)
+        for start in range(0, len(images), size):
+            x, y = images.batch(torch.arange(start, min(start + size, len(images))))
+            logits = net(x, arch)
+            right += int((logits.argmax(1) == y).sum())
+            loss += F.cross_entropy(logits, y, reduction="sum")
+        found.append((100 * right / len(images), float(loss) / len(images)))
+    return found
+
+
+@pytest.mark.parametrize("trainer", BN_MODES, indirect=True)
+def test_scores_of_many_equal_those_of_each_by_itself(trainer):
+    images = SPLITS["valid"].first(96)
+    archs = [*sample(SPACE, 20), (3, 0, 0), (0, 1, 0), (3, 1, 0), (0, 1, 2), (3, 2, 1)]
+    found = score(trainer.net, archs, images, 40, trainer.images)
+    for one, two in zip(
+        found, one_by_one(trainer.net, archs, images, 40, trainer.images), strict=True
+    ):
+        assert one[0] == pytest.approx(two[0], rel=1e-12)
+        assert one[1] == pytest.approx(two[1], rel=1e-9)
+    assert found[-4] == found[-3] == found[-2]  # they differ on dead edges only
+    assert len(set(found)) > 15
+
+
+# --- a random sample of architectures ---
+
+
+@pytest.mark.parametrize("space", [SPACE, spaces.get("nasbench201")], ids=lambda s: s.name)
+def test_a_sample_is_of_different_architectures_and_always_the_same(space):
+    state = torch.get_rng_state()
+    some = sample(space, 64)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(set(some)) == 64 and all(space.validate(arch) == arch for arch in some)
+    assert some == sample(space, 64) == sample(space, min(1000, len(space)))[:64]
+    assert some != sample(space, 64, seed=1)
+    assert sorted(sample(space, len(space))) == list(space) != sample(space, len(space))
+    assert sample(space, 0) == []
+
+
+def test_a_sample_is_uniform_over_architectures_and_not_over_classes():
+    seen = torch.zeros(5)
+    for seed in range(300):
+        for arch in sample(SPACE, 25, seed):
+            seen[arch[0]] += 1
+    assert (seen / seen.sum() - 1 / 5).abs().max() < 0.02  # deviation .004
+
+
+@pytest.mark.parametrize("images, held", [(70, 70), (10_000, 256)])
+def test_sampled_architectures_are_scored_by_class_and_reported_each(images, held, monkeypatch):
+    asked, forward_all = [], Supernet.forward_all
+
+    def counted(self, x, archs):
+        asked.append((len(x), tuple(archs)))
+        return forward_all(self, x, archs)
+
+    monkeypatch.setattr(Supernet, "forward_all", counted)
+    config = ScoreConfig(TRAIN, epoch=0, images=images, batch=200, archs=60)
+    run = Run(config).compute()
+    table, archs = run.table("scores"), sample(SPACE, 60)
+    assert table.code.tolist() == [SPACE.code(arch) for arch in archs]
+    assert set(table.images) == {held}
+    classes = {SPACE.canonical(arch) for arch in archs}
+    assert len(classes) < 60
+    assert [n for n, _ in asked] == [min(200, held)] + [56] * (held > 200)
+    assert all(len(given) == len(classes) and set(given) == classes for _, given in asked)
+    found = dict(zip(archs, zip(table.accuracy, table.loss, strict=True), strict=True))
+    for arch in archs:
+        same = [a for a in archs if SPACE.canonical(a) == SPACE.canonical(arch)]
+        assert all(found[a] == found[arch] for a in same)
+    assert run.key != Run(dataclasses.replace(config, archs=None)).key
+
+
+def test_whole_training_split_can_be_scored():
+    config = ScoreConfig(TRAIN, epoch=0, splits=("train+valid",), archs=3)
+    table = Run(config).compute().table("scores")
+    assert set(table.split) == {"train+valid"} and set(table.images) == {768}
+    wanted = score(Trainer(TRAIN).net, sample(SPACE, 3), SPLITS["train+valid"])
+    assert list(zip(table.accuracy, table.loss, strict=True)) == wanted
+
+
+@pytest.mark.parametrize("archs", [0, -1, 126])
+def test_more_architectures_than_there_are_are_refused(archs):
+    with pytest.raises(ValueError, match=rf"archs must be in 1..125 \(of mini\), got {archs}"):
+        ScoreConfig(TRAIN, archs=archs)
+    assert ScoreConfig(TRAIN, archs=125).archs == 125
+
+
+@pytest.mark.parametrize("trainer", ["recalibrated"], indirect=True)
+def test_each_class_is_calibrated_once(trainer, monkeypatch):
+    seen, recalibrate = [], scores.recalibrate
+    monkeypatch.setattr(
+        scores,
+        "recalibrate",
+        lambda net, arch, xs: seen.append(arch) or recalibrate(net, arch, xs),
+    )
+    archs = [(3, 2, 1), (3, 1, 0), (0, 1, 2), (0, 1, 0)]
+    score(trainer.net, archs, SPLITS["valid"].first(32), 32, trainer.images)
+    assert sorted(seen) == [(0, 1, 0), (3, 2, 1)]

@@ -1,0 +1,314 @@
+"""Scales: their configs without any data, the paper's own setting, machines too small for one."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from padalib import data, samplers, spaces
+from padalib.data import images
+from padalib.engine import paths
+from padalib.engine.runs import Run, describe
+from padalib.ranking.scores import sample
+from padalib.study import scale as one
+from padalib.study import scales
+from padalib.study.scale import CANDIDATES, TIMED, Scale
+
+PAPERS = ("paper", "paper-cifar100")
+SMALL = replace(spaces.get("nasbench201"), channels=2, cells=1, size=8)
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(monkeypatch):
+    """No GPU, no data and no wishes."""
+    for name in ("PADALIB_DEVICE", "PADALIB_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    """Sets what a step takes; without it, to time one is an error."""
+
+    def install(value):
+        monkeypatch.setattr(Scale, "step_seconds", lambda self: value)
+
+    monkeypatch.setattr(Scale, "step_seconds", lambda self: pytest.fail("timed a step"))
+    return install
+
+
+# --- configs ---
+
+
+@pytest.mark.parametrize("name", scales.SCALES)
+def test_configs_are_made_without_reading_anything(name, monkeypatch):
+    def read(*arguments):
+        raise AssertionError("something was read")
+
+    for place, attribute in (
+        (images, "load"), (images, "_torchvision"), (images, "_cached"), (data, "load"),
+        (data, "fingerprint"),
+    ):  # fmt: skip
+        monkeypatch.setattr(place, attribute, read)
+    scale = scales.get(name)
+    runs = len(scale.methods) * len(scale.seeds)
+    assert len(scale.trainings()) == len(set(scale.trainings())) == runs
+    assert {(c.method.name, c.seed) for c in scale.trainings()} == {
+        (method, seed) for method in scale.methods for seed in scale.seeds
+    }
+    assert len(scale.probes()) == len(scale.scorings(final=False)) == runs * (1 + len(scale.keep))
+    assert len(scale.scorings()) == runs and len(scale.timings()) == len(scale.methods)
+    assert len(scale.whole_scorings()) == len(scale.whole)
+    assert len(scale.alones()) == scale.alone
+    assert len(scale.ranked_archs()) == (scale.ranked or len(scale.space.classes()))
+    for config in (*scale.trainings(), *scale.probes(), *scale.scorings(), *scale.alones()):
+        assert config.device == "cpu"
+    assert not paths.data_root().exists()
+
+
+@pytest.mark.parametrize("name", scales.SCALES)
+def test_configs_agree_with_one_another(name):
+    scale = scales.get(name)
+    trainings = scale.trainings()
+    for training in trainings:
+        assert (training.data, training.space) == (scale.data, scale.space)
+        assert training.train_split == scale.train_split != scale.rank_split
+        assert set(training.keep) == {*scale.keep, *scale.exact_epochs}
+        assert training.arch is None
+        assert training.method.zero_grad == scale.zero_grad
+        plain = samplers.get(training.method.name)
+        assert training.method == replace(plain, zero_grad=scale.zero_grad)
+    assert [scoring.train for scoring in scale.scorings()] == trainings
+    for scoring in (*scale.scorings(), *scale.whole_scorings(), *scale.alones()):
+        assert scoring.splits == (scale.rank_split,) and scoring.batch == scale.rank_batch
+        assert scoring.images == scale.rank_images
+        assert scoring.epoch == scoring.train.epochs
+    assert {scoring.archs for scoring in scale.scorings()} == {scale.ranked}
+    for early in scale.scorings(final=False):
+        assert early.images == (scale.images or scale.rank_images)
+    last = [probe for probe in scale.probes() if probe.epoch == scale.epochs]
+    assert [probe.train for probe in last] == trainings
+    assert {probe.paths for probe in last} == {scale.final_paths}
+    assert {probe.paths for probe in scale.probes() if probe not in last} <= {scale.paths}
+    for scoring, method in zip(scale.whole_scorings(), scale.whole, strict=True):
+        assert scoring.train == scale.training(method, scale.seeds[0])
+        assert scoring.archs is None and scoring.train in trainings
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "cifar"])
+def test_supernets_that_share_more_are_trained_alike_and_ranked_on_convolutions(name):
+    scale = scales.get(name)
+    runs = scale.sharings()
+    found = [(c.space.extent, len(c.space.ops), c.seed) for c in runs]
+    levels = {(extent, 2) for extent in scale.extents} | {(1, k) for k in scale.candidates}
+    assert len(found) == len(set(found)) == len(levels) * len(scale.seeds)
+    assert set(found) == {(*level, seed) for level in levels for seed in scale.seeds}
+    assert scale.extents[-1] == len(scale.space.edges)  # all edges share at the end
+    bare = {"name": "", "ops": spaces.OPS, "extent": 1}
+    for config in runs:
+        own = replace(scale.training("SPOS", config.seed), epochs=1, keep=())
+        assert replace(config, epochs=1, keep=(), space=own.space) == own
+        assert replace(config.space, **bare) == replace(scale.space, **bare)
+        assert set(config.space.ops) <= set(scale.space.ops)
+    for count, ops in enumerate(CANDIDATES, start=1):
+        assert len(ops) == count and list(ops) == [op for op in spaces.OPS if op in ops]
+        assert count == 1 or set(spaces.CONVS) <= set(ops)
+    epochs = (*scale.sharing_keep, scale.sharing_epochs)
+    assert [(p.train, p.epoch) for p in scale.sharing_probes()] == [
+        (config, epoch) for config in runs for epoch in epochs
+    ]
+    scored = [config for config in runs if len(config.space.ops) > 1]
+    assert [(s.train, s.epoch) for s in scale.sharing_scorings()] == [
+        (config, epoch) for config in scored for epoch in epochs
+    ]
+    assert {s.archs for s in scale.sharing_scorings()} == {spaces.CONVS}
+
+
+def test_all_operations_to_choose_from_is_the_scales_own_supernet():
+    changes = {"extents": (), "candidates": (5,), "sharing_epochs": 20, "sharing_keep": ()}
+    scale = replace(scales.get("cifar"), **changes)
+    assert scale.sharings() == [scale.training("SPOS", seed) for seed in scale.seeds]
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop"])
+def test_exact_probes_are_of_runs_that_the_scale_has(name):
+    scale = scales.get(name)
+    trainings = scale.trainings()
+    exacts, coupled = scale.exacts(), scale.coupled()
+    assert len(exacts) == len(scale.exact) * len(scale.seeds) * len(scale.exact_epochs)
+    assert [c.statistics for c in coupled] == ["frozen", "batch"] * len(scale.exact)
+    assert len({c.images for c in coupled}) == 1  # the same population, or they do not compare
+    for config in (*exacts, *coupled, *scale.agreements()):
+        assert config.train in trainings and config.images <= scale.exact_images
+        config.train.check_kept(config.epoch)
+    assert {c.epoch for c in coupled} == {scale.exact_epochs[-1]} == {scale.epochs}
+    assert {c.seeds for c in scale.agreements()} == {scale.agreement_seeds}
+
+
+# --- cifar ---
+
+
+def test_cifar_compares_all_methods_and_controls_with_enough_of_everything():
+    scale = scales.get("cifar")
+    assert sorted(scale.methods) == sorted(samplers.METHODS) and len(scale.methods) == 10
+    assert len(set(scale.seeds)) == len(scale.seeds) >= 5
+    assert scale.ranked >= 1000
+    assert set(scale.whole) <= set(scale.methods)
+    assert (scale.data, scale.truth) == ("cifar10-16", "cifar10")
+    assert scale.space == replace(spaces.get("nasbench201"), channels=8, cells=1, size=16)
+    assert (scale.train_split, scale.rank_split) == ("train", "valid")
+    assert scale.on_gpu and not scale.needs_gpu
+
+
+def test_the_first_classes_of_the_ranked_can_be_trained_alone():
+    scale = scales.get("cifar")
+    assert scale.alone >= 64
+    ranked = scale.ranked_archs()
+    assert ranked == sample(scale.space, scale.ranked) and len(set(ranked)) == scale.ranked
+    trained = [scoring.train for scoring in scale.alones()]
+    classes = [scale.space.canonical(arch) for arch in ranked]
+    first = [arch for n, arch in enumerate(classes) if arch not in classes[:n]][: scale.alone]
+    assert [config.arch for config in trained] == first
+    own = scale.training("SPOS", scale.seeds[0])
+    for scoring, config in zip(scale.alones(), trained, strict=True):
+        assert scoring.archs is None and scoring.images == scale.rank_images
+        assert config.bn == "running" and config.epochs == scale.alone_epochs
+        assert replace(config, arch=None, bn=own.bn, epochs=own.epochs, keep=own.keep) == own
+
+
+# --- the paper's own setting ---
+
+
+@pytest.mark.parametrize("name, labels", [("paper", 10), ("paper-cifar100", 100)])
+def test_the_paper_scale_is_the_released_recipe(name, labels):
+    scale = scales.get(name)
+    assert scale.data == scale.truth == f"cifar{labels}"
+    assert scale.space == replace(
+        spaces.get("nasbench201"), conv_bias=True, classes_out=labels, channels=16, cells=5,
+        size=32, skeleton="residual", in_channels=3, extent=1,
+    )  # fmt: skip
+    assert scale.seeds == (0, 1, 2)
+    recipe = {
+        "epochs": 250, "batch": 256, "lr": 0.05, "momentum": 0.9, "weight_decay": 2.5e-4,
+        "clip": 5.0, "crop": 4, "flip": True, "bn": "batch", "precision": "float32",
+        "train_split": "train+valid",  # all 50,000
+        "keep": (),  # the last checkpoint
+    }  # fmt: skip
+    for config in scale.trainings():
+        assert {field: getattr(config, field) for field in recipe} == recipe
+        assert config.method.zero_grad
+    for scoring in scale.scorings():  # all architectures, on all 10,000 test images
+        assert (scoring.splits, scoring.batch, scoring.images) == (("test",), 512, None)
+        assert scoring.archs is None
+    assert len(scale.ranked_archs()) == 9445
+    assert {"SPOS", "PA&DA", "curriculum"} <= set(scale.methods)
+
+
+def test_torch_17s_zero_grad_is_in_the_runs_identity(monkeypatch):
+    monkeypatch.setattr(data, "fingerprint", lambda name: "")
+    paper = scales.get("paper")
+    with_it, without = paper.training("PA&DA", 0), replace(paper, zero_grad=False)
+    assert describe(with_it)["method"]["zero_grad"] is True
+    assert Run(with_it).key != Run(without.training("PA&DA", 0)).key
+
+
+# --- devices ---
+
+
+def test_a_scale_takes_a_gpu_only_where_it_wants_one(monkeypatch):
+    assert {scales.get(name).device for name in scales.SCALES} == {"cpu"}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    found = {name: scales.get(name).device for name in scales.SCALES}
+    wanted = {"smoke": "cpu", "laptop": "cpu", "cifar": "cuda"} | dict.fromkeys(PAPERS, "cuda")
+    assert found == wanted
+    assert {c.device for c in scales.get("cifar").scorings()} == {"cuda"}
+    monkeypatch.setenv("PADALIB_DEVICE", "cpu")
+    assert {scales.get(name).device for name in scales.SCALES} == {"cpu"}
+    monkeypatch.setenv("PADALIB_DEVICE", "cuda:0")
+    assert scales.get("smoke").training("SPOS", 0).device == "cuda:0"
+
+
+def test_a_gpu_asked_for_and_absent_is_refused(monkeypatch):
+    monkeypatch.setenv("PADALIB_DEVICE", "cuda")
+    with pytest.raises(ValueError, match="'cuda' asked for, but torch sees no CUDA device"):
+        scales.get("smoke").trainings()
+
+
+# --- a machine that is too small ---
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_paper_scale_is_refused_without_a_gpu_and_says_how_long_it_would_take(name, seconds):
+    seconds(200.0)
+    with pytest.raises(ValueError) as error:
+        scales.get(name).check_machine()
+    runs, steps = 9, 250 * 50_000 / 256
+    days = f"{runs * steps * 200 / 86400:,.0f}"
+    assert days == "1,017"
+    for words in (
+        f"scale {name} is made for a GPU", f"{runs} trainings", f"about {days} days",
+        "200.0 s a step", "PADALIB_FORCE=1", "torch sees none",
+    ):  # fmt: skip
+        assert words in str(error.value)
+
+
+def test_the_estimate_grows_with_the_work(seconds):
+    seconds(1000.0)
+    paper, found = scales.get("paper"), []
+    for scale in (paper, replace(paper, epochs=500), replace(paper, batch=512)):
+        with pytest.raises(ValueError) as error:
+            scale.check_machine()
+        found.append(int(re.search(r"about ([\d,]+) days", str(error.value))[1].replace(",", "")))
+    assert found == [5086, 10173, 2543]
+
+
+def test_force_a_gpu_or_another_device_let_it_start(monkeypatch, seconds):
+    paper = scales.get("paper")
+    with monkeypatch.context() as patch:
+        patch.setenv("PADALIB_FORCE", "1")
+        paper.check_machine()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        paper.check_machine()
+        patch.setenv("PADALIB_DEVICE", "cpu")
+        seconds(1.0)
+        for off in ("", "0"):
+            patch.setenv("PADALIB_FORCE", off)
+            with pytest.raises(ValueError, match="made for a GPU, and PADALIB_DEVICE asks for"):
+                paper.check_machine()
+    monkeypatch.setenv("PADALIB_DEVICE", "cuda:0")
+    paper.check_machine()
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "cifar"])
+def test_scales_for_a_cpu_start_without_timing(name, seconds):
+    scales.get(name).check_machine()
+
+
+def test_steps_are_timed_forward_and_backward_on_one_thread(monkeypatch):
+    scale = replace(scales.get("paper"), space=SMALL, batch=4)
+    seen, built = [], one.build
+
+    def build(config):
+        net = built(config)
+        net.stem.register_forward_hook(
+            lambda _, given, y: seen.append((tuple(given[0].shape), torch.get_num_threads()))
+        )
+        net.stem[0].weight.register_hook(lambda grad: seen.append("backward"))
+        return net
+
+    monkeypatch.setattr(one, "build", build)
+    state, ticks = torch.get_rng_state(), iter((10.0, 16.0))
+    monkeypatch.setattr(one.time, "perf_counter", lambda: next(ticks))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert scale.step_seconds() == 6.0 / TIMED
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    forward = [entry for entry in seen if entry != "backward"]
+    assert forward == [((4, 3, 8, 8), 1)] * TIMED
+    assert seen.count("backward") >= 1  # a random path may be cut off
+    assert torch.equal(torch.get_rng_state(), state)
