@@ -1,4 +1,8 @@
-"""Where things lie on disk: the project's root, and the data root with its caches and runs."""
+"""Where things lie on disk: the project's root, the data root, and whose results are whose.
+
+Published: the committed tables and figures, written by `padalib publish` alone. Own: what this
+clone computed or redrew, in `build/<scale>/`, never tracked.
+"""
 
 import os
 from pathlib import Path
@@ -18,11 +22,22 @@ def data_root() -> Path:
     return Path(os.environ.get("PADALIB_DATA") or project_root() / "data").expanduser().resolve()
 
 
-def results_dir(scale: str) -> Path:
-    """The committed result tables of a scale, from which its figures are drawn."""
+def published_results(scale: str) -> Path:
+    """The committed result tables of a scale, from which its figures are redrawn."""
     return project_root() / "data" / "results" / scale
 
 
-def figures_dir(scale: str) -> Path:
+def published_figures(scale: str) -> Path:
     """The committed figures of a scale."""
     return project_root() / "figures" / scale
+
+
+def own_folder(scale: str, redraw: bool = False) -> Path:
+    """What this clone made of a scale: `results/`, `figures/`, executed notebooks and `html/`.
+
+    What is redrawn from the published tables lies apart from what was computed here.
+    """
+    return project_root() / "build" / scale / ("redrawn" if redraw else ".")
+
+
+results_dir, figures_dir = published_results, published_figures  # until the notebooks use Workbook

@@ -1,29 +1,154 @@
-"""Verdicts on the paper's claims: each notebook writes its own, and the README shows them all."""
+"""Claims as data: statement, effect, its intervals, what could have been seen, and the verdict.
 
+A claim is judged by one rule for all of them, `judge`; nobody types a verdict. Notebooks save
+theirs with `Workbook.conclude`; README, HTML and `padalib compare` are made of the saved ones.
+"""
+
+import math
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import pandas as pd
+from scipy import stats
 
-from padalib.engine import paths
-from padalib.study import results
-
-SCALES = {  # in the README, in this order, under these heads
-    "cifar": "CIFAR-10, NAS-Bench-201 (`cifar`)",
-    "laptop": "digits, `mini` (`laptop`)",
-}
-BEGIN, END = (
-    "<!-- claims: written by `make reproduce` and `make figures` -->",
-    "<!-- claims end -->",
-)
+SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN = "shown", "opposite here", "equivalent", "not shown"
+MIXED, UNMEASURED = "mixed", "not measured"
+VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURED)
+POWER = 0.8  # chance of an effect of size `visible` to be shown
 
 
-def save(scale: str, notebook: str, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Print a notebook's verdicts and save them: claim, verdict, evidence with its interval."""
-    for claim, verdict, evidence in rows:
-        print(f"{claim}: {verdict.upper()}. {evidence}\n")
-    table = pd.DataFrame(rows, columns=["claim", "verdict", "evidence"])
-    results.save(scale, f"claims_{notebook}", table)
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval of an effect, and what it is over; ValueError where its ends are crossed."""
+
+    low: float
+    high: float
+    over: str  # 'seeds', 'architectures', ...
+    n: int  # so many of them
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"low must not be above high, got {self.low} and {self.high}")
+
+    def excludes(self, value: float) -> bool:
+        """Whether `value` lies outside; NaN ends exclude nothing."""
+        return self.low > value or self.high < value
+
+    def visible(self) -> float:
+        """The smallest effect that would be shown with a chance of 80 % (two-sided, 5 %).
+
+        From the interval's own half-width: half * (t_.975 + t_.80) / t_.975, Student's with n - 1
+        degrees over seeds or runs, normal over anything else. On the interval's own scale, so pass
+        logarithms for ratios.
+        """
+        t = stats.t(self.n - 1) if self.over in ("seeds", "runs") and self.n > 1 else stats.norm
+        return float((self.high - self.low) / 2 * (1 + t.ppf(POWER) / t.ppf(0.975)))
+
+
+def judge(
+    intervals: Sequence[Interval], wanted: int = 1, null: float = 0.0, bound: float | None = None
+) -> str:
+    """What the intervals say of a claim that the effect lies above `null` (`wanted` -1: below).
+
+    'shown' or 'opposite here' where every interval excludes `null` on that side; 'equivalent' where
+    every one lies within `bound` of it (for a ratio, `null` 1: within a factor of 1 + bound);
+    'not shown' otherwise. ValueError for no interval.
+    """
+    if not intervals:
+        raise ValueError("a claim needs at least one interval to be judged by")
+    if all(interval.low > null for interval in intervals):
+        return SHOWN if wanted > 0 else OPPOSITE
+    if all(interval.high < null for interval in intervals):
+        return OPPOSITE if wanted > 0 else SHOWN
+    if bound is not None:
+        ends = (null / (1 + bound), 1 + bound) if null == 1 else (null - bound, null + bound)
+        if all(ends[0] < i.low and i.high < ends[1] for i in intervals):
+            return EQUIVALENT
+    return NOT_SHOWN
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper, or one control, and what was found at one scale."""
+
+    key: str  # the same at every scale and in every run, such as '04.ranks': compared by it
+    statement: str  # what would be true
+    verdict: str  # one of VERDICTS, from `judge`
+    evidence: str  # the numbers, in words; each says what its interval is over
+    effect: float = math.nan  # what is judged
+    intervals: tuple[Interval, ...] = ()  # that decide
+    unit: str = ""  # of the effect: 'tau', 'times', 'points'
+    null: float = 0.0  # the effect that would mean nothing; 1 for ratios
+    visible: float = math.nan  # smallest effect that would have been shown (80 % power)
+    bound: float = math.nan  # of equivalence; NaN where none was set beforehand
+    figure: str = ""  # its file's stem
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"verdict must be one of {VERDICTS}, got {self.verdict!r}")
+
+
+def of(
+    key: str,
+    statement: str,
+    effect: float,
+    intervals: Sequence[Interval],
+    evidence: str,
+    *,
+    wanted: int = 1,
+    null: float = 0.0,
+    bound: float | None = None,
+    unit: str = "",
+    figure: str = "",
+) -> Claim:
+    """The claim, judged. Where it is not shown, its evidence ends with what could have been seen."""
+    verdict = judge(intervals, wanted, null, bound)
+    if null == 1:
+        logs = [Interval(math.log(i.low), math.log(i.high), i.over, i.n) for i in intervals]
+        visible = math.exp(max(log.visible() for log in logs))
+    else:
+        visible = max(interval.visible() for interval in intervals)
+    if verdict == NOT_SHOWN and math.isfinite(visible):
+        seen = f"a factor of {short(visible)}" if null == 1 else short(visible)
+        evidence += f"; smallest effect that would have been seen {seen}"
+    limit = math.nan if bound is None else bound
+    return Claim(
+        key,
+        statement,
+        verdict,
+        evidence,
+        effect,
+        tuple(intervals),
+        unit,
+        null,
+        visible,
+        limit,
+        figure,
+    )
+
+
+def table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """One row a claim; its intervals side by side (`low`, `high`, `over`, `n`, `low_2`, ...)."""
+    rows = []
+    for claim in claims:
+        row = {name: getattr(claim, name) for name in ("key", "statement", "verdict", "evidence")}
+        row |= {name: getattr(claim, name) for name in ("effect", "unit", "null")}
+        for place, interval in enumerate(claim.intervals, start=1):
+            mark = "" if place == 1 else f"_{place}"
+            row |= {f"{name}{mark}": value for name, value in vars(interval).items()}
+        row |= {name: getattr(claim, name) for name in ("visible", "bound", "figure")}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's corrected p values (Scand. J. Statist. 1979), in the given order."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return corrected
 
 
 def short(number: float) -> str:
@@ -36,34 +161,3 @@ def short(number: float) -> str:
 def interval(value: float, low: float, high: float) -> str:
     """A number and its interval as the project writes them: 1.29 [0.788, 2.25]."""
     return f"{short(value)} [{short(low)}, {short(high)}]"
-
-
-def markdown() -> str:
-    """All verdicts as one table, from the saved ones of the scales that the README shows."""
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    for scale in SCALES:
-        for path in sorted(paths.results_dir(scale).glob("claims_*.csv")):
-            for row in pd.read_csv(path).itertuples():
-                notebook = path.stem.removeprefix("claims_")
-                own = cells.setdefault((notebook, row.claim), {})
-                own[scale] = f"**{row.verdict}**: {row.evidence}"
-    names = {path.stem[:2]: path.name for path in (paths.project_root() / "notebooks").iterdir()}
-    lines = [
-        f"| claim | notebook | {' | '.join(SCALES.values())} |",
-        "|---" * (2 + len(SCALES)) + "|",
-    ]
-    for (notebook, claim), own in sorted(cells.items(), key=lambda item: item[0][0]):
-        shown = " | ".join(own.get(scale, "not measured").replace("|", "\\|") for scale in SCALES)
-        lines.append(f"| {claim} | [`{notebook}`](notebooks/{names.get(notebook)}) | {shown} |")
-    return "\n".join(lines)
-
-
-def update(readme: Path | None = None) -> None:
-    """Put that table between the marks of the README, if it has them."""
-    readme = readme or paths.project_root() / "README.md"
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    new = f"{head}{begin}\n\n{markdown()}\n\n{end}{tail}"
-    if begin and end and new != text:
-        readme.write_text(new, encoding="utf-8")

@@ -283,7 +283,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command in ("run", "html"):
             from padalib.study import (  # here, because `setup` and `check` must be quick
-                claims,
                 scales,
             )
 
@@ -293,7 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "run":
             extra = {name: _literal(value) for name, value in args.p}
             run_all(args.scale, args.redraw, args.workers, args.notebooks, extra=extra)
-            claims.update()
+            readme.update()
         elif args.command == "html":
             html(args.scale)
         elif args.command == "check":

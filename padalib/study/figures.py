@@ -55,9 +55,9 @@ def style() -> Iterator[None]:
 
 
 def save(
-    figure: Figure, scale: str, name: str, table: pd.DataFrame, caption: str | None = None
+    figure: Figure, folder: str | Path, name: str, table: pd.DataFrame, caption: str | None = None
 ) -> None:
-    """Write `figures/<scale>/<name>.{png,svg,csv}`, the csv being the plotted numbers.
+    """Write `<folder>/<name>.{png,svg,csv}`, the csv being the plotted numbers.
 
     The same table gives the same bytes: dates and program names are left out. `caption` is set
     below the axes.
@@ -69,7 +69,7 @@ def save(
     with style():
         figure.draw_without_rendering()  # lays out, once: a second layout would start from this one
     figure.set_layout_engine("none")
-    folder = paths.figures_dir(scale)
+    folder = paths.figures_dir(folder) if isinstance(folder, str) else folder
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         buffer = io.BytesIO()
         with style():

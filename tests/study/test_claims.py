@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from padalib.engine import paths
-from padalib.study import claims
+from padalib.study import claims, readme
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "data" / "results"
@@ -23,14 +23,14 @@ def project(tmp_path, monkeypatch):
 
 
 def test_the_table_has_a_row_a_claim_and_a_cell_a_scale(project, capsys):
-    claims.save("laptop", "02", [("best", "contradicted", "1.0 [0.9, 1.1]")])
-    claims.save("laptop", "01", [("grows", "reproduced", "|g| of 2"), ("own", "yes", "3")])
-    claims.save("cifar", "01", [("grows", "not resolved", "4 [3, 5]")])
-    claims.save("smoke", "01", [("grows", "reproduced", "means nothing")])
+    readme.save("laptop", "02", [("best", "contradicted", "1.0 [0.9, 1.1]")])
+    readme.save("laptop", "01", [("grows", "reproduced", "|g| of 2"), ("own", "yes", "3")])
+    readme.save("cifar", "01", [("grows", "not resolved", "4 [3, 5]")])
+    readme.save("smoke", "01", [("grows", "reproduced", "means nothing")])
     assert "grows: NOT RESOLVED. 4 [3, 5]\n" in capsys.readouterr().out
     table = pd.read_csv(paths.results_dir("laptop") / "claims_01.csv")
     assert table.verdict.tolist() == ["reproduced", "yes"]
-    head, line, *rows = claims.markdown().splitlines()
+    head, line, *rows = readme.markdown().splitlines()
     assert head.count("|") == line.count("|") == 5
     assert rows == [
         "| grows | [`01`](notebooks/01_first.ipynb) | **not resolved**: 4 [3, 5] "
@@ -55,19 +55,19 @@ def test_numbers_are_short():
 
 
 def test_only_what_is_between_the_marks_is_written(project):
-    claims.save("laptop", "01", [("grows", "reproduced", "2")])
+    readme.save("laptop", "01", [("grows", "reproduced", "2")])
     readme = project / "README.md"
-    claims.update()
+    readme.update()
     assert not readme.exists()
-    for text in ("no marks\n", f"only one {claims.BEGIN}\n"):
+    for text in ("no marks\n", f"only one {readme.BEGIN}\n"):
         readme.write_text(text)
-        claims.update()
+        readme.update()
         assert readme.read_text() == text
-    readme.write_text(f"above\n{claims.BEGIN}old{claims.END}\nbelow\n")
-    claims.update()
+    readme.write_text(f"above\n{readme.BEGIN}old{readme.END}\nbelow\n")
+    readme.update()
     once = readme.read_text()
-    assert once == f"above\n{claims.BEGIN}\n\n{claims.markdown()}\n\n{claims.END}\nbelow\n"
-    claims.update()
+    assert once == f"above\n{readme.BEGIN}\n\n{readme.markdown()}\n\n{readme.END}\nbelow\n"
+    readme.update()
     assert readme.read_text() == once
 
 
@@ -76,4 +76,4 @@ def test_only_what_is_between_the_marks_is_written(project):
     reason="the result tables were made anew here, or this is no git checkout",
 )
 def test_the_readme_shows_the_committed_verdicts():
-    assert claims.markdown() in (ROOT / "README.md").read_text()
+    assert readme.markdown() in (ROOT / "README.md").read_text()

@@ -1,0 +1,145 @@
+"""The tables, figures and claims of one scale: computed here, or read as published and redrawn.
+
+Everything is written to `build/<scale>/` (`redrawn/` in it where nothing is computed); committed
+files are read only.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+from filelock import FileLock
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from padalib.benchmarks import truth
+from padalib.engine import launch, paths
+from padalib.engine.runs import Config, Run, RunError, identity, write_bytes
+from padalib.study import claims, figures, scales
+
+
+class Workbook:
+    """One scale, opened: `scale` is its `Scale`; tables and figures lie in `folder`.
+
+    Raises ValueError for an unknown scale, for `redraw` or `workers` of another type than they
+    should be, and where the scale needs a machine that this one is not.
+    """
+
+    def __init__(self, scale: str, redraw: bool = False, workers: int | None = None) -> None:
+        if not isinstance(redraw, bool):
+            raise ValueError(f"redraw must be True or False, got {redraw!r}")
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):
+            raise ValueError(f"workers must be a whole number or None, got {workers!r}")
+        self.scale, self.redraw, self.workers = scales.get(scale), redraw, workers
+        if not redraw:
+            self.scale.check_machine()
+        self.folder = paths.own_folder(scale, redraw)
+
+    def __repr__(self) -> str:
+        how = "redrawn from the published tables" if self.redraw else "computed here"
+        return f"Workbook({self.scale.name!r}, {how}, in {self.folder})"
+
+    # --- tables ---
+
+    def table(
+        self,
+        name: str,
+        configs: Sequence[Config],
+        source: str | None = None,
+        columns: Callable[[Config], dict] | None = None,
+    ) -> pd.DataFrame:
+        """The table `name`: from its runs (computed if need be), or as published when redrawing.
+
+        Each run gives its table `source` (default: `name`); method, seed, the split it learnt from
+        and the run's key are put before its columns, and what `columns` says of its config after
+        them. `runs.csv` beside it holds each run's whole config, recipe and versions.
+        """
+        if self.redraw:
+            return self.published(name)
+        runs = launch.grid(configs, self.workers)
+        own = [_with_origin(run, run.table(source or name)) for run in runs]
+        if columns is not None:
+            own = [rows.assign(**columns(r.config)) for rows, r in zip(own, runs, strict=True)]
+        rows = self.save(name, pd.concat(own))
+        self._register(runs)
+        return rows
+
+    def save(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
+        """Write a table and read it back; equal rows give equal bytes."""
+        path = self.folder / "results" / f"{name}.csv"
+        write_bytes(path, rows.to_csv(index=False, lineterminator="\n").encode())
+        return pd.read_csv(path)
+
+    def published(self, name: str) -> pd.DataFrame:
+        """A table as committed; RunError where there is none."""
+        path = paths.published_results(self.scale.name) / f"{name}.csv"
+        if not path.exists():
+            raise RunError(
+                f"no table {path} is published to redraw from: compute it with `make reproduce "
+                f"SCALE={self.scale.name}`"
+            )
+        return pd.read_csv(path)
+
+    def reference(self, split: str = "test") -> pd.DataFrame:
+        """What rankings are held against: a row for each ranked architecture.
+
+        Columns: code, accuracy (%, trained alone), ceiling, ceiling_low, ceiling_high (tau),
+        ceiling_basis, source, dataset, split. From the truth table, or as published when redrawing.
+        """
+        if self.redraw:
+            return self.save("reference", self.published("reference"))
+        known = truth.load(self.scale.space, dataset=self.scale.truth)
+        truth.check_dataset(known, self.scale.data)
+        codes = [self.scale.space.code(arch) for arch in self.scale.ranked_archs()]
+        rows = pd.DataFrame({"code": codes, "accuracy": known.accuracy(split)[codes].to_numpy()})
+        names = ("ceiling", "ceiling_low", "ceiling_high")
+        rows[list(names)] = known.ceiling(split, codes)
+        rows["ceiling_basis"] = known.ceiling_basis
+        rows["source"], rows["dataset"], rows["split"] = known.source, known.dataset, split
+        return self.save("reference", rows)
+
+    def _register(self, runs: list[Run]) -> None:
+        """Add runs to `runs.csv`, and forget those that no table holds any more."""
+        folder = self.folder / "results"
+        new = pd.DataFrame(
+            {
+                "run": run.key,
+                "label": run.config.label,
+                **run.record()["versions"],
+                "identity": json.dumps(identity(run.config), sort_keys=True),
+            }
+            for run in runs
+        )
+        with FileLock(folder / ".runs.lock"):  # two notebooks may save at the same moment
+            tables = [pd.read_csv(other) for other in folder.glob("*.csv")]
+            used = {run for rows in tables if {"method", "run"} <= set(rows) for run in rows.run}
+            path = folder / "runs.csv"
+            old = pd.read_csv(path) if path.exists() else new.iloc[:0]
+            old = old[old.run.isin(used - set(new.run))]
+            self.save("runs", pd.concat([old, new]).sort_values(["label", "run"]))
+
+    # --- figures and claims ---
+
+    def show(self, figure: Figure, name: str, table: pd.DataFrame, caption: str) -> None:
+        """Write `figures/<name>.{png,svg,csv}` (the csv being what is plotted) and display it."""
+        figures.save(figure, self.folder / "figures", name, table, caption)
+
+    def conclude(self, notebook: str, found: Sequence[claims.Claim]) -> Markdown:
+        """Save a notebook's claims as `claims_<NN>.csv`; returns them as text, verdicts first."""
+        self.save(f"claims_{notebook}", claims.table(found))
+        return Markdown(
+            "\n\n".join(f"**{c.statement}: {c.verdict}.** {c.evidence}." for c in found)
+        )
+
+
+def _with_origin(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    train = getattr(run.config, "train", run.config)
+    origin = {
+        "method": "alone" if train.arch else train.method.name,
+        "seed": train.seed,
+        "trained_on": train.train_split,
+        "run": run.key,
+    }
+    for column, (key, value) in enumerate(origin.items()):
+        rows.insert(column, key, value)
+    return rows
