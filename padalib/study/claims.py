@@ -101,7 +101,7 @@ def of(
     unit: str = "",
     figure: str = "",
 ) -> Claim:
-    """The claim, judged. Where it is not shown, its evidence ends with what could have been seen."""
+    """The claim, judged; where it is not shown, its evidence says what could have been seen."""
     verdict = judge(intervals, wanted, null, bound)
     if null == 1:
         logs = [Interval(math.log(i.low), math.log(i.high), i.over, i.n) for i in intervals]

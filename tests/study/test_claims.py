@@ -56,19 +56,19 @@ def test_numbers_are_short():
 
 def test_only_what_is_between_the_marks_is_written(project):
     readme.save("laptop", "01", [("grows", "reproduced", "2")])
-    readme = project / "README.md"
+    page = project / "README.md"
     readme.update()
-    assert not readme.exists()
+    assert not page.exists()
     for text in ("no marks\n", f"only one {readme.BEGIN}\n"):
-        readme.write_text(text)
+        page.write_text(text)
         readme.update()
-        assert readme.read_text() == text
-    readme.write_text(f"above\n{readme.BEGIN}old{readme.END}\nbelow\n")
+        assert page.read_text() == text
+    page.write_text(f"above\n{readme.BEGIN}old{readme.END}\nbelow\n")
     readme.update()
-    once = readme.read_text()
+    once = page.read_text()
     assert once == f"above\n{readme.BEGIN}\n\n{readme.markdown()}\n\n{readme.END}\nbelow\n"
     readme.update()
-    assert readme.read_text() == once
+    assert page.read_text() == once
 
 
 @pytest.mark.skipif(
