@@ -282,9 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         if args.command in ("run", "html"):
-            from padalib.study import (  # here, because `setup` and `check` must be quick
-                scales,
-            )
+            from padalib.study import readme, scales  # setup and check must be quick
 
             study = scales.get(args.scale)
             if args.command == "run" and not args.redraw:
