@@ -14,7 +14,7 @@ from padalib import data as datasets
 from padalib import samplers, spaces
 from padalib.engine.runs import Run
 from padalib.samplers import Method, PathSampler
-from padalib.spaces import Arch, CellSpace, Supernet
+from padalib.spaces import Arch, Space, Supernet
 
 STREAMS = ("data", "augment", "paths")
 
@@ -29,7 +29,7 @@ class TrainConfig:
 
     method: Method | str = "SPOS"  # how paths and data are drawn; ignored with `arch`
     seed: int = 0  # of weights, data order, augmentation and paths, one stream each
-    space: CellSpace | str = "mini"  # the search space and its network
+    space: Space | str = "mini"  # the search space and its network
     data: str = "digits"  # a name that `data.load` knows
     arch: Arch | None = None  # train this architecture alone
     epochs: int = 30  # see above
@@ -185,7 +185,7 @@ def load(run: Run, epoch: int | None = None) -> "Trainer":
 class AlonePath(PathSampler):
     """Always the one architecture."""
 
-    def __init__(self, space: CellSpace, epochs: int, arch: Arch) -> None:
+    def __init__(self, space: Space, epochs: int, arch: Arch) -> None:
         super().__init__(space, epochs)
         self.arch = arch
 
@@ -331,7 +331,7 @@ def check_device(device: str, precision: str = "float32") -> None:
             )
 
 
-def check_fit(images: datasets.ImageSet, space: CellSpace) -> None:
+def check_fit(images: datasets.ImageSet, space: Space) -> None:
     """ValueError unless the network of `space` is made for such images and labels."""
     channels, height, width = images.images.shape[1:]
     found = {

@@ -14,7 +14,7 @@ from padalib.benchmarks import truth
 from padalib.engine import launch
 from padalib.engine.runs import RunError, write_bytes
 from padalib.ranking.scores import ScoreConfig
-from padalib.spaces import CellSpace
+from padalib.spaces import Space
 from padalib.train import TrainConfig
 
 # Every architecture alone: twelve epochs leave the best at 95 % of the test images right and
@@ -49,7 +49,7 @@ def build(
     return assemble(space, rows)
 
 
-def assemble(space: CellSpace, rows: Iterable[Mapping]) -> pd.DataFrame:
+def assemble(space: Space, rows: Iterable[Mapping]) -> pd.DataFrame:
     """The wide table from rows {code, seed, valid_acc, valid_loss, test_acc, test_loss}.
 
     Rows in any order, one for every architecture and seed 0..S-1; the table is in the order of the

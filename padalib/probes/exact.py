@@ -19,10 +19,10 @@ from padalib.engine.runs import Run
 from padalib.probes.frozen import Coupled, Frozen, coupling
 from padalib.probes.population import (
     Population,
-    edge_product,
     factors,
     normal,
     over,
+    path_product,
     perturbed,
     search,
 )
@@ -166,43 +166,38 @@ class ExactProbe:
         return normal(p), normal(q)
 
     def operation_scores(self, batch: int, shared: bool) -> np.ndarray:
-        """p [A] from exact scores of the operations, as PA estimates them from single steps.
+        """p [A] from exact scores of the options, as PA estimates them from single steps.
 
         A score is the root mean square, over steps of `batch` images, of the gradient's norm of an
-        operation's weights, averaged over the paths (and edges and cells) that name it, dead edges
-        counting zero; operations without weights get the mean score of the others, or a path of
-        them alone would never be drawn. `shared` by all edges, as in PA, or one score for each.
+        option's weights, averaged over the paths (and positions and cells) that name it, dead ones
+        counting zero; options without weights get the mean score of the others, or a path of them
+        alone would never be drawn. `shared` by the positions of a table, as in PA, or one each.
         """
         place = {id(p): k for k, p in enumerate(self.images.net.parameters())}
         square, of_mean = self.of_weight[..., 0], self.of_weight[..., 1]  # [C, K]
-        norms = np.sqrt(of_mean + (square - of_mean).clip(0) / batch)
-        edges, ops = len(self.space.edges), len(self.space.ops)
-        sums, counts = np.zeros((2, edges, ops))
+        moments = of_mean + (square - of_mean).clip(0) / batch
+        entries = self.space.entries(shared)
+        sums, counts = np.zeros((2, len(entries.names)))
         for arch, own in zip(self.archs, self.of_class, strict=True):
-            named = [edge for edge, op in enumerate(arch) if self._weighted(op)]
-            entries = self.images.net.op_weights(arch)  # of every cell, edge by edge
-            for k, (op, weight, live) in enumerate(entries):
-                edge = named[k % len(named)]
-                sums[edge, op] += norms[own, place[id(weight)]] if live else 0
-                counts[edge, op] += 1
-        if shared:
-            sums[:], counts[:] = sums.sum(0), counts.sum(0)
-        scores = over(sums, counts)
-        weighted = [self._weighted(op) for op in range(ops)]
-        if not any(weighted):
+            for position, option, weights, live in self.images.net.owned(arch):
+                entry = entries.at[position][option]
+                places = [place[id(weight)] for weight in weights]
+                sums[entry] += np.sqrt(moments[own, places].sum()) if live else 0
+                counts[entry] += 1
+        if not counts.any():
             return self.u
-        scores[:, np.logical_not(weighted)] = scores[:, weighted].mean(1, keepdims=True)
-        return edge_product(normal(scores), np.array(self.archs))
-
-    def _weighted(self, op: int) -> bool:
-        return self.space.ops[op].startswith("nor_conv")
+        scores = over(sums, counts)
+        for table in map(list, entries.tables):
+            free = [entry for entry in table if not counts[entry]]
+            scores[free] = scores[[entry for entry in table if counts[entry]]].mean()
+        return path_product([normal(scores[list(own)]) for own in entries.at], np.array(self.archs))
 
     def size(self) -> np.ndarray:
         """p [A] in proportion to the square root of the number of weights that a path uses."""
         net = self.images.net
         fixed = sum(self.sizes[k] for k in net.parts()["fixed"])
         used = [
-            sum(weight.numel() for _, weight, live in net.op_weights(arch) if live)
+            sum(w.numel() for _, _, weights, live in net.owned(arch) if live for w in weights)
             for arch in self.archs
         ]
         return normal(np.sqrt(fixed + np.array(used)))
@@ -210,7 +205,11 @@ class ExactProbe:
     def distributions(self, batch: int) -> Distributions:
         """Every distribution that is compared, for steps of `batch` images."""
         population, uniform, rng = self.population, np.full(self.n, 1 / self.n), stream(0, "exact")
-        ops, archs = len(self.space.ops), np.array(self.archs)
+        archs = np.array(self.archs)
+        per_op, per_edge = (
+            population.best_operations(archs, self.space.entries(shared).at, batch)
+            for shared in (True, False)
+        )
         p, q = self.held()
         errors = normal(self.errors[self.of_class].mean(0))
         images = population.best_images()
@@ -223,8 +222,8 @@ class ExactProbe:
             "best images": (self.u, images),
             "best images, shuffled": (self.u, images[order]),
             "best product": population.best_product(batch),
-            "best per operation": (population.best_operations(archs, ops, batch), uniform),
-            "best per edge": (population.best_operations(archs, ops, batch, False), uniform),
+            "best per operation": (per_op, uniform),
+            "best per edge": (per_edge, uniform),
             "norms per operation": (shared, uniform),
             "norms per edge": (self.operation_scores(batch, False), uniform),
             "size": (self.size(), uniform),

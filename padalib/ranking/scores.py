@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
 import pandas as pd
 import torch
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 from padalib import data as datasets
 from padalib.data import ImageSet
 from padalib.engine.runs import Run
-from padalib.spaces import Arch, CellSpace, Supernet, recalibrate
+from padalib.spaces import Arch, Space, Supernet, recalibrate
 from padalib.train import FromTraining
 
 RECALIBRATION_BATCHES = 10
@@ -40,10 +39,8 @@ class ScoreConfig(FromTraining):
         space, archs = self.train.space, self.archs
         if isinstance(archs, int) and not 0 < archs <= len(space):
             raise ValueError(f"archs must be in 1..{len(space)} (of {space.name}), got {archs}")
-        if isinstance(archs, tuple) and (not archs or set(archs) - set(space.ops)):
-            raise ValueError(
-                f"archs must name some of the operations {space.ops} of {space.name}, got {archs}"
-            )
+        if isinstance(archs, tuple):
+            space.restricted(archs)  # raises for names that it does not know
 
     @property
     def label(self) -> str:
@@ -59,7 +56,7 @@ class ScoreConfig(FromTraining):
         elif isinstance(self.archs, int):
             archs = sample(space, self.archs)
         elif self.archs is not None:
-            archs = list(product(map(space.ops.index, self.archs), repeat=len(space.edges)))
+            archs = list(space.restricted(self.archs))
         else:
             archs = list(space.classes())
         rows = []
@@ -82,7 +79,7 @@ class ScoreConfig(FromTraining):
         run.write_table("scores", pd.DataFrame(rows))
 
 
-def sample(space: CellSpace, n: int, seed: int = 0) -> list[Arch]:
+def sample(space: Space, n: int, seed: int = 0) -> list[Arch]:
     """`n` different architectures of a space, at random but always the same ones."""
     every = list(space)
     order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
@@ -116,7 +113,7 @@ def score(
             few = _batches(calibration, batch, most=RECALIBRATION_BATCHES)
             recalibrate(net, group[0], (x for x, _ in few))
         for x, y in _batches(images, batch):
-            for row, logits in enumerate(net.forward_all(x, group), start):
+            for row, logits in enumerate(net.walk(x, group), start):
                 sums[row, 0] += (logits.argmax(1) == y).sum()
                 sums[row, 1] += F.cross_entropy(logits, y, reduction="sum")
     sums = sums.cpu() / len(images)  # the only wait for the device

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from padalib.samplers.source import source_of
-from padalib.spaces import Arch, CellSpace, Supernet
+from padalib.spaces import Arch, Entries, Space, Supernet
 
 
 class PathSampler:
@@ -21,7 +21,7 @@ class PathSampler:
 
     group = 1  # paths drawn for one step
 
-    def __init__(self, space: CellSpace, epochs: int) -> None:
+    def __init__(self, space: Space, epochs: int) -> None:
         self.space, self.epochs = space, epochs
 
     def new_epoch(self, epoch: int) -> None:
@@ -58,24 +58,51 @@ class PathSampler:
         vars(self).update(state)
 
 
-class EdgePaths(PathSampler):
-    """Independent draws on every edge from `p` [O], the probabilities of the operations."""
+class ProductPaths(PathSampler):
+    """Independent draws at every position from `p` [T], the probabilities of the space's entries.
+
+    `shared`: positions of one table have one probability for options of the same name, as in the
+    released code; else each position has its own. A position without some of its table's options
+    draws from the others, in proportion.
+    """
 
     p: Tensor
 
-    def __init__(self, space: CellSpace, epochs: int) -> None:
+    def __init__(self, space: Space, epochs: int, shared: bool = True) -> None:
         super().__init__(space, epochs)
-        self.p = torch.full((len(space.ops),), 1 / len(space.ops))
+        self.shared = shared
+        self.p = self.normal(torch.ones(len(self.entries.names)))
+
+    @property
+    def entries(self) -> Entries:
+        """What has a probability, and which of it stand at each position."""
+        return self.space.entries(self.shared)
+
+    def normal(self, scores: Tensor) -> Tensor:
+        """Scores [T] as probabilities, which sum to one in each table; uniform where all are 0."""
+        p = torch.empty_like(scores)
+        for own in map(list, self.entries.tables):
+            total = scores[own].sum()
+            p[own] = scores[own] / total if total > 0 else 1 / len(own)
+        return p
 
     def draw(self, generator: torch.Generator) -> list[Arch]:
-        edges = len(self.space.edges)
-        return [tuple(torch.multinomial(self.p, edges, True, generator=generator).tolist())]
+        arch: list[int] = []
+        for count, own in self.entries.alike:
+            p = self.p[list(own)]
+            arch += torch.multinomial(p, count, True, generator=generator).tolist()
+        return [tuple(arch)]
 
     def weight(self, arch: Arch) -> float:
-        return float((self.p[list(arch)] * len(self.space.ops)).prod().reciprocal())
+        """1 / (|A| p(arch)) = 1 / prod n_i p_i(a_i)."""
+        at = self.entries.at
+        p = self.p[[own[option] for own, option in zip(at, arch, strict=True)]]
+        if self.entries.partial:
+            p = p / torch.stack([self.p[list(own)].sum() for own in at])
+        return float((p * torch.tensor([len(own) for own in at])).prod().reciprocal())
 
     def log(self) -> dict[str, float]:
-        names = zip(self.space.ops, self.p.tolist(), strict=True)
+        names = zip(self.entries.names, self.p.tolist(), strict=True)
         return {f"p_{name}": p for name, p in names}
 
 

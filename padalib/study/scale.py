@@ -13,7 +13,7 @@ from padalib.probes.cost import CostConfig
 from padalib.probes.exact import ExactConfig
 from padalib.probes.sampled import VarianceConfig
 from padalib.ranking.scores import ScoreConfig, sample
-from padalib.spaces import Arch, CellSpace
+from padalib.spaces import Arch, Space
 from padalib.train import TrainConfig, build
 
 METHODS = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum")
@@ -34,7 +34,7 @@ class Scale:
 
     name: str
     data: str  # a name that `data.load` knows
-    space: CellSpace  # and the network around it
+    space: Space  # and the network around it
     epochs: int  # of images through forward and backward, the same for every method
     lr: float  # at the start of training
     seeds: tuple[int, ...]  # of every method

@@ -10,8 +10,9 @@ from padalib import data, spaces, train
 from padalib.engine.runs import Run
 from padalib.ranking import scores
 from padalib.ranking.scores import ScoreConfig, sample, score
-from padalib.spaces import BN_MODES, Supernet
-from padalib.spaces.supernet import Norm
+from padalib.spaces import BN_MODES
+from padalib.spaces.cell_net import CellNet
+from padalib.spaces.network import Norm
 from padalib.train import TrainConfig, Trainer
 
 SPACE = dataclasses.replace(spaces.get("mini"), channels=4)
@@ -140,7 +141,7 @@ def test_only_architectures_of_some_operations_are_scored():
     table = Run(ScoreConfig(TRAIN, images=20, archs=ops)).compute().table("scores")
     assert table.code.tolist() == [f"{a}-{b}-{c}" for a in (2, 3) for b in (2, 3) for c in (2, 3)]
     for wrong in ((), ("conv",)):
-        with pytest.raises(ValueError, match="archs must name some of the operations"):
+        with pytest.raises(ValueError, match="needs one of the options"):
             ScoreConfig(TRAIN, archs=wrong)
 
 
@@ -222,13 +223,13 @@ def test_a_sample_is_uniform_over_architectures_and_not_over_classes():
 
 @pytest.mark.parametrize("images, held", [(70, 70), (10_000, 256)])
 def test_sampled_architectures_are_scored_by_class_and_reported_each(images, held, monkeypatch):
-    asked, forward_all = [], Supernet.forward_all
+    asked, walk = [], CellNet.walk
 
     def counted(self, x, archs):
         asked.append((len(x), tuple(archs)))
-        return forward_all(self, x, archs)
+        return walk(self, x, archs)
 
-    monkeypatch.setattr(Supernet, "forward_all", counted)
+    monkeypatch.setattr(CellNet, "walk", counted)
     config = ScoreConfig(TRAIN, epoch=0, images=images, batch=200, archs=60)
     run = Run(config).compute()
     table, archs = run.table("scores"), sample(SPACE, 60)
