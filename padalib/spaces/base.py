@@ -12,13 +12,10 @@ from functools import cached_property, lru_cache
 from itertools import groupby, product
 from math import prod
 from operator import index
-from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-
-if TYPE_CHECKING:
-    from padalib.spaces.network import Supernet
 
 Arch = tuple[int, ...]
 LISTED = 10**6  # a space of at most so many architectures can be listed
@@ -54,8 +51,8 @@ class Space:
         """The choices that make an architecture, in order."""
         raise NotImplementedError(f"{type(self).__name__} must define positions")
 
-    def network(self, bn: str, arch: Arch | None, precision: str) -> "Supernet":
-        """The untrained supernet, or with `arch` the network of that architecture alone."""
+    def network(self, bn: str, arch: Arch | None, precision: str) -> nn.Module:
+        """The untrained `Supernet`, or with `arch` the network of that architecture alone."""
         raise NotImplementedError(f"{type(self).__name__} must define network")
 
     def live(self, arch: Arch) -> tuple[bool, ...]:
@@ -214,8 +211,8 @@ class Space:
         arch: Sequence[int] | None = None,
         bn: str = "batch",
         precision: str = "float32",
-    ) -> "Supernet":
-        """The supernet, or the network of `arch` alone, with weights drawn from `seed`.
+    ) -> nn.Module:
+        """The `Supernet`, or the network of `arch` alone, with weights drawn from `seed`.
 
         `bn` is 'batch' (the paper's: batch statistics always), 'running' or 'recalibrated'.
         """
@@ -280,7 +277,7 @@ def alone_cost(space: Space, arch: Arch) -> tuple[int, int]:
         return sum(p.numel() for p in net.parameters()), count_flops(net, image)
 
 
-def count_flops(module: torch.nn.Module, *inputs: torch.Tensor) -> int:
+def count_flops(module: nn.Module, *inputs: torch.Tensor) -> int:
     """FLOPs of one forward pass, a multiply-add being two."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(*inputs)
