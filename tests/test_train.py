@@ -397,19 +397,18 @@ def test_a_gradient_that_is_not_finite_in_the_last_step_stops_the_run(monkeypatc
         ({"space": "maxi"}, "unknown space 'maxi': choose one of .*mini"),
         ({"arch": (0, 1)}, "an architecture of mini has 3 operations.*got 2"),
         ({"arch": (0, 1, 5)}, r"operation 5 on edge 2 of \(0, 1, 5\) is not in 0..4"),
-        ({"epochs": 0}, "epochs must be a whole number > 0, got 0"),
-        ({"epochs": 2.5}, "epochs must be a whole number > 0, got 2.5"),
-        ({"batch": -1}, "batch must be a whole number > 0, got -1"),
-        ({"momentum": -0.1}, "momentum must not be below 0, got -0.1"),
-        ({"crop": -1}, "crop must not be below 0, got -1"),
-        ({"method": variant("PA", norm="rwa")}, "norm must be one of .*got 'rwa'"),
-        ({"lr": 0.0}, "lr must be above 0, got 0.0"),
-        ({"lr": math.nan}, "lr must be above 0, got nan"),
-        ({"clip": 0}, "clip must be above 0, got 0"),
+        ({"epochs": 0}, "epochs must be a whole number from 1, got 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number from 1, got 2.5"),
+        ({"batch": -1}, "batch must be a whole number from 1, got -1"),
+        ({"momentum": -0.1}, "momentum must be a finite number from 0 to 1, got -0.1"),
+        ({"crop": -1}, "crop must be a whole number from 0, got -1"),
+        ({"lr": 0.0}, "lr must be a finite number above 0, got 0.0"),
+        ({"lr": math.nan}, "lr must be a finite number above 0, got nan"),
+        ({"clip": 0}, "clip must be a finite number above 0, got 0"),
         ({"bn": "layer"}, "bn must be one of .*batch.* got 'layer'"),
-        ({"precision": "half"}, "precision must be one of .*'float32', 'bfloat16'.* got 'half'"),
+        ({"precision": "half"}, "precision must be 'float32' or 'bfloat16', got 'half'"),
         ({"keep": (1, 4)}, r"keep must be epochs in 0..3, got \(1, 4\)"),
-        ({"keep": (-1,)}, "keep must be epochs in 0..3"),
+        ({"keep": (-1,)}, "keep must be a tuple of whole numbers from 0, got"),
     ],
 )
 def test_values_that_make_no_run_are_refused(fields, words):
@@ -423,7 +422,7 @@ def test_a_data_set_that_is_nowhere_is_refused_before_training():
 
 
 def test_an_unknown_split_is_refused():
-    words = r"train_split must be one of \(.*'test', 'train\+valid'\), got 'training'"
+    words = r"train_split must be one of .*'test', 'train\+valid', got 'training'"
     with pytest.raises(ValueError, match=words):
         small(train_split="training")
 

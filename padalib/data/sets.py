@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from padalib.data import images
-from padalib.engine import paths
+from padalib.engine import checked, paths
 
 SPLITS = ("train", "valid", "test")
 WHOLE = "train+valid"  # the paper's protocol learns from it, and ranks on 'test'
@@ -52,7 +52,8 @@ class ImageSet:
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def first(self, n: int) -> "ImageSet":
-        """The first `n` images (all sets here are stored in random order)."""
+        """The first `n` images (all sets here are in random order); ValueError where are fewer."""
+        n = checked.whole(f"images of {self.name}", n, 1, len(self))
         return replace(self, images=self.images[:n], labels=self.labels[:n])
 
     def batch(

@@ -15,6 +15,7 @@ E_p |u/p g|^2 = E_u [u/p |g|^2].
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from padalib import train
+from padalib.engine.checked import Positive, Within
 from padalib.engine.runs import Run
 from padalib.spaces import Arch
 from padalib.train import FromTraining, Trainer
@@ -45,22 +47,12 @@ QUANTITIES = (
 class VarianceConfig(FromTraining):
     """One probe of one training run's state; ValueError for too few draws."""
 
-    paths: int = 256  # outer draws A: paths, or path groups, at most
-    batches: int = 2  # inner draws B for each
-    error: float = 0.1  # enough draws when the variance is known to this fraction of itself
+    paths: Annotated[int, Within(3)] = 256  # outer draws A: paths, or path groups, at most
+    batches: Annotated[int, Within(2)] = 2  # inner draws B for each
+    error: Positive = 0.1  # enough draws when the variance is known to this fraction of itself
     seed: int = 0  # of the probe's own draws
 
     changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.paths < 3 or self.batches < 2:
-            raise ValueError(
-                f"the variance needs at least 3 paths of 2 batches, got {self.paths} of "
-                f"{self.batches}"
-            )
-        if not self.error > 0:
-            raise ValueError(f"error must be above 0, got {self.error}: 0.1 means 10 %")
 
     @property
     def label(self) -> str:
