@@ -86,7 +86,7 @@ def options(cls: type, given: dict[str, Any]) -> dict[str, Any]:
 def _hints(thing: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(thing, include_extras=True)
-    except (NameError, TypeError):  # a user's annotation that names nothing, or a built-in
+    except Exception:  # a user's annotation may be anything, and is then none
         if inspect.isclass(thing):
             raise
         return {}
@@ -109,12 +109,11 @@ def _fit(value: Any, hint: Any) -> Any:
         return _fit_scalar(value, hint)
     if (origin or hint) in (tuple, list, Sequence):
         return _fit_sequence(value, list if list in (origin, hint) else tuple, arguments)
-    if hint is Any:
-        return _plain(value)
     try:
-        return value if hint is None or isinstance(value, hint) else _NO
+        known = hint in (None, Any) or isinstance(value, origin or hint)
     except TypeError:  # nothing that a value can be an instance of
-        return _plain(value)
+        known = True
+    return _plain(value) if known else _NO
 
 
 def _fit_scalar(value: Any, kind: type) -> Any:

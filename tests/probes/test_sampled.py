@@ -475,11 +475,11 @@ def test_the_probe_is_nested_draws_replayed():
 
 def test_too_few_draws_are_refused():
     config = TrainConfig(data="digits-small")
-    for draws in ({"paths": 2}, {"batches": 1}, {"paths": 0, "batches": 0}):
-        with pytest.raises(ValueError, match="at least 3 paths of 2 batches"):
+    for draws, least in (({"paths": 2}, 3), ({"batches": 1}, 2)):
+        with pytest.raises(ValueError, match=f"must be a whole number from {least}, got"):
             VarianceConfig(config, **draws)
-    for error in (0, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="error must be above 0"):
+    for error in (0, -0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="error must be a finite number above 0"):
             VarianceConfig(config, error=error)
     assert VarianceConfig(config, paths=3, batches=2).device == "cpu"
 
