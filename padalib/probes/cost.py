@@ -17,7 +17,7 @@ from padalib.train import TrainConfig, Trainer, stream
 
 @dataclass(frozen=True)
 class CostConfig:
-    """A timing of one method against SPOS; ValueError for no pairs.
+    """A timing of one method against SPOS; ValueError for no pairs, or for one architecture.
 
     Times differ from one measurement to the next, so this is the one kind of run whose table is
     not the same when it is computed again.
@@ -33,6 +33,8 @@ class CostConfig:
     def __post_init__(self) -> None:
         checked.check(self)
         object.__setattr__(self, "device", self.train.device)
+        if self.train.arch is not None:
+            raise ValueError(f"{self.train.label} is one architecture: it has no paths to time")
 
     @property
     def label(self) -> str:

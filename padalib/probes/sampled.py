@@ -237,7 +237,8 @@ def probe(
     a group) without bias as far as each image has a gradient of its own; with batch statistics
     (bn='batch') it has not, because q also shifts the statistics. Where the sampler is not uniform,
     its paths are drawn uniformly, see above. 'difference': raw - importance, means only.
-    The samplers draw as in the epoch that has just ended, from its p and q.
+    The samplers draw as in the epoch that has just ended, from its p and q. ValueError where a
+    gradient is not finite.
     """
     config = trainer.config
     # Draws differ between training seeds, or intervals over seeds would miss the probe's own noise,
@@ -263,6 +264,12 @@ def probe(
             for kind, gradients in found.items():
                 drawn[kind].append(torch.cat([g.flatten() for g in gradients]))
         raw, weighted = (torch.stack(gradients) for gradients in drawn.values())
+        if not (raw.isfinite().all() and weighted.isfinite().all()):
+            codes = ", ".join(map(trainer.space.code, dict.fromkeys([*archs, *even])))
+            raise ValueError(
+                f"gradients of a step of {codes} are not finite: probe an epoch at which training "
+                "had not diverged, or train with a lower lr or clip"
+            )
         weight = 1.0 if uniform else trainer.paths.weight(even[0])
         own = {"raw": (raw, 1.0), "importance": (weighted, weight)}
         return own | {"difference": (raw - weighted, 1.0)}

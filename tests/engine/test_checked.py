@@ -212,6 +212,8 @@ def test_what_has_no_population_is_refused(kind):
         kind(replace(TRAIN, arch=(3, 3, 3)))
     with pytest.raises(ValueError, match="mini shares operations between edges"):
         kind(replace(TRAIN, space=replace(spaces.get("mini"), extent=3)))
+    with pytest.raises(ValueError, match="is one architecture: it has no paths to time"):
+        CostConfig(replace(TRAIN, arch=(3, 3, 3)))
 
 
 # --- options of samplers ---

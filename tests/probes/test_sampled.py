@@ -470,6 +470,16 @@ def test_the_probe_is_nested_draws_replayed():
             assert estimates[name][0] == pytest.approx(wanted[name], rel=1e-3, abs=1e-8), name
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("method", ["SPOS", "PA&DA", "FairNAS"])
+def test_a_network_that_is_broken_has_no_variance(method, value):
+    trainer = Trainer(TrainConfig(method, data="digits-small", epochs=2, batch=64))
+    with torch.no_grad():
+        trainer.net.head.bias[3] = value
+    with pytest.raises(ValueError, match=r"of a step of \d-\d-\d.* are not finite: probe an epoch"):
+        probe(trainer, 4, 2)
+
+
 # --- the config ---
 
 
