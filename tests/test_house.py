@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
-    "spaces": 1, "engine": 1,
+    "engine": 0, "spaces": 1,
     "samplers": 2, "data": 2,
     "train": 3,
     "ranking": 4,

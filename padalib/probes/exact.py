@@ -7,7 +7,7 @@ the training split, not augmented.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from padalib.engine.checked import Count, Whole, Within
 from padalib.engine.runs import Run
 from padalib.probes.frozen import Coupled, Frozen, coupling
 from padalib.probes.population import (
@@ -28,7 +29,7 @@ from padalib.probes.population import (
 )
 from padalib.ranking import metrics
 from padalib.spaces import Arch
-from padalib.train import FromTraining, Trainer, stream
+from padalib.train import FromTraining, TrainConfig, Trainer, stream
 
 PERTURBATIONS = 1000  # random distributions near the optimum that must not beat it
 Distributions = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> p [A], q [n] or [A, n]
@@ -38,31 +39,18 @@ Distributions = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> p [A], q [n]
 class ExactConfig(FromTraining):
     """The exact probe of one training run's state; ValueError for a population that is none."""
 
-    images: int = 512  # n, the first of the training split
-    batch: int = 64  # images of a step; steps of one image are always looked at too
+    images: Annotated[int, Within(2)] = 512  # n, the first of the training split
+    batch: Count = 64  # images of a step; steps of one image are always looked at too
     # Of batch norm: 'frozen' for each path, or 'batch': those of fixed batches, which costs a
     # backward for each path and image.
     statistics: Literal["frozen", "batch"] = "frozen"
-    coupled: int = 16  # paths for which frozen and batch statistics are compared
+    coupled: Whole = 16  # paths, at most, for which frozen and batch statistics are compared
 
     changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.train.arch is not None:
-            raise ValueError(f"{self.train.label} is one architecture: it has no paths to draw")
-        if self.statistics not in ("frozen", "batch"):
-            raise ValueError(f"statistics must be 'frozen' or 'batch', got {self.statistics!r}")
-        if self.images < 2 or self.batch < 1 or self.coupled < 0:
-            raise ValueError(
-                "the exact probe needs at least 2 images and a batch of 1, got "
-                f"{self.images} images, a batch of {self.batch}, {self.coupled} coupled paths"
-            )
-        if self.train.space.extent > 1:
-            raise ValueError(
-                f"{self.train.space.name} shares operations between edges: batch norm is used at "
-                "several places of one path there, and cannot be frozen to the statistics of each"
-            )
+        check_population(self.train)
         batched = self.statistics == "batch" or self.coupled > 0
         if batched and (self.batch < 2 or self.batch > self.images):
             raise ValueError(
@@ -74,6 +62,11 @@ class ExactConfig(FromTraining):
             raise ValueError(
                 f"batches of {self.batch} do not make {self.images} images: choose a multiple"
             )
+
+    def check(self) -> None:
+        """ValueError where there are fewer images."""
+        super().check()
+        self.train.images().first(self.images)
 
     @property
     def label(self) -> str:
@@ -96,6 +89,17 @@ class ExactConfig(FromTraining):
             rows.insert(1, "statistics", self.statistics)
             run.write_table(name, rows)
         run.log(f"{len(probe.classes)} x {self.images} gradients at epoch {trainer.epoch}")
+
+
+def check_population(train: TrainConfig) -> None:
+    """ValueError for a run whose paths and images have no gradients of their own."""
+    if train.arch is not None:
+        raise ValueError(f"{train.label} is one architecture: it has no paths to draw")
+    if train.space.extent > 1:
+        raise ValueError(
+            f"{train.space.name} shares operations between edges: batch norm is used at several "
+            "places of one path there, and cannot be frozen to the statistics of each"
+        )
 
 
 class ExactProbe:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from padalib.engine import checked
 from padalib.samplers.source import source_of
 from padalib.spaces import Arch, Entries, Space, Supernet
 
@@ -165,8 +166,10 @@ class Part:
     source: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        given = checked.options(self.cls, dict(self.options))
+        object.__setattr__(self, "options", tuple(given.items()))
         try:
-            json.dumps(dict(self.options))
+            json.dumps(given)
         except TypeError:
             raise ValueError(
                 f"options of {self.cls.__name__} must be numbers, strings, booleans or lists of "
@@ -203,6 +206,9 @@ class Method:
     data: Part
     update: Part
     zero_grad: bool = False  # differs: True leaves zeros as torch 1.7 did (unsampled ops move)
+
+    def __post_init__(self) -> None:
+        checked.check(self)
 
     def with_options(self, name: str, **options: Any) -> "Method":
         """A variant under a new name: each option goes to the part that has it.

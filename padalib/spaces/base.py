@@ -146,16 +146,17 @@ class Space:
 
     def restricted(self, names: Iterable[str]) -> Iterator[Arch]:
         """All architectures of some options only; ValueError where a position has none of them."""
-        names = set(names)
+        given = list(names)
+        names = set(given)
         allowed = [
             [k for k, option in enumerate(position.options) if option in names]
             for position in self.positions
         ]
         known = {option for position in self.positions for option in position.options}
-        if not all(allowed) or names - known:
+        if not all(allowed) or names - known or len(names) < len(given):
             raise ValueError(
-                f"every {self.kind} of {self.name} needs one of the options {tuple(sorted(names))}"
-                f"; it knows {', '.join(sorted(known))}"
+                f"every {self.kind} of {self.name} needs one of the options, each named once, got "
+                f"{tuple(given)}; it knows {', '.join(sorted(known))}"
             )
         return product(*allowed)
 

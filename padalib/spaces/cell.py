@@ -8,8 +8,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 
+from padalib.engine import checked
+from padalib.engine.checked import Count, Within
 from padalib.spaces.base import Arch, Position, Space
 from padalib.spaces.cell_net import CellNet, cost_table
 
@@ -24,33 +26,26 @@ class CellSpace(Space):
     """
 
     name: str
-    nodes: int = 4  # nodes of the cell, input and output included
+    nodes: Annotated[int, Within(2)] = 4  # nodes of the cell, input and output included
     ops: tuple[str, ...] = OPS  # candidate operations of every edge, by NAS-Bench-201 name
     extent: int = 1  # consecutive edges that share one set of operation weights (paper, Fig. 1)
     skeleton: Literal["light", "residual"] = "light"  # residual: NAS-Bench-201's own network
-    channels: int = 16  # of the first stage; stages two and three have twice and four times as many
-    cells: int = 5  # per stage
-    size: int = 32  # image height and width, in pixels
-    in_channels: int = 3  # of the images
-    classes_out: int = 10  # labels
+    channels: Count = 16  # of the first stage; the other two have twice and four times as many
+    cells: Count = 5  # per stage
+    size: Count = 32  # image height and width, in pixels
+    in_channels: Count = 3  # of the images
+    classes_out: Count = 10  # labels
     conv_bias: bool = False  # differs: the released code has it on; batch norm cancels it
 
     kind = "edge"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ops", tuple(self.ops))
-        if self.nodes < 2:
-            raise ValueError(f"nodes must be at least 2 (input and output), got {self.nodes}")
+        checked.check(self)
         foreign = [op for op in self.ops if op not in OPS]
         if foreign or not self.ops or len(set(self.ops)) != len(self.ops):
             raise ValueError(f"ops must be different names out of {OPS}, got {self.ops}")
         if not 1 <= self.extent <= len(self.edges):
             raise ValueError(f"extent must be in 1..{len(self.edges)} edges, got {self.extent}")
-        if self.skeleton not in ("light", "residual"):
-            raise ValueError(f"skeleton must be 'light' or 'residual', got {self.skeleton!r}")
-        for field in ("channels", "cells", "size", "in_channels", "classes_out"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
         if self.size % 4:
             raise ValueError(f"size must be a multiple of 4 (it is halved twice), got {self.size}")
 

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from padalib.engine import checked
+from padalib.engine.checked import Count
 from padalib.spaces.base import Arch, Position, Space, alone_cost
 from padalib.spaces.network import Norm, ReLUConvBN, Supernet
 
@@ -37,23 +39,24 @@ class ChainSpace(Space):
 
     name: str
     options: tuple[str, ...] = ("conv_1x1", "conv_3x3", "sep_5x5")
-    strides: tuple[int, ...] = (1, 2, 1, 2, 1)  # of the blocks; a stride of two doubles the width
-    channels: int = 8  # of the stem
-    size: int = 16
-    in_channels: int = 1
-    classes_out: int = 10
+    strides: tuple[Literal[1, 2], ...] = (
+        1,
+        2,
+        1,
+        2,
+        1,
+    )  # of the blocks; a stride of two doubles the width
+    channels: Count = 8  # of the stem
+    size: Count = 16
+    in_channels: Count = 1
+    classes_out: Count = 10
     kind: ClassVar[str] = "block"
 
     def __post_init__(self) -> None:
+        checked.check(self)
         for field in ("options", "strides"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
             if not getattr(self, field):
                 raise ValueError(f"{field} must name at least one, got none")
-        if set(self.strides) - {1, 2}:
-            raise ValueError(f"strides must be 1 or 2, got {self.strides}")
-        for field in ("channels", "size", "in_channels", "classes_out"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
         foreign = set(self.options) - {"conv_1x1", "conv_3x3", "sep_5x5"}
         if type(self) is ChainSpace and foreign:
             raise ValueError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from padalib import samplers, spaces
+from padalib.engine import checked
 from padalib.engine.runs import one_thread
 from padalib.probes.agreement import AgreementConfig
 from padalib.probes.cost import CostConfig
@@ -66,11 +67,14 @@ class Scale:
     exact_epochs: tuple[int, ...] = ()
     exact_images: int = 512
     agreement_seeds: int = 20  # sampled probes that are held against the exact one
-    rank_batch: int = 500  # images per forward when scoring: batch statistics depend on it
+    rank_batch: int | None = None  # images per forward when scoring, see `ScoreConfig`
     zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
     truth: str = "digits"  # the data set of the truth table
     on_gpu: bool = False  # use one where there is one
     needs_gpu: bool = False  # refuse to start without one
+
+    def __post_init__(self) -> None:
+        checked.check(self)
 
     @property
     def device(self) -> str:

@@ -641,7 +641,7 @@ def test_unknown_method_names_the_known():
         (lambda: GradNormPaths(MINI, 1, size="x"), "size must be one of"),
         (lambda: GradNormPaths(MINI, 1, dead="x"), "dead must be one of"),
         (lambda: part(FairPaths, every=3).build(MINI, 1), "options of FairPaths.*'every'"),
-        (lambda: part(FairPaths, redraw=torch.zeros(2)), "options of FairPaths must be numbers"),
+        (lambda: part(FairPaths, redraw=torch.zeros(2)), r"redraw must be .* got tensor\("),
         (lambda: samplers.get("SPOS").with_options("x", nrom="raw"), "no part of SPOS .* nrom"),
         (lambda: compose("x", UniformPaths, redraw="epoch"), "no part of x .* redraw"),
     ],
