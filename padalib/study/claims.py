@@ -14,6 +14,7 @@ from scipy import stats
 SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN = "shown", "opposite here", "equivalent", "not shown"
 MIXED, UNMEASURED = "mixed", "not measured"
 VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURED)
+LEVEL = 0.05  # of a test, two-sided
 POWER = 0.8  # chance of an effect of size `visible` to be shown
 
 
@@ -46,19 +47,25 @@ class Interval:
 
 
 def judge(
-    intervals: Sequence[Interval], wanted: int = 1, null: float = 0.0, bound: float | None = None
+    intervals: Sequence[Interval],
+    wanted: int = 1,
+    null: float = 0.0,
+    bound: float | None = None,
+    p: float = math.nan,
 ) -> str:
     """What the intervals say of a claim that the effect lies above `null` (`wanted` -1: below).
 
     'shown' or 'opposite here' where every interval excludes `null` on that side; 'equivalent' where
     every one lies within `bound` of it (for a ratio, `null` 1: within a factor of 1 + bound);
-    'not shown' otherwise. ValueError for no interval.
+    'not shown' otherwise. Where many comparisons share a table, `p` is the corrected p value: above
+    0.05 no direction is shown. ValueError for no interval.
     """
     if not intervals:
         raise ValueError("a claim needs at least one interval to be judged by")
-    if all(interval.low > null for interval in intervals):
+    sure = not p > LEVEL  # NaN: the claim stands alone
+    if sure and all(interval.low > null for interval in intervals):
         return SHOWN if wanted > 0 else OPPOSITE
-    if all(interval.high < null for interval in intervals):
+    if sure and all(interval.high < null for interval in intervals):
         return OPPOSITE if wanted > 0 else SHOWN
     if bound is not None:
         ends = (null / (1 + bound), 1 + bound) if null == 1 else (null - bound, null + bound)
@@ -81,6 +88,7 @@ class Claim:
     null: float = 0.0  # the effect that would mean nothing; 1 for ratios
     visible: float = math.nan  # smallest effect that would have been shown (80 % power)
     bound: float = math.nan  # of equivalence; NaN where none was set beforehand
+    p: float = math.nan  # corrected for the comparisons of its table; NaN where it stands alone
     figure: str = ""  # its file's stem
 
     def __post_init__(self) -> None:
@@ -98,11 +106,16 @@ def of(
     wanted: int = 1,
     null: float = 0.0,
     bound: float | None = None,
+    p: float = math.nan,
     unit: str = "",
     figure: str = "",
+    beside: str = "",
 ) -> Claim:
-    """The claim, judged; where it is not shown, its evidence says what could have been seen."""
-    verdict = judge(intervals, wanted, null, bound)
+    """The claim, judged; where it is not shown, its evidence says what could have been seen.
+
+    `beside` is said after that: whole sentences about something else.
+    """
+    verdict = judge(intervals, wanted, null, bound, p)
     if null == 1:
         logs = [Interval(math.log(i.low), math.log(i.high), i.over, i.n) for i in intervals]
         visible = math.exp(max(log.visible() for log in logs))
@@ -110,7 +123,13 @@ def of(
         visible = max(interval.visible() for interval in intervals)
     if verdict == NOT_SHOWN and math.isfinite(visible):
         seen = f"a factor of {short(visible)}" if null == 1 else short(visible)
+        if p > LEVEL:
+            evidence += f"; p {p:.2g} after Holm's correction"
         evidence += f"; smallest effect that would have been seen {seen}"
+        if bound is not None:
+            near = f"a factor of {1 + bound:g}" if null == 1 else f"{bound:g}"
+            evidence += f"; equivalence (within {near}) not shown either"
+    evidence += f". {beside}" if beside else ""
     limit = math.nan if bound is None else bound
     return Claim(
         key,
@@ -123,6 +142,7 @@ def of(
         null,
         visible,
         limit,
+        p,
         figure,
     )
 
@@ -136,9 +156,15 @@ def table(claims: Sequence[Claim]) -> pd.DataFrame:
         for place, interval in enumerate(claim.intervals, start=1):
             mark = "" if place == 1 else f"_{place}"
             row |= {f"{name}{mark}": value for name, value in vars(interval).items()}
-        row |= {name: getattr(claim, name) for name in ("visible", "bound", "figure")}
+        row |= {name: getattr(claim, name) for name in ("visible", "bound", "p", "figure")}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def said(effect: float, intervals: Sequence[Interval], digits: int = 3) -> str:
+    """An effect with what each interval is over: +0.438; over 5 seeds [+0.283, +0.594], over ..."""
+    ends = (f"over {i.n:,} {i.over} [{i.low:+.{digits}f}, {i.high:+.{digits}f}]" for i in intervals)
+    return f"{effect:+.{digits}f}; " + ", ".join(ends)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -288,9 +288,9 @@ def break_weights(trainer, where, value=float("nan")):
         if where == "head":
             trainer.net.head.bias[3] = value
         else:
-            for op, weight, _ in trainer.net.op_weights((where, 0, 0)):
+            for _, op, own, _ in trainer.net.owned((where, 0, 0)):
                 if op == where:
-                    weight.fill_(value)
+                    own[0].fill_(value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from padalib.study import driver, scale
+from padalib.study import driver, scales
 from padalib.study.driver import NotebookError, check, declared, main
 
 PARAMETERS = "scale = 'laptop'  # how large\nredraw: bool = False"
@@ -233,7 +233,7 @@ def test_html_drops_progress(root, capsys):
 
 def test_a_scale_that_needs_a_gpu_says_so_before_anything_runs(root, capfd, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr(scale.Scale, "step_seconds", lambda self: 2.0)
+    monkeypatch.setattr(scales.Scale, "step_seconds", lambda self: 2.0)
     write(root / "notebooks/00_a.ipynb", "print('ran')")
     assert main(["run", "--scale", "paper"]) == 2
     out, err = capfd.readouterr()
