@@ -72,7 +72,7 @@ check: setup  ## formatting, lint and the notebooks' parameters only
 	$(PY) -m ruff check
 	$(PY) -m padalib check
 
-truth: setup  ## rebuild the mini benchmark in build/truth: every architecture trained alone
+truth: setup  ## rebuild our own truth tables in build/truth: every architecture trained alone
 	$(PY) -m padalib truth $${WORKERS:+--workers "$$WORKERS"}
 
 lab: setup  ## open the project in JupyterLab, kernel ready [LAB=options of jupyter lab]

@@ -178,9 +178,9 @@ def setup(args: Namespace) -> None:
 
 
 @command(
-    "train every architecture of a small space alone, and make its truth table",
-    "padalib truth mini\npadalib truth mini --seeds 3 --publish",
-    argument("space", nargs="?", default="mini", help="its name (default: mini)"),
+    "train every architecture of small spaces alone, and make their truth tables",
+    "padalib truth\npadalib truth mini --seeds 3 --publish",
+    argument("spaces", nargs="*", help="their names (default: those of data/truth/)"),
     argument("--seeds", type=positive, default=3, help="trainings of each architecture"),
     WORKERS,
     argument("--publish", action="store_true", help="for maintainers: make it the published one"),
@@ -189,7 +189,8 @@ def truth(args: Namespace) -> None:
     from padalib.study import truth_tables
 
     check_environment()
-    print(truth_tables.make(args.space, args.seeds, args.workers, args.publish))
+    for space in args.spaces or truth_tables.kept():
+        print(truth_tables.make(space, args.seeds, args.workers, args.publish))
 
 
 def known(scale: str) -> None:
