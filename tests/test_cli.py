@@ -69,6 +69,16 @@ def test_nothing_heavy_is_loaded_in_vain(arguments):
     assert loaded(*arguments) == set()
 
 
+@pytest.mark.parametrize("module", ["html", "reproduction", "environment", "driver"])
+def test_rooms_of_light_commands_import_neither_torch_nor_matplotlib(module):
+    script = f"import sys, padalib.study.{module}; print(*sys.modules)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert not {"torch", "matplotlib"} & set(done.stdout.split())
+
+
 def test_the_script_and_the_module_are_the_same_command():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"padalib": "padalib.cli:main"}

@@ -244,6 +244,16 @@ def test_readme_commands_exist():
     assert set(named) <= set(targets())
 
 
+def test_the_tests_say_how_many_ran_where():
+    picked = (
+        "tests/test_repo.py::test_conda_gets_the_same_packages",
+        "tests/test_repo.py::test_citation_names_the_paper",
+    )
+    done = call(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *picked)
+    assert re.search(r"^=+ ran on \d+ cores, .+ =+$", done.stdout, re.MULTILINE), done.stdout
+    assert "\ntests: 2 passed\n" in done.stdout
+
+
 def test_constraints_pin_every_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]

@@ -25,6 +25,10 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 # Outputs that are programs: they would need scripts, and some of them a network.
 LIVE = ("application/vnd.jupyter.widget-view+json", "application/javascript")
 NO_ALT = "No description has been provided for this image"  # nbconvert's
+MENDED = {  # in the converter's MathML: a tilde is no letter, and norm bars keep their height
+    "<mi>&#x0007E;</mi>": "<mo>&#x0223C;</mo>",
+    "<mo>&#x02016;</mo>": '<mo stretchy="false">&#x02016;</mo>',
+}
 STYLE = """
 body { max-width: 54rem; margin: 0 auto; padding: 0 1rem 3rem; line-height: 1.5;
   font-family: system-ui, sans-serif; color: #1a1a1a; background: #fff; }
@@ -65,7 +69,8 @@ def write(scale: str) -> Path:
         before = executed[place - 1].stem if place else None
         after = executed[place + 1].stem if place + 1 < len(executed) else None
         nav = _nav(titles, before, after)
-        content = f"{nav}\n<main>{body(notebook, titles[path.stem], titles)}</main>\n{nav}"
+        main = _warning(scale) + body(notebook, titles[path.stem], titles)
+        content = f"{nav}\n<main>{main}</main>\n{nav}"
         _save(pages / f"{path.stem}.html", f"{titles[path.stem]} · {scale}", content)
     _save(pages / "index.html", f"The workbook at scale {scale}", _index(scale, folder, titles))
     return pages / "index.html"
@@ -99,6 +104,11 @@ def _nav(titles: dict[str, str], before: str | None, after: str | None) -> str:
     )
 
 
+def _warning(scale: str) -> str:
+    said = f"<p><strong>{reproduction.SMOKE.capitalize()}.</strong></p>\n"
+    return said if scale == "smoke" else ""
+
+
 # --- a notebook ---
 
 
@@ -129,7 +139,9 @@ def mathml(latex: str, display: str = "inline") -> str:
         found = converter.convert(latex.strip(), display=display)
     except Exception:  # the converter has many kinds of its own, and one formula is not the page
         return f"<code>{html.escape(latex)}</code>"
-    return found.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")  # \\sim, which is no letter
+    for theirs, ours in MENDED.items():
+        found = found.replace(theirs, ours)
+    return found
 
 
 def body(notebook: nbformat.NotebookNode, title: str, titles: dict[str, str]) -> str:
@@ -177,14 +189,18 @@ def _index(scale: str, folder: Path, titles: dict[str, str]) -> str:
     known = driver.record(folder)
     redrawn = folder == paths.own_folder(scale, redraw=True)
     how = "Redrawn from the published tables" if redrawn else "Computed here"
-    lines = [f"<main><h1>The workbook at scale {html.escape(scale)}</h1>", f"<p>{how}."]
-    if scale == "smoke":
-        lines.append(f"<strong>{reproduction.SMOKE.capitalize()}.</strong>")
-    lines.append("</p><ol>")
+    lines = [f"<main><h1>The workbook at scale {html.escape(scale)}</h1>", _warning(scale)]
+    lines.append(f"<p>{how}.</p><ol>")
     for stem, title in titles.items():
         state = "" if stem in known else " (did not run to its end)"
         lines.append(f'<li><a href="{html.escape(stem)}.html">{html.escape(title)}</a>{state}</li>')
     return "\n".join([*lines, "</ol>", _verdicts(scale, folder, redrawn, list(titles)), "</main>"])
+
+
+def _inline(text: str) -> str:
+    """One line of Markdown, whatever it holds."""
+    found = MarkdownWithMath(renderer=_Renderer(escape=True)).render(text).strip()
+    return found.removeprefix("<p>").removesuffix("</p>")
 
 
 def _verdicts(scale: str, folder: Path, redrawn: bool, stems: Sequence[str]) -> str:
@@ -196,7 +212,7 @@ def _verdicts(scale: str, folder: Path, redrawn: bool, stems: Sequence[str]) -> 
     rows = []
     for key, claim in own.items():
         page = next((stem for stem in stems if stem[:2] == key[:2]), None)
-        statement = html.escape(claim.statement)
+        statement = _inline(claim.statement)
         if page:
             statement = f'<a href="{html.escape(page)}.html">{statement}</a>'
         cells = [claim.verdict, claims.numbers(claim), claim.evidence]
@@ -205,7 +221,7 @@ def _verdicts(scale: str, folder: Path, redrawn: bool, stems: Sequence[str]) -> 
             answer = reproduction.agreement(other, claim)
             said = f"{other.verdict} {claims.numbers(other)}; agrees: {answer}" if other else answer
             cells.append(said)
-        rows.append([statement, *map(html.escape, cells)])
+        rows.append([statement, *map(_inline, cells)])
     body = "\n".join("<tr><td>" + "</td><td>".join(row) + "</td></tr>" for row in rows)
     head = "".join(f"<th>{head}</th>" for head in heads)
     return (

@@ -81,6 +81,7 @@ def test_the_pages_ask_for_nothing(folder, capsys):
     pages = {path.name: Page(path) for path in (folder / "html").iterdir()}
     assert set(pages) == {"index.html", "00_a.html", "01_b.html", "02_c.html"}
     for page in pages.values():
+        assert "Smoke shows that it runs; its numbers mean nothing." in page.text
         assert all(asked.startswith("data:") for asked in page.asked)
         assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
         assert "url(" not in page.text and "@import" not in page.text
@@ -96,6 +97,7 @@ def test_formulas_are_mathml(folder):
     assert text.count('display="block"') == 2 and "<mfrac>" in text and "<msub>" in text
     assert "<code>$5</code>" in text
     assert html.mathml("\\alpha \\sim p").count("<mo>") == 1
+    assert html.mathml("\\lVert g\\rVert^2").count('<mo stretchy="false">') == 2
     assert html.mathml("a < b_") == "<code>a &lt; b_</code>"
 
 
@@ -126,7 +128,7 @@ def test_progress_is_left_out_and_old_pages_go(folder):
 
 def test_the_index_has_the_verdicts(folder, tmp_path, monkeypatch):
     own = Claim(
-        "01.a", "it <grows>", "shown", "by much", 0.4, (Interval(0.3, 0.5, "seeds", 5),), "tau"
+        "01.a", "*it* <grows>", "shown", "by much", 0.4, (Interval(0.3, 0.5, "seeds", 5),), "tau"
     )
     (folder / "results").mkdir()
     claims.table([own]).to_csv(folder / "results/claims_01.csv", index=False)
@@ -134,7 +136,10 @@ def test_the_index_has_the_verdicts(folder, tmp_path, monkeypatch):
     assert main(["html", "--scale", "smoke"]) == 0
     index = Page(folder / "html/index.html")
     assert index.links == ["00_a.html", "01_b.html", "02_c.html", "01_b.html"]
-    assert "it &lt;grows&gt;</a></td><td>shown</td><td>+0.400 [+0.300, +0.500] tau" in index.text
+    assert (
+        "<em>it</em> &lt;grows&gt;</a></td><td>shown</td><td>+0.400 [+0.300, +0.500] tau"
+        in index.text
+    )
     assert "its numbers mean nothing" in index.text
     assert index.text.count("did not run to its end") == 1
 
