@@ -7,6 +7,7 @@ theirs with `Workbook.conclude`; README, HTML and `padalib compare` are made of 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 from scipy import stats
@@ -165,6 +166,68 @@ def said(effect: float, intervals: Sequence[Interval], digits: int = 3) -> str:
     """An effect with what each interval is over: +0.438; over 5 seeds [+0.283, +0.594], over ..."""
     ends = (f"over {i.n:,} {i.over} [{i.low:+.{digits}f}, {i.high:+.{digits}f}]" for i in intervals)
     return f"{effect:+.{digits}f}; " + ", ".join(ends)
+
+
+def read(folder: Path) -> dict[str, Claim]:
+    """The claims that are saved in `folder` as `claims_<NN>.csv`, by key and in that order.
+
+    ValueError where a file is no table of claims.
+    """
+    found: dict[str, Claim] = {}
+    for path in sorted(folder.glob("claims_*.csv")):
+        rows = pd.read_csv(path, keep_default_na=False, na_values={"effect": [""]})
+        if odd := [name for name in ("key", "statement", "verdict", "effect") if name not in rows]:
+            raise ValueError(
+                f"{path} is no table of claims as this version writes them, it lacks "
+                f"{', '.join(odd)}: compute it again"
+            )
+        for row in rows.to_dict("records"):
+            claim = _of_row(row)
+            found[claim.key] = claim
+    return found
+
+
+def _of_row(row: dict) -> Claim:
+    """The inverse of a row of `table`."""
+    texts = {name: row[name] for name in ("key", "statement", "verdict", "evidence", "unit")}
+    numbers = {name: _number(row[name]) for name in ("effect", "null", "visible", "bound", "p")}
+    intervals = []
+    for mark in ("", *(f"_{place}" for place in range(2, len(row)))):
+        if not row.get(f"over{mark}"):
+            break
+        low, high, n = (_number(row[f"{name}{mark}"]) for name in ("low", "high", "n"))
+        intervals.append(Interval(low, high, row[f"over{mark}"], int(n)))
+    return Claim(**texts, **numbers, intervals=tuple(intervals), figure=row["figure"])
+
+
+def _number(cell: object) -> float:
+    return math.nan if cell == "" else float(cell)
+
+
+def deciding(claim: Claim) -> Interval | None:
+    """Of a claim's intervals the one that comes nearest to its null, or crosses it farthest."""
+
+    def margin(interval: Interval) -> float:
+        above = interval.low - claim.null
+        return above if claim.effect >= claim.null else claim.null - interval.high
+
+    known = [interval for interval in claim.intervals if not math.isnan(margin(interval))]
+    return min(known, key=margin, default=None)
+
+
+def numbers(claim: Claim) -> str:
+    """Effect and deciding interval, with their sign where they are differences; '' if unknown."""
+    if math.isnan(claim.effect):
+        return ""
+    sign = "+" if claim.null == 0 else ""
+
+    def shown(value: float) -> str:
+        return (sign if value >= 0 else "") + short(value)
+
+    said, decides = shown(claim.effect), deciding(claim)
+    if decides is not None:
+        said += f" [{shown(decides.low)}, {shown(decides.high)}]"
+    return f"{said} {claim.unit}".rstrip()
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
