@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from padalib.ranking import metrics
-from padalib.spaces import CellSpace
+from padalib.spaces import Space
 from padalib.study import claims
 from padalib.study.claims import Interval
 
@@ -31,7 +31,7 @@ class Measured(NamedTuple):
     functions: int  # distinct ones among the architectures, the units that are drawn
 
 
-def functions(space: CellSpace, codes: Sequence[str]) -> pd.Series:
+def functions(space: Space, codes: Sequence[str]) -> pd.Series:
     """By code: the representative of the architectures that are the same supernet function."""
     return pd.Series({code: space.code(space.canonical(space.parse(code))) for code in codes})
 

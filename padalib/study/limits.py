@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from padalib.ranking import metrics
 from padalib.ranking.scores import ScoreConfig
-from padalib.spaces import CellSpace
+from padalib.spaces import Space
 from padalib.study import contests, figures
 from padalib.study.scales import Scale
 
@@ -45,7 +45,7 @@ def alones(scale: Scale) -> list[ScoreConfig]:
     ]
 
 
-def whole(scores: pd.DataFrame, true: pd.Series, space: CellSpace) -> pd.DataFrame:
+def whole(scores: pd.DataFrame, true: pd.Series, space: Space) -> pd.DataFrame:
     """Every measure of a ranking of all of the space, in two protocols that are often confused.
 
     Every class once, and every architecture (copies tie with each other, which changes tau). `true`

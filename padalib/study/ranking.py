@@ -12,7 +12,7 @@ import pandas as pd
 
 from padalib.ranking import metrics
 from padalib.ranking.scores import ScoreConfig
-from padalib.spaces import CellSpace
+from padalib.spaces import Space
 from padalib.study import contests
 from padalib.study.claims import Claim
 from padalib.study.scales import Scale
@@ -100,7 +100,7 @@ def scorings(scale: Scale, final: bool = True) -> list[ScoreConfig]:
     ]
 
 
-def architectures(space: CellSpace, reference: pd.DataFrame) -> pd.DataFrame:
+def architectures(space: Space, reference: pd.DataFrame) -> pd.DataFrame:
     """The reference (`Workbook.reference`) with what the space says of each architecture.
 
     Columns more: function (the class it belongs to), alive (a signal passes), the counts of `FREE`,
@@ -109,7 +109,7 @@ def architectures(space: CellSpace, reference: pd.DataFrame) -> pd.DataFrame:
     archs = [space.parse(code) for code in reference.code]
     known = reference.assign(
         function=contests.functions(space, reference.code).to_numpy(),
-        alive=[bool(space.plan(arch)) for arch in archs],
+        alive=[any(space.live(arch)) for arch in archs],
     )
     known[PARAMETERS] = [float(space.params(arch)) for arch in archs]
     known[LIVE_FLOPS] = [float(space.flops(arch)) for arch in archs]

@@ -15,11 +15,10 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from padalib import spaces
 from padalib.engine.runs import Config
 from padalib.probes.cost import CostConfig
 from padalib.ranking import metrics
-from padalib.spaces import CellSpace
+from padalib.spaces import Space
 from padalib.study import claims, contests, figures
 from padalib.study.claims import Claim, Interval
 from padalib.study.ranking import scorings
@@ -50,20 +49,29 @@ def timings(scale: Scale) -> list[CostConfig]:
 # --- the paths that a method draws ---
 
 
-def weighted(space: CellSpace) -> list[str]:
-    """The options of a space that have weights."""
-    return [op for op in space.ops if op in spaces.CONVS]
+def weighted(space: Space) -> list[str]:
+    """The options of a space that have weights, as `curves` names them."""
+    entries = space.entries()
+    owned = {
+        entry
+        for place, own in enumerate(entries.at)
+        for option, entry in enumerate(own)
+        if space.weights(place, option)
+    }
+    return [name for entry, name in enumerate(entries.names) if entry in owned]
 
 
-def path_flops(space: CellSpace) -> pd.DataFrame:
+def path_flops(space: Space) -> pd.DataFrame:
     """FLOPs of live edges by how often each option is in a path: a row for each difference.
 
     Columns: `p_<option>` (how often), flops, architectures (so many). Lists the whole space.
     """
-    found = Counter(
-        (*(arch.count(op) for op in range(len(space.ops))), space.flops(arch)) for arch in space
-    )
-    columns = [*(f"p_{op}" for op in space.ops), "flops"]
+    entries, found = space.entries(), Counter()
+    for arch in space:
+        named = [own[option] for own, option in zip(entries.at, arch, strict=True)]
+        counts = np.bincount(named, minlength=len(entries.names)).tolist()
+        found[*counts, space.flops(arch)] += 1
+    columns = [*(f"p_{name}" for name in entries.names), "flops"]
     return pd.DataFrame(list(found), columns=columns).assign(architectures=list(found.values()))
 
 
@@ -72,7 +80,7 @@ def drawn(scale: Scale, methods: Sequence[str]) -> pd.DataFrame:
 
     For samplers that log no p and do not learn.
     """
-    space, names, rows = scale.space, weighted(scale.space), {}
+    space, rows = scale.space, {}
     for method in methods:
         config = scale.training(method, scale.seeds[0])
         paths, rng = config.method.paths.build(space, config.epochs), torch.Generator()
@@ -82,7 +90,9 @@ def drawn(scale: Scale, methods: Sequence[str]) -> pd.DataFrame:
             paths.forget()
             archs += paths.draw(rng)
         rows[method] = {
-            "exposure": np.mean([space.ops[op] in names for arch in archs for op in arch]),
+            "exposure": np.mean(
+                [space.weights(*at) > 0 for arch in archs for at in enumerate(arch)]
+            ),
             "flops": np.mean([space.flops(arch) for arch in archs]),
         }
     return pd.DataFrame.from_dict(rows, orient="index", columns=["exposure", "flops"])
