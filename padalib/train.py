@@ -135,6 +135,7 @@ class TrainConfig:
             past = [f"epoch_{epoch}" for epoch in self.keep if epoch < trainer.epoch]
             if not all(map(run.has_state, past)):
                 trainer = Trainer(self)  # it has kept too few: from the start
+        run.resume(trainer.epoch)
         if trainer.epoch == 0 and 0 in self.keep:
             run.save_state("epoch_0", trainer.state())
         while trainer.epoch < self.epochs:
