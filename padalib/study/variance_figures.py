@@ -1,0 +1,119 @@
+"""Figures of the study of variance."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from padalib.study import figures
+from padalib.study.variance import BASE, CLAIMED, CONTROL, Variance
+
+FIXED = "#888888"  # no operation's colour
+
+
+def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figure:
+    """Variance, bias and signal-to-noise of the methods' steps; shares of the path and of places.
+
+    Along training where several epochs were probed, else at the end.
+    """
+    rows = found.steps
+    with figures.style():
+        figure = Figure(figsize=(6.75, 4.8))
+        (left, weighted, biased), (middle, right, edges) = figure.subplots(2, 3)
+        for axis, value, label, title in (
+            (left, "total", "tr Var[g]", "variance, steps as taken"),
+            (weighted, "total_weighted", "tr Var[g]", "variance, importance-weighted"),
+            (biased, "bias", "|bias|² / |E g|²", "bias of steps as taken"),
+            (middle, "snr", "|E g|² / tr Var[g], per path", "signal to noise"),
+        ):
+            own = rows.dropna(subset=[value])
+            drawn = [m for m in methods if value != "bias" or m in set(own.method)]
+            figures.over_time(axis, own, value, drawn, label=axis is left)
+            axis.set(yscale="log", ylabel=label, title=title)
+            figures.log_ticks(axis.yaxis)
+        if rows.epoch.nunique() > 1:
+            lines = left.get_legend_handles_labels()
+            figure.legend(*lines, loc="outside upper center", ncols=6, handlelength=1)
+        figures.by_method(right, rows[rows.epoch == rows.epoch.max()], "path_share", methods)
+        right.axhline(0, color="grey", lw=0.5)
+        right.set(ylabel="share of the variance", title="part that comes from the path")
+        shares = found.parts.pivot(index="method", columns="part", values="total")
+        shares = shares.div(shares["all"], axis=0)
+        of_places = [part for part in shares if part.startswith("edge")]
+        for method in methods:
+            edges.plot(places, shares.loc[method, of_places], color=figures.colour(method))
+        edges.set(
+            ylabel="share of the variance", xlabel="edge", title="part that sits on each edge"
+        )
+    return figure
+
+
+def caption(found: Variance, scale: str) -> str:
+    """PA&DA and its control beside SPOS."""
+    end = found.compared[found.compared.epoch == found.compared.epoch.max()]
+    rows = end[(end.weights == "raw") & (end.part == "all")].set_index(["method", "value"])
+
+    def said(method: str) -> str:
+        ratio, gain = rows.loc[(method, "variance")], rows.loc[(method, "snr")]
+        return (
+            f"{ratio.change:.2f} times SPOS's [{ratio.low:.2f}, {ratio.high:.2f}]; "
+            f"signal-to-noise {gain['mean']:.4f} against {gain.base:.4f}, {gain.word}"
+        )
+
+    text = f"Scale {scale}, {end.seeds.max()} seeds, end of training."
+    if (CLAIMED, "snr") in rows.index:
+        text += f" Variance of PA&DA's steps: {said(CLAIMED)}."
+    if (CONTROL, "snr") in rows.index:
+        text += f" The control without gradients: {said(CONTROL)}."
+    return f"{text} Brackets: 95 % over seeds."
+
+
+def draw_parts(found: Variance, methods: Sequence[str]) -> Figure:
+    """Where the variance of a step sits at the end: which operations, and path or data."""
+    means = found.parts.set_index(["method", "part"])
+    whole = means.xs("all", level="part")[["path", "data"]].sum(1)
+    parts = [part for part in found.parts.part.unique() if _is_operation(part)]
+    with figures.style():
+        figure = Figure(figsize=(6.75, 2.4))
+        axes = figure.subplots()
+        for place, method in enumerate(methods):
+            bottom = 0.0
+            for part in ("fixed", *parts):
+                for source, hatch in (("path", ""), ("data", "////")):
+                    height = max(0.0, means.loc[(method, part), source] / whole[method])
+                    look = {"color": _look(part)[1], "hatch": hatch, "ec": "white", "lw": 0.3}
+                    axes.bar(place, height, 0.7, bottom, **look)
+                    bottom += height
+        key = [Patch(color=_look(part)[1], label=_look(part)[0]) for part in ("fixed", *parts)]
+        key += [Patch(fc="white", ec="grey", label="from the path")]
+        key += [Patch(fc="white", ec="grey", hatch="////", label="from the data")]
+        turned = {"rotation": 35, "ha": "right"} if len(methods) > 6 else {}
+        axes.set_xticks(range(len(methods)), methods, **turned)
+        axes.set_ylabel("share of tr Var[g]")
+        axes.legend(handles=key, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def caption_parts(found: Variance) -> str:
+    """Which parts hold most of SPOS's variance."""
+    own = found.parts[found.parts.method == BASE].set_index("part").total
+    parts = ["fixed", *filter(_is_operation, own.index)]
+    shares = (own[parts] / own["all"]).sort_values(ascending=False)
+    words = ", ".join(
+        f"{_look(part)[0]} {100 * share:.0f}\u00a0%" for part, share in shares.items()
+    )
+    return (
+        "Where the variance of a step sits at the end of training, means over seeds. Of SPOS's: "
+        f"{words}."
+    )
+
+
+def _is_operation(part: str) -> bool:
+    return part not in ("all", "fixed") and not part.startswith("edge")
+
+
+def _look(part: str) -> tuple[str, str]:
+    """Name and colour of a part."""
+    if part == "fixed":
+        return "fixed part", FIXED
+    return figures.OPERATIONS.get(part, (part, "#CC79A7"))
