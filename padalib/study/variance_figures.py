@@ -71,7 +71,7 @@ def caption(found: Variance, scale: str) -> str:
 def draw_parts(found: Variance, methods: Sequence[str]) -> Figure:
     """Where the variance of a step sits at the end: which operations, and path or data."""
     means = found.parts.set_index(["method", "part"])
-    whole = means.xs("all", level="part")[["path", "data"]].sum(1)
+    whole = means.xs("all", level="part")[["path", "data"]].sum(axis=1)
     parts = [part for part in found.parts.part.unique() if _is_operation(part)]
     with figures.style():
         figure = Figure(figsize=(6.75, 2.4))
