@@ -22,7 +22,7 @@ from padalib.ranking.scores import ScoreConfig
 from padalib.spaces import Arch
 from padalib.study import claims
 from padalib.study.effects import RATIO_BOUND, TAU_BOUND, difference, judge_rows, ratio
-from padalib.study.scale import Scale
+from padalib.study.scales import Scale
 from padalib.train import TrainConfig
 
 # Candidate operations of an edge, from one to all; two are the paper's Fig. 1.

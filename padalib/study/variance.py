@@ -11,10 +11,10 @@ import pandas as pd
 
 from padalib.engine.runs import Config
 from padalib.probes.sampled import VarianceConfig
-from padalib.spaces import CellSpace
+from padalib.spaces import Space
 from padalib.study import claims
 from padalib.study.effects import RATIO_BOUND, Effect, difference, judge_rows, ratio
-from padalib.study.scale import Scale
+from padalib.study.scales import Scale
 
 BASE, CLAIMED = "SPOS", "PA&DA"  # what is compared with, and what the paper claims something of
 CONTROL, WEIGHTED = "curriculum", "PA&DA weighted"  # trained with the weights of the theorem
@@ -39,9 +39,10 @@ def configs(scale: Scale) -> list[Config]:
     return [*scale.trainings(), *probes(scale)]
 
 
-def places(space: CellSpace) -> list[str]:
-    """Names of the positions that a path has an operation at, in the order of its code."""
-    return [f"{j}←{i}" for i, j in space.edges]
+def places(space: Space) -> list[str]:
+    """Names of the space's positions, short, in the order of a code."""
+    names = (position.name.removeprefix(space.kind) for position in space.positions)
+    return [name.strip().replace("<-", "←") for name in names]
 
 
 # --- analysis ---
@@ -115,22 +116,38 @@ def schedule(variance: pd.DataFrame, curves: pd.DataFrame, places: int) -> pd.Da
 
     second_moment: E_p[(u/p)^2] = E_u[u/p], by which the mean square of steps grows if all paths'
     gradients are equally long. starved: its share from paths of which every operation is drawn less
-    often than uniformly; starved_draws: so many of the probe's uniform draws are such paths.
+    often than uniformly; starved_draws: so many of the probe's uniform draws are such paths. A p
+    that is logged once for all is that of each of `places` alike.
     """
+    key = ["method", "seed", "epoch"]
     draws = variance[(variance.weights == "importance") & (variance.part == "all")]
-    logged = curves.columns[curves.columns.str.startswith("p_")]
-    rows = curves[["method", "seed", "epoch", *logged]].dropna()
-    rows = rows.merge(draws[["method", "seed", "epoch", "paths"]], on=["method", "seed", "epoch"])
-    p = rows[logged].to_numpy()
-    u = 1 / p.shape[1]
-    cost, starved = u**2 / p, p < u * (1 - 1e-6)  # logged in float32
-    found = rows[["method", "seed", "epoch", "paths"]].assign(
-        second_moment=cost.sum(1) ** places,
-        starved=((cost * starved).sum(1) / cost.sum(1)) ** places,
-        starved_draws=rows.paths * starved.mean(1) ** places,
-    )
+    rows = curves.merge(draws[[*key, "paths"]], on=key)
+    found = []
+    for _, own in rows.groupby("method", sort=False):
+        logged = own.filter(regex="^p_").dropna(axis="columns")
+        tables = _tables(list(logged), places)
+        if not tables:  # it draws by no p
+            continue
+        own = own[[*key, "paths"]].assign(second_moment=1.0, starved=1.0, starved_draws=own.paths)
+        for names in tables:
+            p, u = logged[names].to_numpy(), 1 / len(names)
+            cost, few = u**2 / p, p < u * (1 - 1e-6)  # logged in float32
+            own["second_moment"] *= cost.sum(1)
+            own["starved"] *= (cost * few).sum(1) / cost.sum(1)
+            own["starved_draws"] *= few.mean(1)
+        found.append(own)
     columns = ["paths", "second_moment", "starved", "starved_draws"]
-    return found.groupby(["epoch", "method"], sort=False)[columns].mean().reset_index()
+    if not found:
+        return pd.DataFrame(columns=["epoch", "method", *columns])
+    return pd.concat(found).groupby(["epoch", "method"], sort=False)[columns].mean().reset_index()
+
+
+def _tables(logged: list[str], places: int) -> list[list[str]]:
+    """Columns of p of each position: 'p_block 0/conv_3x3', or 'p_conv_3x3' for all of them."""
+    own: dict[str, list[str]] = {}
+    for name in logged:
+        own.setdefault(name.rpartition("/")[0], []).append(name)
+    return [own[""]] * places if "" in own else list(own.values())
 
 
 # --- claims ---
@@ -173,8 +190,8 @@ def _claims(compared: pd.DataFrame, arithmetic: pd.DataFrame) -> Iterator[claims
         "01.steps_fixed",
         "PA&DA lowers the variance on the weights that every path trains",
         at(CLAIMED, "raw", part="fixed"),
-        f"{all_of(three, 'raw', part='fixed')}, each method on its own network: its stem, "
-        "reductions and head",
+        f"{all_of(three, 'raw', part='fixed')}, each method on its own network, its fixed "
+        "part alone",
     )
     gain = rows.loc[("snr", end, "raw", "all", CLAIMED)]
     yield claims.of(

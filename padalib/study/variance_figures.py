@@ -1,5 +1,6 @@
 """Figures of the study of variance."""
 
+import re
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
@@ -8,7 +9,8 @@ from matplotlib.patches import Patch
 from padalib.study import figures
 from padalib.study.variance import BASE, CLAIMED, CONTROL, Variance
 
-FIXED = "#888888"  # no operation's colour
+FIXED = ("fixed part", "#888888")
+SPARE = ("#3D8FD6", "#004F87", "#C06000", "#5F5F5F")  # of operations that have no colour
 
 
 def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figure:
@@ -39,12 +41,12 @@ def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figu
         right.set(ylabel="share of the variance", title="part that comes from the path")
         shares = found.parts.pivot(index="method", columns="part", values="total")
         shares = shares.div(shares["all"], axis=0)
-        of_places = [part for part in shares if part.startswith("edge")]
+        of_places = [part for part in found.parts.part.unique() if _is_place(part)]
+        kind = of_places[0].split()[0]
         for method in methods:
             edges.plot(places, shares.loc[method, of_places], color=figures.colour(method))
-        edges.set(
-            ylabel="share of the variance", xlabel="edge", title="part that sits on each edge"
-        )
+        edges.set(ylabel="share of the variance", xlabel=kind)
+        edges.set_title(f"part that sits on each {kind}")
     return figure
 
 
@@ -72,19 +74,19 @@ def draw_parts(found: Variance, methods: Sequence[str]) -> Figure:
     """Where the variance of a step sits at the end: which operations, and path or data."""
     means = found.parts.set_index(["method", "part"])
     whole = means.xs("all", level="part")[["path", "data"]].sum(axis=1)
-    parts = [part for part in found.parts.part.unique() if _is_operation(part)]
+    looks = _looks(found)
     with figures.style():
         figure = Figure(figsize=(6.75, 2.4))
         axes = figure.subplots()
         for place, method in enumerate(methods):
             bottom = 0.0
-            for part in ("fixed", *parts):
+            for part, (_, shade) in looks.items():
                 for source, hatch in (("path", ""), ("data", "////")):
                     height = max(0.0, means.loc[(method, part), source] / whole[method])
-                    look = {"color": _look(part)[1], "hatch": hatch, "ec": "white", "lw": 0.3}
+                    look = {"color": shade, "hatch": hatch, "ec": "white", "lw": 0.3}
                     axes.bar(place, height, 0.7, bottom, **look)
                     bottom += height
-        key = [Patch(color=_look(part)[1], label=_look(part)[0]) for part in ("fixed", *parts)]
+        key = [Patch(color=shade, label=name) for name, shade in looks.values()]
         key += [Patch(fc="white", ec="grey", label="from the path")]
         key += [Patch(fc="white", ec="grey", hatch="////", label="from the data")]
         turned = {"rotation": 35, "ha": "right"} if len(methods) > 6 else {}
@@ -97,10 +99,10 @@ def draw_parts(found: Variance, methods: Sequence[str]) -> Figure:
 def caption_parts(found: Variance) -> str:
     """Which parts hold most of SPOS's variance."""
     own = found.parts[found.parts.method == BASE].set_index("part").total
-    parts = ["fixed", *filter(_is_operation, own.index)]
-    shares = (own[parts] / own["all"]).sort_values(ascending=False)
+    looks = _looks(found)
+    shares = (own[list(looks)] / own["all"]).sort_values(ascending=False)
     words = ", ".join(
-        f"{_look(part)[0]} {100 * share:.0f}\u00a0%" for part, share in shares.items()
+        f"{looks[part][0]} {100 * share:.0f}\u00a0%" for part, share in shares.items()
     )
     return (
         "Where the variance of a step sits at the end of training, means over seeds. Of SPOS's: "
@@ -108,12 +110,17 @@ def caption_parts(found: Variance) -> str:
     )
 
 
-def _is_operation(part: str) -> bool:
-    return part not in ("all", "fixed") and not part.startswith("edge")
+def _is_place(part: str) -> bool:
+    """Whether a part is that of a position: 'edge 0', 'block 3'."""
+    return re.fullmatch(r"[a-z]+ \d+", part) is not None
 
 
-def _look(part: str) -> tuple[str, str]:
-    """Name and colour of a part."""
-    if part == "fixed":
-        return "fixed part", FIXED
-    return figures.OPERATIONS.get(part, (part, "#CC79A7"))
+def _looks(found: Variance) -> dict[str, tuple[str, str]]:
+    """Name and colour of the fixed part and of each operation that has weights."""
+    parts = [part for part in found.parts.part.unique() if part not in ("all", "fixed")]
+    spare = iter(SPARE)
+    return {"fixed": FIXED} | {
+        part: figures.OPERATIONS.get(part) or (part, next(spare, SPARE[-1]))
+        for part in parts
+        if not _is_place(part)
+    }

@@ -78,6 +78,7 @@ def test_every_run_is_probed_at_every_kept_epoch_and_with_more_draws_at_the_end(
 
 def test_places_are_named_as_the_code_counts_them():
     assert variance.places(spaces.get("mini")) == ["1←0", "2←0", "2←1"]
+    assert variance.places(spaces.get("chain-mini")) == ["0", "1", "2", "3", "4"]
 
 
 # --- tables ---
@@ -128,6 +129,16 @@ def test_what_the_schedule_costs_is_arithmetic_of_the_logged_p():
     assert two.second_moment[2, "PA&DA"] == pytest.approx(sum(both))
 
 
+def test_a_p_for_each_position_is_a_product_over_them():
+    rows = pd.DataFrame({"method": "SPOS", "seed": [0, 1, 2], "epoch": 2})
+    p = {"p_block 0/a": 0.1, "p_block 0/b": 0.9, "p_block 1/a": 0.5, "p_block 1/b": 0.5}
+    found = variance.schedule(probes(flat, ("SPOS",)), rows.assign(**p, p_none=np.nan), 2)
+    assert found.second_moment.tolist() == pytest.approx([0.25 / 0.1 + 0.25 / 0.9])
+    assert found.starved_draws.tolist() == [0]
+    bare = variance.schedule(probes(flat, ("SPOS",)), rows.assign(p_none=np.nan), 2)
+    assert bare.empty and list(bare) == list(found)
+
+
 def test_bias_is_drawn_only_where_both_estimates_are_positive():
     rows = probes(flat)
     raw = (rows.weights == "raw") & (rows.part == "all")
@@ -155,7 +166,7 @@ def test_what_is_said_of_steps_names_epoch_network_and_part():
     for words in ("at epoch 2", "each method on its own network", "all weights", "over 3 seeds"):
         assert words in steps.evidence
     assert "PA&DA at epoch 1 1.20" in steps.evidence
-    assert "its stem, reductions and head" in fixed.evidence
+    assert "its fixed part alone" in fixed.evidence
     assert found["01.signal_to_noise"].verdict == "not shown"
 
 
