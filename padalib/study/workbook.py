@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from padalib.benchmarks import truth
 from padalib.engine import launch, paths
 from padalib.engine.runs import Config, Run, RunError, identity, write_bytes
+from padalib.spaces import Arch
 from padalib.study import claims, figures, scales
 
 
@@ -82,23 +83,26 @@ class Workbook:
             )
         return pd.read_csv(path)
 
-    def reference(self, split: str = "test") -> pd.DataFrame:
-        """What rankings are held against: a row for each ranked architecture.
+    def reference(
+        self, split: str = "test", archs: Sequence[Arch] | None = None, name: str = "reference"
+    ) -> pd.DataFrame:
+        """What rankings are held against: a row for each ranked architecture, or each of `archs`.
 
         Columns: code, accuracy (%, trained alone), ceiling, ceiling_low, ceiling_high (tau),
         ceiling_basis, source, dataset, split. From the truth table, or as published when redrawing.
         """
         if self.redraw:
-            return self.save("reference", self.published("reference"))
+            return self.save(name, self.published(name))
         known = truth.load(self.scale.space, dataset=self.scale.truth)
         truth.check_dataset(known, self.scale.data)
-        codes = [self.scale.space.code(arch) for arch in self.scale.ranked_archs()]
+        archs = self.scale.ranked_archs() if archs is None else archs
+        codes = [self.scale.space.code(arch) for arch in archs]
         rows = pd.DataFrame({"code": codes, "accuracy": known.accuracy(split)[codes].to_numpy()})
         names = ("ceiling", "ceiling_low", "ceiling_high")
         rows[list(names)] = known.ceiling(split, codes)
         rows["ceiling_basis"] = known.ceiling_basis
         rows["source"], rows["dataset"], rows["split"] = known.source, known.dataset, split
-        return self.save("reference", rows)
+        return self.save(name, rows)
 
     def _register(self, runs: list[Run]) -> None:
         """Add runs to `runs.csv`, and forget those that no table holds any more."""
