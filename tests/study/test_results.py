@@ -17,7 +17,7 @@ from padalib.benchmarks import truth
 from padalib.engine import launch, paths
 from padalib.engine.runs import Run, RunError, identity, versions
 from padalib.ranking.scores import ScoreConfig, sample
-from padalib.study import figures, limits, ranking, results, scales
+from padalib.study import figures, limits, optimum, ranking, results, scales, sharing, variance
 from padalib.train import TrainConfig, Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -266,13 +266,13 @@ def test_configs_of_a_scale_are_all_different(name, monkeypatch):
     assert scale.name == name
     parts = [
         scale.trainings(),
-        scale.probes(),
+        variance.probes(scale),
         ranking.scorings(scale),
         ranking.scorings(scale, final=False),
     ]
     lengths = [1, len(scale.keep) + 1, 1, len(scale.keep) + 1]
-    more = [scale.sharings(), scale.sharing_probes(), scale.sharing_scorings()]
-    more += [scale.exacts(), scale.coupled(), scale.agreements()]
+    more = [sharing.supernets(scale), sharing.probes(scale), sharing.scorings(scale)]
+    more += [optimum.exacts(scale), optimum.coupled(scale), optimum.agreements(scale)]
     runs = len(scale.methods) * len(scale.seeds)
     assert [len(part) for part in parts] == [length * runs for length in lengths]
     for part in (*parts, *more, limits.wholes(scale), limits.alones(scale)):
