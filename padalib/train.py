@@ -86,7 +86,7 @@ class TrainConfig:
     def label(self) -> str:
         """A name for people."""
         what = self.method.name if self.arch is None else "alone " + self.space.code(self.arch)
-        return f"{what} {self.space.name} seed {self.seed}"
+        return f"{what} {spaces.label(self.space)} seed {self.seed}"
 
     @property
     def ticks(self) -> int:

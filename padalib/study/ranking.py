@@ -103,8 +103,8 @@ def scorings(scale: Scale, final: bool = True) -> list[ScoreConfig]:
 def architectures(space: Space, reference: pd.DataFrame) -> pd.DataFrame:
     """The reference (`Workbook.reference`) with what the space says of each architecture.
 
-    Columns more: function (the class it belongs to), alive (a signal passes), the counts of `FREE`,
-    and perfect, the tau that a predictor without error would reach against this truth.
+    Columns more: function (the class it belongs to), alive (a signal passes), and the counts of
+    `FREE`.
     """
     archs = [space.parse(code) for code in reference.code]
     known = reference.assign(
@@ -113,19 +113,7 @@ def architectures(space: Space, reference: pd.DataFrame) -> pd.DataFrame:
     )
     known[PARAMETERS] = [float(space.params(arch)) for arch in archs]
     known[LIVE_FLOPS] = [float(space.flops(arch)) for arch in archs]
-    if "perfect" not in known:
-        known["perfect"] = perfect(known.ceiling.iloc[0])
     return known
-
-
-def perfect(agreement: float) -> float:
-    """tau of the errorless predictor with one of two noisy tables that agree by `agreement`.
-
-    Two tables of equal noise correlate by their reliability r, and what both measure with one of
-    them by sqrt(r); tau and correlation by Greiner's relation, as in `metrics.noise_ceiling`.
-    """
-    reliability = np.maximum(0, np.sin(np.pi / 2 * agreement))
-    return float(2 / np.pi * np.arcsin(np.sqrt(reliability)))
 
 
 def described(scale: Scale, known: pd.DataFrame) -> str:

@@ -122,25 +122,13 @@ def analyse(
     found = changes(runs[runs.epoch == last])
     ends = over_architectures(found, scores[scores.epoch == last], truth)
     found = found.join(ends).assign(architectures=len(truth))
-    ceiling = perfect(float(truth.ceiling.iloc[0]))
+    ceiling = float(metrics.perfect(float(truth.ceiling.iloc[0])))
     return Sharing(runs, found, ceiling, list(_claims(found)))
 
 
 def along(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     """The supernets along which a factor varies: edges that share have two operations."""
     return rows[rows.candidates == 2] if factor == "extent" else rows[rows.extent == 1]
-
-
-def perfect(agreement: float) -> float:
-    """tau of the truth itself with a noisy table of it, from tau between two such tables.
-
-    By Greiner's relation, tau = 2/pi asin(rho) of normal pairs. Two tables that are equally noisy
-    correlate by the reliability of one; a perfect predictor does by its root. NaN where the tables
-    do not agree at all.
-    """
-    if not agreement > 0:
-        return math.nan
-    return 2 / math.pi * math.asin(math.sqrt(math.sin(math.pi / 2 * agreement)))
 
 
 def renamed(scores: pd.DataFrame, truth: pd.DataFrame, ops: tuple[str, ...]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from padalib.benchmarks import truth
 from padalib.engine import launch, paths
 from padalib.engine.runs import Config, Run, RunError, identity, write_bytes
+from padalib.ranking import metrics
 from padalib.spaces import Arch
 from padalib.study import claims, figures, scales
 
@@ -88,21 +89,26 @@ class Workbook:
     ) -> pd.DataFrame:
         """What rankings are held against: a row for each ranked architecture, or each of `archs`.
 
-        Columns: code, accuracy (%, trained alone), ceiling, ceiling_low, ceiling_high (tau),
-        ceiling_basis, source, dataset, split. From the truth table, or as published when redrawing.
+        Columns: code, accuracy (%, trained alone), ceiling, ceiling_low, ceiling_high (tau of two
+        noisy tables: `Truth.agreement`), ceiling_basis, source, dataset, split. From the truth
+        table, or as published when redrawing. Derived from these: perfect, perfect_low and
+        perfect_high, the tau that a perfect predictor reaches.
         """
         if self.redraw:
-            return self.save(name, self.published(name))
-        known = truth.load(self.scale.space, dataset=self.scale.truth)
-        truth.check_dataset(known, self.scale.data)
-        archs = self.scale.ranked_archs() if archs is None else archs
-        codes = [self.scale.space.code(arch) for arch in archs]
-        rows = pd.DataFrame({"code": codes, "accuracy": known.accuracy(split)[codes].to_numpy()})
-        names = ("ceiling", "ceiling_low", "ceiling_high")
-        rows[list(names)] = known.ceiling(split, codes)
-        rows["ceiling_basis"] = known.ceiling_basis
-        rows["source"], rows["dataset"], rows["split"] = known.source, known.dataset, split
-        return self.save(name, rows)
+            rows = self.published(name)
+        else:
+            known = truth.load(self.scale.space, dataset=self.scale.truth)
+            truth.check_dataset(known, self.scale.data)
+            archs = self.scale.ranked_archs() if archs is None else archs
+            codes = [self.scale.space.code(arch) for arch in archs]
+            accuracy = known.accuracy(split)[codes].to_numpy()
+            rows = pd.DataFrame({"code": codes, "accuracy": accuracy})
+            rows[["ceiling", "ceiling_low", "ceiling_high"]] = known.agreement(split, codes)
+            rows["ceiling_basis"] = known.agreement_basis
+            rows["source"], rows["dataset"], rows["split"] = known.source, known.dataset, split
+        rows = self.save(name, rows)
+        ends = ("", "_low", "_high")
+        return rows.assign(**{f"perfect{e}": metrics.perfect(rows[f"ceiling{e}"]) for e in ends})
 
     def _register(self, runs: list[Run]) -> None:
         """Add runs to `runs.csv`, and forget those that no table holds any more."""

@@ -121,7 +121,7 @@ def test_a_reference_is_the_truth_of_the_ranked_architectures(folder):
     known = truth.load("mini")
     assert rows.code.tolist() == [study.space.code(arch) for arch in study.space.classes()]
     assert rows.accuracy.tolist() == known.accuracy("test")[rows.code].tolist()
-    ceiling = known.ceiling("test", rows.code)
+    ceiling = known.agreement("test", rows.code)
     assert rows.iloc[7][["ceiling", "ceiling_low", "ceiling_high"]].tolist() == list(ceiling)
     said = rows[["ceiling_basis", "source", "dataset", "split"]].drop_duplicates()
     assert said.values.tolist() == [["agreement of 3 seeds", known.source, "digits", "test"]]
