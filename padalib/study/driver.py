@@ -166,7 +166,13 @@ def compute_ahead(scale: str, workers: int | None) -> None:
     from padalib.study import scales
 
     chosen = scales.get(scale)
-    configs = [config for module in studies() for config in module.configs(chosen)]
+    configs = [
+        config
+        for each in filter(None, (chosen, chosen.beside))
+        for module in studies()
+        if module.__name__.rpartition(".")[2] in each.studies
+        for config in module.configs(each)
+    ]
     try:
         launch.grid(configs, workers)
     except runs.RunError as error:

@@ -78,6 +78,12 @@ CLAIMS = (  # key, what would be true, measure, and whose difference; None: the 
         "*Control:* PA alone ranks better than its schedule without gradients",
         *("tau", "PA", "curriculum"),
     ),
+    ("path", "PA alone ranks better than uniform sampling", "tau", "PA", "SPOS"),
+    (
+        "control_size",
+        "*Control:* PA alone ranks better than a schedule by the size of operations",
+        *("tau", "PA", "size-curriculum"),
+    ),
     ("free_tau", "*Control:* it ranks better than no training at all", "tau", "PA&DA", None),
     ("free_finds", "*Control:* its top tenth beats no training at all", "p_at_10", "PA&DA", None),
     ("free_regret", "*Control:* its first ten beat no training at all", "regret_10", "PA&DA", None),

@@ -64,6 +64,7 @@ class Scale:
     zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
     truth: str = "digits"  # the data set of the truth table
     studies: tuple[str, ...] = STUDIES  # modules of `padalib.study`, in the order of the notebooks
+    beside: "Scale | None" = None  # another space, shown in the same notebooks; '<name>-<suffix>'
     on_gpu: bool = False  # use one where there is one
     needs_gpu: bool = False  # refuse to start without one
 
@@ -145,6 +146,10 @@ class Scale:
             return (time.perf_counter() - start) / TIMED
 
 
+# Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
+CHAIN_METHODS = ("SPOS", "PA", "PA&DA", "size-curriculum")
+CHAIN_STUDIES = ("variance", "optimum", "training", "ranking")
+
 # Seen from NAS-Bench-201's own network, an image of 16x16 at half the width and a fifth the depth.
 SMALL_201 = replace(spaces.get("nasbench201"), channels=8, cells=1, size=16)
 
@@ -173,6 +178,25 @@ SCALES = {
             exact_epochs=(1, 2),
             exact_images=16,
             agreement_seeds=2,
+            beside=Scale(
+                "smoke-chain",
+                data="digits-small",
+                space=spaces.get("chain-mini"),
+                epochs=2,
+                lr=0.2,
+                seeds=(0, 1),
+                paths=4,
+                final_paths=4,
+                batches=2,
+                pairs=5,
+                methods=CHAIN_METHODS,
+                studies=CHAIN_STUDIES,
+                ranked=40,
+                exact=("PA&DA",),
+                exact_epochs=(1, 2),
+                exact_images=16,
+                agreement_seeds=2,
+            ),
         ),
         # The default: whole in a quarter of an hour on two cores, with a truth of our own.
         Scale(
@@ -195,6 +219,26 @@ SCALES = {
             exact=("PA&DA",),
             exact_epochs=(0, 15, 30),
             exact_images=256,
+            beside=Scale(
+                "laptop-chain",
+                data="digits",
+                space=spaces.get("chain-mini"),
+                epochs=30,
+                lr=0.2,
+                seeds=(0, 1, 2),
+                keep=(15,),
+                paths=64,
+                final_paths=128,
+                batches=2,
+                images=500,
+                pairs=40,
+                methods=CHAIN_METHODS,
+                studies=CHAIN_STUDIES,
+                exact=("PA&DA",),
+                exact_epochs=(30,),
+                exact_images=64,
+                agreement_seeds=5,
+            ),
         ),
         # The benchmark's space and accuracies on real images, small enough for hours of CPU.
         Scale(

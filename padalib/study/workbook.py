@@ -6,6 +6,9 @@ files are read only.
 
 import json
 from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock
@@ -32,10 +35,24 @@ class Workbook:
             raise ValueError(f"redraw must be True or False, got {redraw!r}")
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):
             raise ValueError(f"workers must be a whole number or None, got {workers!r}")
+        self.name, self.suffix = scale, ""  # the suffix is that of all it writes
         self.scale, self.redraw, self.workers = scales.get(scale), redraw, workers
         if not redraw:
             self.scale.check_machine()
         self.folder = paths.own_folder(scale, redraw)
+
+    @property
+    def beside(self) -> list["Workbook"]:
+        """The same of the space that the scale shows beside its own, if it has one.
+
+        Its files lie in the same folder and end in `_chain` or the like.
+        """
+        if self.scale.beside is None:
+            return []
+        other = copy(self)
+        other.scale = self.scale.beside
+        other.suffix = "_" + other.scale.name.rpartition("-")[2]
+        return [other]
 
     def __repr__(self) -> str:
         how = "redrawn from the published tables" if self.redraw else "computed here"
@@ -70,17 +87,17 @@ class Workbook:
 
     def save(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Write a table and read it back; equal rows give equal bytes."""
-        path = self.folder / "results" / f"{name}.csv"
-        write_bytes(path, rows.to_csv(index=False, lineterminator="\n").encode())
+        path = self.folder / "results" / f"{name}{self.suffix}.csv"
+        _write(path, rows)
         return pd.read_csv(path)
 
     def published(self, name: str) -> pd.DataFrame:
         """A table as committed; RunError where there is none."""
-        path = paths.published_results(self.scale.name) / f"{name}.csv"
+        path = paths.published_results(self.name) / f"{name}{self.suffix}.csv"
         if not path.exists():
             raise RunError(
                 f"no table {path} is published to redraw from: compute it with `make reproduce "
-                f"SCALE={self.scale.name}`"
+                f"SCALE={self.name}`"
             )
         return pd.read_csv(path)
 
@@ -128,20 +145,34 @@ class Workbook:
             path = folder / "runs.csv"
             old = pd.read_csv(path) if path.exists() else new.iloc[:0]
             old = old[old.run.isin(used - set(new.run))]
-            self.save("runs", pd.concat([old, new]).sort_values(["label", "run"]))
+            _write(path, pd.concat([old, new]).sort_values(["label", "run"]))
 
     # --- figures and claims ---
 
     def show(self, figure: Figure, name: str, table: pd.DataFrame, caption: str) -> None:
         """Write `figures/<name>.{png,svg,csv}` (the csv being what is plotted) and display it."""
-        figures.save(figure, self.folder / "figures", name, table, caption)
+        figures.save(figure, self.folder / "figures", name + self.suffix, table, caption)
 
     def conclude(self, notebook: str, found: Sequence[claims.Claim]) -> Markdown:
         """Save a notebook's claims as `claims_<NN>.csv`; returns them as text, verdicts first."""
+        if self.suffix:
+            found = [
+                replace(
+                    claim,
+                    key=claim.key + self.suffix,
+                    statement=f"{claim.statement} (`{self.scale.space.name}`)",
+                    figure=claim.figure + self.suffix if claim.figure else "",
+                )
+                for claim in found
+            ]
         self.save(f"claims_{notebook}", claims.table(found))
         return Markdown(
             "\n\n".join(f"**{c.statement}: {c.verdict}.** {c.evidence}." for c in found)
         )
+
+
+def _write(path: Path, rows: pd.DataFrame) -> None:
+    write_bytes(path, rows.to_csv(index=False, lineterminator="\n").encode())
 
 
 def _with_origin(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
