@@ -191,11 +191,9 @@ SCALES = {
                 pairs=5,
                 methods=CHAIN_METHODS,
                 studies=CHAIN_STUDIES,
+                keep=(1,),
+                images=128,
                 ranked=40,
-                exact=("PA&DA",),
-                exact_epochs=(1, 2),
-                exact_images=16,
-                agreement_seeds=2,
             ),
         ),
         # The default: whole in a quarter of an hour on two cores, with a truth of our own.
