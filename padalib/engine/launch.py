@@ -163,12 +163,12 @@ class _Work:
         try:
             pickled = cloudpickle.dumps(run.config)
         except Exception as error:
-            self._end(run, f"{type(error).__name__}: {error}")
+            self._end(run, _words(error))
             return
         try:
             future = self.executor.submit(_compute, pickled)
         except Exception as error:  # no process to be had
-            self._died(run, f"no process could be started ({type(error).__name__}: {error})")
+            self._died(run, f"no process could be started ({_words(error)})")
             return
         self.busy[future] = run
         self.progress.begin(run)
@@ -182,7 +182,7 @@ class _Work:
         elif future.cancelled():
             self._end(run, "it was cancelled")
         elif error:
-            self._end(run, f"{type(error).__name__}: {error}")
+            self._end(run, _words(error))
         else:
             self._end(run, future.result() or _unfinished(run))
 
@@ -216,6 +216,11 @@ class _Work:
         self.open.remove(run.key)
         self.elsewhere.pop(run.key, None)
         self.progress.end(run, failed=error is not None)
+
+
+def _words(error: BaseException) -> str:
+    """An error as text; one of ours is a sentence by itself."""
+    return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
 
 
 def _unfinished(run: Run) -> str | None:
