@@ -125,7 +125,7 @@ def pale(svg: str, allowed: tuple[str, ...]) -> dict[str, float]:
         look = dict(entry.split(": ", 1) for entry in style.split("; ") if ": " in entry)
         for part in ("fill", "stroke"):
             shade = look.get(part, "none").lower()
-            if shade == "none" or shade in allowed:
+            if not shade.startswith("#") or shade in allowed:  # none, or a hatch, itself in here
                 continue
             opacity = float(look.get("opacity", 1)) * float(look.get(f"{part}-opacity", 1))
             if (value := contrast(shade, opacity)) < 3:

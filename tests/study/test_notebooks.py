@@ -7,7 +7,7 @@ from padalib.study import figures
 
 NAMES = [path.name for path in live.notebooks(live.ROOT)]
 # Paper, the edges of points and bars, and areas behind the marks: nothing is read off them.
-PAPER = ("#ffffff", "#fff", "white", figures.BAND.lower())
+PAPER = ("#ffffff", figures.BAND.lower())
 
 
 @pytest.mark.parametrize("name", NAMES)
