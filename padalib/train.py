@@ -14,6 +14,7 @@ from padalib import data as datasets
 from padalib import samplers, spaces
 from padalib.engine.runs import Run
 from padalib.samplers import Method, PathSampler
+from padalib.samplers.watch import Watch
 from padalib.spaces import Arch, CellSpace, Supernet
 
 STREAMS = ("data", "augment", "paths")
@@ -213,8 +214,17 @@ class Trainer:
         )
         self.paths, self.data = build_samplers(config, len(self.images))
         self.update = config.method.update.build()
+        self.watch = self._watch()
         self.generators = {name: stream(config.seed, name) for name in STREAMS}
         self.epoch, self.history = 0, []
+
+    def _watch(self) -> Watch | None:
+        """Who sees that a sampler of the user's own hides no state; padalib's own do not."""
+        method, n = self.config.method, len(self.images)
+        own = any(part.code for part in (method.paths, method.data, method.update))
+        if self.config.arch is not None or not own:
+            return None
+        return Watch(method, self.update, lambda: build_samplers(self.config, n))
 
     @property
     def steps(self) -> int:
@@ -226,14 +236,22 @@ class Trainer:
         config = self.config
         lr = config.lr * (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
         self.optimizer.param_groups[0]["lr"] = lr
+        live = self.paths, self.data
+        if self.watch:
+            self.watch.begin(live, self.generators, self.epoch, config.batch)
         self.paths.new_epoch(self.epoch)
         self.data.new_epoch(self.epoch)
         self.net.train()
         records = torch.zeros(self.steps, 3, device=config.device)  # loss, accuracy, norm
         drawn = torch.zeros(len(self.images), dtype=torch.bool)
         for step in range(self.steps):
-            index, records[step] = self.step(self.paths.draw(self.generators["paths"]))
+            archs = self.paths.draw(self.generators["paths"])
+            index, records[step] = self.step(archs)
             drawn[index] = True
+            if self.watch and step == 0:
+                self.watch.first(live, archs, index)
+        if self.watch:
+            self.watch.end(live)
         records = records.cpu()  # the epoch's only wait for the device
         self.epoch += 1
         images = self.steps * config.batch * self.paths.group

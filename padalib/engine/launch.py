@@ -13,10 +13,10 @@ from dataclasses import replace
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
 
-import cloudpickle
 import psutil
 from tqdm.auto import tqdm
 
+from padalib.engine import pickling
 from padalib.engine.runs import Config, Run, RunError
 
 MEMORY_PER_WORKER = 1.25  # GiB; the workers of the laptop scale peak at 1.2
@@ -45,9 +45,7 @@ def grid(
             grid(needs, workers, executor)
     with _Progress(todo) as progress:
         if executor is not None:
-            futures = {
-                run.key: executor.submit(_compute, cloudpickle.dumps(run.config)) for run in todo
-            }
+            futures = {run.key: executor.submit(_compute, pickling.pack(run)) for run in todo}
             while not all(future.done() for future in futures.values()):
                 progress.show()
                 time.sleep(0.2)
@@ -78,10 +76,10 @@ def _unfinished(runs: list[Run]) -> list[Run]:
     return list(found.values())
 
 
-def _compute(pickled: bytes) -> str | None:
-    """Compute a run; what went wrong comes back as text, because not every exception pickles."""
+def _compute(packed: bytes) -> str | None:
+    """Compute a packed run; what went wrong comes back as text: not every exception pickles."""
     try:
-        Run(cloudpickle.loads(pickled)).compute()
+        pickling.unpack(packed).compute()
     except RunError as error:
         return str(error)
     except Exception as error:
@@ -148,7 +146,7 @@ def _own_pool(todo: list[Run], workers: int, progress: "_Progress") -> dict[str,
                     if pools[slot] is None:
                         start = (_start, (dict(os.environ),))
                         pools[slot] = ProcessPoolExecutor(1, context, *start)
-                    busy[slot] = run, pools[slot].submit(_compute, cloudpickle.dumps(run.config))
+                    busy[slot] = run, pools[slot].submit(_compute, pickling.pack(run))
             progress.show()
             time.sleep(0.1)
     except BaseException:  # an interrupt must not wait for runs that take minutes

@@ -1,0 +1,116 @@
+"""A run on its way to another process, and the check that what arrives is what was sent.
+
+What was typed (in a notebook, in the script that runs) travels by value, modules by name: the
+worker imports them from the places that the sender knows.
+"""
+
+import importlib
+import io
+import json
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+
+from padalib.engine.runs import Run, RunError, identity
+from padalib.engine.source import Walk, difference
+
+
+class _Pickler(cloudpickle.Pickler):
+    """cloudpickle, and modules of every kind by their name.
+
+    Where code uses `torch` and an attribute called `ops`, cloudpickle takes the module `torch.ops`
+    along, which is of a class of its own.
+    """
+
+    def reducer_override(self, thing: Any) -> Any:
+        name = getattr(thing, "__name__", None)
+        if isinstance(thing, ModuleType) and type(thing) is not ModuleType and name != "__main__":
+            return _module, (name,)
+        return super().reducer_override(thing)
+
+
+def _module(name: str) -> Any:
+    """A module, or what an attribute of a module looks like one (`torch.ops.aten`)."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        parent, _, last = name.rpartition(".")
+        if not parent:
+            raise
+        return getattr(_module(parent), last)
+
+
+def dumps(value: Any) -> bytes:
+    """Pickle a value, with classes and functions that were typed."""
+    file = io.BytesIO()
+    _Pickler(file).dump(value)
+    return file.getvalue()
+
+
+def pack(run: Run) -> bytes:
+    """A run for `unpack` in another process; RunError naming what cannot travel."""
+    where = [os.path.abspath(place) for place in sys.path]
+    try:
+        config = dumps(run.config)
+    except Exception as error:  # whatever an object raises to say that it stays
+        raise RunError(
+            f"{run.config.label} cannot be sent to another process: {_culprit(run.config)} cannot "
+            f"be pickled ({str(error).splitlines()[0]}); make it where it is used, or keep "
+            "it in a module of your own"
+        ) from error
+    return cloudpickle.dumps((where, run.key, json.dumps(identity(run.config)), config))
+
+
+def unpack(packed: bytes) -> Run:
+    """The run that was packed; RunError where it is another one in this process."""
+    where, key, sent, config = cloudpickle.loads(packed)
+    sys.path += [place for place in where if place not in sys.path]
+    importlib.invalidate_caches()
+    run = Run(cloudpickle.loads(config))
+    try:
+        found = identity(run.config)
+    except ValueError as error:
+        raise RunError(str(error)) from None
+    if run.key != key:
+        changes = difference(_flat(json.loads(sent)), _flat(json.loads(json.dumps(found))))
+        raise RunError(
+            f"the worker has something else than was sent ({changes}): what was changed in an "
+            "imported module at run time, or edited after the import, does not travel; restart, "
+            "run the cells again and compose again"
+        )
+    return run
+
+
+def _culprit(config: Any) -> str:
+    """The name of the first thing that a config's classes use and that cannot be pickled."""
+    walk = Walk()
+    for cls in _classes(config):
+        walk.follow(cls)
+    for name, value in walk.used.items():
+        try:
+            dumps(value)
+        except Exception:
+            return name
+    return "something in it"
+
+
+def _classes(value: Any) -> list[type]:
+    """The classes that a config names, at any depth."""
+    if isinstance(value, type):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [cls for item in value for cls in _classes(item)]
+    return [cls for item in getattr(value, "__dict__", {}).values() for cls in _classes(item)]
+
+
+def _flat(value: Any, name: str = "") -> dict[str, str]:
+    """Nested JSON as names and texts."""
+    if not isinstance(value, dict):
+        return {name: json.dumps(value)}
+    found: dict[str, str] = {}
+    for key, item in value.items():
+        found |= _flat(item, key if not name or name.endswith("code") else f"{name}.{key}")
+    return found

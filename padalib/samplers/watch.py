@@ -1,0 +1,148 @@
+"""What a sampler's next epoch depends on is what is saved of it: anything else is refused.
+
+A run that was cut goes on from its last state. So samplers written by the user are watched in every
+epoch: a second one, made anew from the state that is saved, must be the same and draw the same; the
+streams that Python, numpy and torch share must stay where they are; and what the classes use
+besides (`engine.source`) must stay as it was.
+"""
+
+import random
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from padalib.engine.runs import RunError, pack_state, unpack_state
+from padalib.engine.source import Walk, difference
+from padalib.engine.values import digest
+from padalib.samplers.base import DataSampler, Method, PathSampler
+from padalib.spaces import Arch
+
+Samplers = tuple[PathSampler, DataSampler]
+KEEP = "keep what it needs from epoch to epoch in attributes of `self`, which are saved"
+
+
+class Watch:
+    """Watches the samplers of one training run; RunError for what a resumed run would lack."""
+
+    def __init__(self, method: Method, update: Any, build: Callable[[], Samplers]) -> None:
+        self.method, self.update, self.build = method, update, build
+        parts = (method.paths, method.data, method.update)
+        self.mine = [part for part in parts if part.code]
+        self.name = " and ".join(part.cls.__name__ for part in self.mine)
+        self.streams: dict[str, str] = {}
+        self.space: dict[str, str] = {}
+        self.rule = self._attributes(update)
+        self.expected: tuple[list[Arch], list[int]] = ([], [])
+
+    def begin(
+        self, live: Samplers, generators: dict[str, torch.Generator], epoch: int, size: int
+    ) -> None:
+        """Before an epoch: what a resumed run would draw first."""
+        self._forget_caches()
+        self.streams, self.space = streams(), self._space(live)
+        twin = self._twin(live) if epoch else self.build()
+        if not epoch:
+            self._compare(live, twin, "when it is made a second time")
+        for sampler in twin:
+            sampler.new_epoch(epoch)
+        paths, data = (_copy(generators[name]) for name in ("paths", "data"))
+        self.expected = list(map(tuple, twin[0].draw(paths))), twin[1].draw(size, data).tolist()
+        self._forget_caches()
+
+    def first(self, live: Samplers, archs: list[Arch], index: Tensor) -> None:
+        """After the first step: it must have drawn what a resumed run would."""
+        if (list(map(tuple, archs)), index.tolist()) != self.expected:
+            self._outside(live)
+            self._refuse(
+                "does not draw the same when it is made again from the state that is saved",
+                f"draw from the generator that is passed in, and {KEEP}",
+            )
+
+    def end(self, live: Samplers) -> None:
+        """After an epoch: nothing but the samplers' own attributes has changed."""
+        self._outside(live)
+        self._compare(live, self._twin(live), "when it is made again from the state that is saved")
+
+    def _outside(self, live: Samplers) -> None:
+        """RunError where something changed that is no attribute of the samplers."""
+        moved = [name for name, state in streams().items() if self.streams[name] != state]
+        if moved:
+            self._refuse(
+                f"draws from a stream that all code shares ({', '.join(moved)})",
+                "draw from the `generator` that is passed in (torch's: "
+                "`torch.randint(5, (), generator=generator)`)",
+            )
+        changes = [part.changes() for part in self.mine]
+        changes += [difference(self.rule, self._attributes(self.update))]
+        changes += [difference(self.space, self._space(live))]
+        if any(changes):
+            said = "; ".join(filter(None, changes))
+            self._refuse(f"changes what is not saved with it ({said})", KEEP)
+
+    def _refuse(self, does: str, remedy: str) -> None:
+        raise RunError(f"{self.name} {does}; a run that was cut would go on differently: {remedy}")
+
+    def _twin(self, live: Samplers) -> Samplers:
+        """New samplers in the saved state of the live ones."""
+        twin = self.build()
+        for old, new in zip(live, twin, strict=True):
+            new.restore(unpack_state(pack_state(self.name, old.state())))
+        return twin
+
+    def _compare(self, live: Samplers, twin: Samplers, where: str) -> None:
+        for old, new in zip(live, twin, strict=True):
+            changes = difference(self._attributes(new), self._attributes(old))
+            if changes:
+                self._outside(live)
+                self._refuse(f"is another {where} ({changes})", KEEP)
+
+    def _space(self, live: Samplers) -> dict[str, str]:
+        """What the space holds; it is the samplers' to read, and they share it with all others."""
+        space = live[0].space
+        walk, kind = Walk(device=False), type(space)
+        for name, value in sorted(vars(space).items()):
+            if not isinstance(getattr(kind, name, None), cached_property):
+                walk.use(f"{name} of the space", value, soft=True)
+        return walk.finish().entries
+
+    def _attributes(self, thing: Any) -> dict[str, str]:
+        """Names -> texts of all that an object holds."""
+        walk = Walk(device=False)
+        dictionary, slots = object.__reduce_ex__(thing, 2)[2], None
+        if isinstance(dictionary, tuple):
+            dictionary, slots = dictionary
+        for name, value in sorted(((dictionary or {}) | (slots or {})).items()):
+            walk.use(name, value, soft=True)
+        return walk.finish().entries
+
+    def _forget_caches(self) -> None:
+        """Cached functions begin each epoch empty, as they do in a run that goes on."""
+        for cached in Walk().follow(*(part.cls for part in self.mine)).caches:
+            cached.cache_clear()
+
+
+def streams() -> dict[str, str]:
+    """The states of the random streams that all code of a process shares."""
+    found = {
+        "Python's `random`": digest(repr(random.getstate())),
+        "numpy's `np.random`": digest(repr([*map(_text, np.random.get_state())])),
+        "torch's default generator": digest(torch.get_rng_state().numpy().tobytes()),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        states = [state.numpy().tobytes() for state in torch.cuda.get_rng_state_all()]
+        found["torch's default generators on CUDA"] = digest(b"".join(states))
+    return found
+
+
+def _text(part: Any) -> Any:
+    return part.tobytes() if isinstance(part, np.ndarray) else part
+
+
+def _copy(generator: torch.Generator) -> torch.Generator:
+    again = torch.Generator(generator.device)
+    again.set_state(generator.get_state())
+    return again
