@@ -9,27 +9,57 @@ import io
 import json
 import os
 import sys
-from types import ModuleType
+from functools import cached_property, lru_cache
+from types import FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
 
+from padalib.engine import origin
 from padalib.engine.runs import Run, RunError, identity
-from padalib.engine.source import Walk, difference
+from padalib.engine.source import Walk, difference, globals_of
+from padalib.engine.values import CACHED, WEAK
 
 
 class _Pickler(cloudpickle.Pickler):
-    """cloudpickle, and modules of every kind by their name.
+    """cloudpickle, and what it leaves out.
 
-    Where code uses `torch` and an attribute called `ops`, cloudpickle takes the module `torch.ops`
-    along, which is of a class of its own.
+    Modules of every class by their name: where code uses `torch` and an attribute called `ops`,
+    cloudpickle takes the module `torch.ops` along, which is of a class of its own.
     """
 
     def reducer_override(self, thing: Any) -> Any:
-        name = getattr(thing, "__name__", None)
-        if isinstance(thing, ModuleType) and type(thing) is not ModuleType and name != "__main__":
-            return _module, (name,)
+        if isinstance(thing, ModuleType) and type(thing) is not ModuleType:
+            return _module, (thing.__name__,)
+        if isinstance(thing, CACHED) and not _by_name(thing):
+            return _cached, (thing.__wrapped__, thing.cache_parameters())
+        if isinstance(thing, cached_property):
+            return _property, (type(thing), thing.func, thing.attrname)
+        if isinstance(thing, WEAK):  # in functools.singledispatch, which fills it anew
+            return type(thing), ()
         return super().reducer_override(thing)
+
+    def _dynamic_function_reduce(self, function: FunctionType) -> tuple:
+        """With the globals that a class defined in the function looks up."""
+        reduced = super()._dynamic_function_reduce(function)
+        space = function.__globals__
+        more = {name: space[name] for name in globals_of(function.__code__) if name in space}
+        reduced[2][1]["__globals__"].update(more)
+        return reduced
+
+
+def _by_name(thing: Any) -> bool:
+    return origin.home(thing.__module__) != "typed" and origin.importable(thing)
+
+
+def _cached(function: Any, parameters: dict[str, Any]) -> Any:
+    return lru_cache(**parameters)(function)
+
+
+def _property(kind: type, function: Any, name: str) -> Any:
+    made = kind(function)
+    made.attrname = name
+    return made
 
 
 def _module(name: str) -> Any:

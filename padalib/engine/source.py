@@ -14,7 +14,7 @@ import builtins
 import dis
 import enum
 import importlib
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from padalib.engine import origin
@@ -26,7 +26,8 @@ OWN = {
     *("__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__"),
     *("__annotations_cache__", "__conditional_annotations__", "__classdictcell__"),
 }
-GLOBAL = {"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+GLOBAL = {"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"}
+LOCAL, STORE = {"LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}, {"STORE_NAME"}
 SIMPLE = (FunctionType, bool, int, float, str, tuple)
 IMPORTERS = {"import_module", "__import__", "modules"}
 
@@ -107,7 +108,10 @@ class Walk:
             return self.labels[id(thing)]
         if isinstance(thing, ModuleType):
             return self._module(thing)
-        name = f"{thing.__module__}.{thing.__qualname__}".removeprefix("__main__.")
+        known = origin.known(thing)
+        # A worker does not get to know in which class or function another class was written.
+        own = thing.__name__ if isinstance(thing, type) and not known else thing.__qualname__
+        name = f"{thing.__module__}.{own}".removeprefix("__main__.")
         label, count = name, 1
         while label in self.labels.values():
             count += 1
@@ -115,10 +119,12 @@ class Walk:
         self.labels[id(thing)] = label
         self.met.append(thing)
         # Known by their name; what was changed in a class of padalib is looked for all the same.
-        if not origin.known(thing):
+        if not known:
             self.queue.append(thing)
         elif isinstance(thing, type) and origin.home(thing.__module__) == "padalib":
             self._changes(thing, label)
+            for base in thing.__mro__[1:]:
+                self._refer(base)
         return label
 
     def _module(self, module: ModuleType) -> str:
@@ -150,7 +156,11 @@ class Walk:
         self.entries[label] = f"class of {self._refer(type(cls))}, bases {', '.join(bases)}"
         if origin.home(cls.__module__) == "file":
             self.files.add(cls.__module__)
-        attributes = {name: value for name, value in vars(cls).items() if name not in OWN}
+        attributes = {
+            name: value
+            for name, value in vars(cls).items()
+            if name not in OWN and not isinstance(value, MemberDescriptorType)  # `__slots__` names
+        }
         if isinstance(cls, enum.EnumMeta):  # its tables are made of its members
             members = {name: member.value for name, member in cls.__members__.items()}
             attributes = {n: v for n, v in attributes.items() if isinstance(v, FunctionType)}
@@ -201,32 +211,33 @@ class Walk:
                 value = cell.cell_contents
             except ValueError:
                 value = "nothing yet"
-            if not isinstance(value, WEAK):  # what functools.singledispatch remembers
-                self.use(f"{free} in {label}", value)
+            self._hold(f"{free} in {label}", value)
         if function.__defaults__:
             self.use(f"defaults of {label}", function.__defaults__)
         if function.__kwdefaults__:
             self.use(f"keyword defaults of {label}", function.__kwdefaults__)
         for attribute, value in sorted(vars(function).items()):
-            self.use(f"{attribute} of {label}", value)
+            self._hold(f"{attribute} of {label}", value)
         if origin.home(function.__globals__.get("__name__")) in ("file", "typed"):
             self._globals(function, label)
 
+    def _hold(self, name: str, value: Any) -> None:
+        """What a function has beside its code, but not what functools.singledispatch remembers."""
+        if not isinstance(getattr(value, "__self__", value), WEAK):
+            self.use(name, value)
+
     def _globals(self, function: FunctionType, label: str) -> None:
         space, strings, attributes = function.__globals__, set(), set()
+        for name in sorted(globals_of(function.__code__)):
+            if name in space:
+                self.use(f"{name} in {label}", space[name])
+            elif not hasattr(builtins, name):
+                self.entries[f"{name} in {label}"] = "nothing yet"
+            elif isinstance(getattr(builtins, name), FunctionType):  # put there at run time
+                self.use(f"{name} in builtins", getattr(builtins, name))
         for code in origin.nested(function.__code__):
             attributes |= set(code.co_names)
             strings |= {const for const in code.co_consts if isinstance(const, str)}
-            for instruction in dis.get_instructions(code):
-                name = instruction.argval
-                if instruction.opname in GLOBAL and name in space:
-                    self.use(f"{name} in {label}", space[name])
-                elif instruction.opname in GLOBAL and hasattr(builtins, name):
-                    value = getattr(builtins, name)
-                    if isinstance(value, FunctionType) and not origin.known(value):
-                        self.use(f"{name} in builtins", value)
-                elif instruction.opname in GLOBAL:
-                    self.entries[f"{name} in {label}"] = "nothing yet"
             for name in _imports(code, space):
                 self._import(name)
         self.names |= strings | attributes
@@ -255,7 +266,18 @@ def _users(thing: Any) -> bool:
     return origin.home(thing.__module__) in ("file", "typed")
 
 
-def _imports(code: Any, space: dict[str, Any]) -> list[str]:
+def globals_of(code: CodeType) -> set[str]:
+    """Global names that code looks up or sets, in all that is defined inside it too."""
+    names = set()
+    for one in origin.nested(code):
+        asked = [(i.opname, i.argval) for i in dis.get_instructions(one)]
+        names |= {name for op, name in asked if op in GLOBAL}
+        # The body of a class looks up its own names first.
+        names |= {n for op, n in asked if op in LOCAL} - {n for op, n in asked if op in STORE}
+    return names - {"__name__"}
+
+
+def _imports(code: CodeType, space: dict[str, Any]) -> list[str]:
     """Full names of the modules that code imports, and of those that `from` may name."""
     found, last = [], [0, ()]
     package = space.get("__package__") or ""

@@ -118,7 +118,7 @@ class Speller:
             of = owner.__qualname__ if isinstance(owner, type) else spell(owner)
             return f"builtin {value.__module__} {value.__qualname__} of {of}"
         if kind in (staticmethod, classmethod):
-            return f"{kind.__name__} {spell(value.__func__)}{self._extra(value)}"
+            return f"{kind.__name__} {spell(value.__func__)}"
         if isinstance(value, property):
             return f"{self.refer(kind)} {self._all((value.fget, value.fset, value.fdel))}"
         if isinstance(value, functools.cached_property):
@@ -152,6 +152,8 @@ class Speller:
             return f"{getattr(value, '__module__', kind.__module__)}.{found}"
         make, args, state, items, pairs = (*found, None, None, None)[:5]
         text = f"{self._spell(make)}({self._all(args)})"
+        if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
+            state = (state[0] or {}) | state[1]  # of slots; a worker's class has none
         if state is not None:
             text += f" state {self._spell(state)}"
         if items is not None:
