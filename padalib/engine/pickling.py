@@ -99,10 +99,15 @@ def unpack(packed: bytes) -> Run:
     where, key, sent, config = cloudpickle.loads(packed)
     sys.path += [place for place in where if place not in sys.path]
     importlib.invalidate_caches()
-    run = Run(cloudpickle.loads(config))
     try:
+        run = Run(cloudpickle.loads(config))
         found = identity(run.config)
-    except ValueError as error:
+    except (ImportError, AttributeError) as error:
+        raise RunError(
+            f"the worker cannot find what the run uses ({error}): put the module where "
+            "`sys.path` of the notebook finds it, as a file"
+        ) from None
+    except ValueError as error:  # what a class does is another thing here
         raise RunError(str(error)) from None
     if run.key != key:
         changes = difference(_flat(json.loads(sent)), _flat(json.loads(json.dumps(found))))
@@ -119,7 +124,8 @@ def _culprit(config: Any) -> str:
     walk = Walk()
     for cls in _classes(config):
         walk.follow(cls)
-    for name, value in walk.used.items():
+    functions = (type, FunctionType, staticmethod, classmethod, property)
+    for name, value in sorted(walk.used.items(), key=lambda item: isinstance(item[1], functions)):
         try:
             dumps(value)
         except Exception:

@@ -166,8 +166,8 @@ class Part:
         """What the class does otherwise than when it was composed, in words; '' if nothing."""
         return difference(dict(self.code), code_of(self.cls)) if self.code else ""
 
-    def describe(self) -> dict[str, Any]:
-        """The part's identity, for the run's hash."""
+    def check(self) -> None:
+        """ValueError where the class is not what it was when it was composed."""
         changes = self.changes()
         if changes:
             raise ValueError(
@@ -175,6 +175,10 @@ class Part:
                 "it again (after an edit of a module, importlib.reload it and run the cells that "
                 "use it first), or give what varies as an option"
             )
+
+    def describe(self) -> dict[str, Any]:
+        """The part's identity, for the run's hash; ValueError as in `check`."""
+        self.check()
         scalar = (bool, int, float, str, type(None))
         options = {
             name: value if type(value) in scalar else Speller(repr).spell(value)
@@ -208,6 +212,7 @@ class Method:
         parts, unknown = {}, set(options)
         for role in ("paths", "data", "update"):
             old: Part = getattr(self, role)
+            old.check()
             taken = set(inspect.signature(old.cls).parameters)
             mine = {key: value for key, value in options.items() if key in taken}
             unknown -= set(mine)
