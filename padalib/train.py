@@ -224,7 +224,7 @@ class Trainer:
         own = any(part.code for part in (method.paths, method.data, method.update))
         if self.config.arch is not None or not own:
             return None
-        return Watch(method, self.update, lambda: build_samplers(self.config, n))
+        return Watch(method, self.update, self.net, lambda: build_samplers(self.config, n))
 
     @property
     def steps(self) -> int:

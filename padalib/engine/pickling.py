@@ -16,7 +16,8 @@ from typing import Any
 import cloudpickle
 
 from padalib.engine import origin
-from padalib.engine.runs import Run, RunError, identity
+from padalib.engine.identity import identity
+from padalib.engine.runs import Run, RunError
 from padalib.engine.source import Walk, difference, globals_of
 from padalib.engine.values import CACHED, WEAK
 

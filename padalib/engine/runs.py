@@ -7,7 +7,6 @@ folder). A field that changes no result has metadata {"identity": False}. A run 
 under a lock, resumed if it was cut, and read from its folder ever after.
 """
 
-import dataclasses
 import errno
 import hashlib
 import io
@@ -28,8 +27,7 @@ from filelock import FileLock
 
 import padalib
 from padalib.engine import paths
-from padalib.engine.source import code_of
-from padalib.engine.values import plain
+from padalib.engine.identity import digest, identity, key
 
 MAGIC = b"padalib state of "
 
@@ -73,56 +71,6 @@ def write_bytes(path: Path, content: bytes) -> None:
             f"cannot write {path}: {error.strerror}. Make the folder writable, or set PADALIB_DATA "
             "to one that is"
         ) from error
-
-
-def describe(value: Any) -> Any:
-    """A config as plain JSON: the identity of what it stands for.
-
-    Of a class from outside padalib, what it does is part of it.
-    """
-    value = plain(value)
-    if hasattr(value, "describe"):
-        return value.describe()
-    if dataclasses.is_dataclass(value):
-        return _described(value, code_of(type(value)))
-    if isinstance(value, (list, tuple)):
-        return [describe(item) for item in value]
-    if isinstance(value, dict):
-        if all(type(key) is str for key in value):
-            return {key: describe(item) for key, item in value.items()}
-        return {"pairs": [[describe(key), describe(item)] for key, item in value.items()]}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(f"a config cannot hold {value!r} ({type(value).__name__}): it has no identity")
-
-
-def _described(value: Any, code: dict[str, str]) -> dict[str, Any]:
-    named = {
-        f.name: describe(getattr(value, f.name))
-        for f in dataclasses.fields(value)
-        if f.metadata.get("identity", True)
-    }
-    return {"kind": type(value).__name__} | named | ({"code": code} if code else {})
-
-
-def identity(config: Config) -> dict[str, Any]:
-    """All that a run's result depends on: its config, its inputs and the recipe's version.
-
-    Where only one kind of run has changed, its config counts that in `changes`. Of a kind of
-    config from outside padalib the code counts, but not what its module's variables hold.
-    """
-    recipe = padalib.RECIPE + getattr(config, "changes", 0)
-    described = _described(config, code_of(type(config), values=False))
-    return {"config": described, "inputs": config.inputs(), "recipe": recipe}
-
-
-def key(config: Config) -> str:
-    """Hash of the identity, 16 hex digits."""
-    return _key(identity(config))
-
-
-def _key(found: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def pack_state(label: str, state: Any) -> bytes:
@@ -265,7 +213,7 @@ class Run:
 
     def _check_folder(self) -> None:
         mine, path = identity(self.config), self.folder / "config.json"
-        if _key(mine) != self.key:
+        if digest(mine) != self.key:
             raise RunError(
                 f"{self.config.label} is not what it was when its run was asked for: something "
                 "that it uses changed in between; ask again"

@@ -19,7 +19,7 @@ from padalib.engine.runs import RunError, pack_state, unpack_state
 from padalib.engine.source import Walk, difference
 from padalib.engine.values import digest
 from padalib.samplers.base import DataSampler, Method, PathSampler
-from padalib.spaces import Arch
+from padalib.spaces import Arch, Supernet
 
 Samplers = tuple[PathSampler, DataSampler]
 KEEP = "keep what it needs from epoch to epoch in attributes of `self`, which are saved"
@@ -28,14 +28,15 @@ KEEP = "keep what it needs from epoch to epoch in attributes of `self`, which ar
 class Watch:
     """Watches the samplers of one training run; RunError for what a resumed run would lack."""
 
-    def __init__(self, method: Method, update: Any, build: Callable[[], Samplers]) -> None:
-        self.method, self.update, self.build = method, update, build
+    def __init__(
+        self, method: Method, update: Any, net: Supernet, build: Callable[[], Samplers]
+    ) -> None:
+        self.update, self.net, self.build = update, net, build
         parts = (method.paths, method.data, method.update)
         self.mine = [part for part in parts if part.code]
         self.name = " and ".join(part.cls.__name__ for part in self.mine)
         self.streams: dict[str, str] = {}
-        self.space: dict[str, str] = {}
-        self.rule = self._attributes(update)
+        self.shared: dict[str, str] = {}
         self.expected: tuple[list[Arch], list[int]] = ([], [])
 
     def begin(
@@ -43,7 +44,7 @@ class Watch:
     ) -> None:
         """Before an epoch: what a resumed run would draw first."""
         self._forget_caches()
-        self.streams, self.space = streams(), self._space(live)
+        self.streams, self.shared = streams(), self._shared(live)
         twin = self._twin(live) if epoch else self.build()
         if not epoch:
             self._compare(live, twin, "when it is made a second time")
@@ -77,8 +78,7 @@ class Watch:
                 "`torch.randint(5, (), generator=generator)`)",
             )
         changes = [part.changes() for part in self.mine]
-        changes += [difference(self.rule, self._attributes(self.update))]
-        changes += [difference(self.space, self._space(live))]
+        changes += [difference(self.shared, self._shared(live))]
         if any(changes):
             said = "; ".join(filter(None, changes))
             self._refuse(f"changes what is not saved with it ({said})", KEEP)
@@ -100,13 +100,22 @@ class Watch:
                 self._outside(live)
                 self._refuse(f"is another {where} ({changes})", KEEP)
 
-    def _space(self, live: Samplers) -> dict[str, str]:
-        """What the space holds; it is the samplers' to read, and they share it with all others."""
-        space = live[0].space
-        walk, kind = Walk(device=False), type(space)
-        for name, value in sorted(vars(space).items()):
-            if not isinstance(getattr(kind, name, None), cached_property):
-                walk.use(f"{name} of the space", value, soft=True)
+    def _shared(self, live: Samplers) -> dict[str, str]:
+        """What the space, the network (beside its weights) and the update rule hold."""
+        walk = Walk(device=False)
+        found = {
+            f"{name} of the space": value
+            for name, value in vars(live[0].space).items()
+            if not isinstance(getattr(type(live[0].space), name, None), cached_property)
+        }
+        found |= {
+            f"{name} of the network": value
+            for name, value in vars(self.net).items()
+            if not name.startswith("_") and name != "training"
+        }
+        found |= {f"{name} of the update rule": v for name, v in vars(self.update).items()}
+        for name, value in sorted(found.items()):
+            walk.use(name, value, soft=True)
         return walk.finish().entries
 
     def _attributes(self, thing: Any) -> dict[str, str]:

@@ -18,8 +18,9 @@ from cells import CLASS, DRAW, HEAD, cell
 
 from padalib import spaces
 from padalib.engine import pickling, runs
+from padalib.engine.identity import describe, key
 from padalib.engine.launch import grid
-from padalib.engine.runs import Run, RunError, describe, key
+from padalib.engine.runs import Run, RunError
 from padalib.engine.source import code_of
 from padalib.samplers import UniformPaths, compose, part
 from padalib.spaces import CellSpace

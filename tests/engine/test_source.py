@@ -45,7 +45,7 @@ def test_another_process_finds_the_same_in_what_is_typed_and_in_what_arrives(tmp
     mine = {name: cell(source) for name, (source, *_) in PAIRS.items()}
     there, back = tmp_path / "there", tmp_path / "back"
     there.write_bytes(pickle.dumps({name: pickling.dumps(cls) for name, cls in mine.items()}))
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     subprocess.run(
         [sys.executable, "-c", ELSEWHERE, there, back],
         env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": seed},
