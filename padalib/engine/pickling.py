@@ -19,7 +19,7 @@ from padalib.engine import origin
 from padalib.engine.identity import identity
 from padalib.engine.runs import Run, RunError
 from padalib.engine.source import Walk, difference, globals_of
-from padalib.engine.values import CACHED, WEAK
+from padalib.engine.values import CACHED, OPERATORS, SHARED, WEAK
 
 
 class _Pickler(cloudpickle.Pickler):
@@ -36,6 +36,11 @@ class _Pickler(cloudpickle.Pickler):
             return _cached, (thing.__wrapped__, thing.cache_parameters())
         if isinstance(thing, cached_property):
             return _property, (type(thing), thing.func, thing.attrname)
+        if isinstance(thing, OPERATORS):
+            return _module, (f"torch.ops.{thing}",)
+        for name, stream in SHARED.items():
+            if thing is stream:  # the worker's own, not a copy of the sender's
+                return _stream, (name,)
         if isinstance(thing, WEAK):  # in functools.singledispatch, which fills it anew
             return type(thing), ()
         return super().reducer_override(thing)
@@ -51,6 +56,10 @@ class _Pickler(cloudpickle.Pickler):
 
 def _by_name(thing: Any) -> bool:
     return origin.home(thing.__module__) != "typed" and origin.importable(thing)
+
+
+def _stream(name: str) -> Any:
+    return SHARED[name]
 
 
 def _cached(function: Any, parameters: dict[str, Any]) -> Any:
@@ -109,7 +118,10 @@ def unpack(packed: bytes) -> Run:
             "`sys.path` of the notebook finds it, as a file"
         ) from None
     except ValueError as error:  # what a class does is another thing here
-        raise RunError(str(error)) from None
+        raise RunError(
+            f"on arrival in a worker {error}; what was changed at run time in an imported module "
+            "does not travel, and what classes do when they are made is done there again"
+        ) from None
     if run.key != key:
         changes = difference(_flat(json.loads(sent)), _flat(json.loads(json.dumps(found))))
         raise RunError(

@@ -8,7 +8,9 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import random
 import types
+import typing
 import warnings
 import weakref
 from collections.abc import Callable
@@ -27,6 +29,13 @@ DESCRIPTORS = (
     types.WrapperDescriptorType,
     types.ClassMethodDescriptorType,
 )
+OPERATORS = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
+# The streams that all code of a process shares: they are no values, and everybody has his own.
+SHARED = {
+    "random": random._inst,
+    "numpy.random": np.random.mtrand._rand,
+    "torch": torch.default_generator,
+}
 WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
 CACHED = type(functools.lru_cache(len))
 
@@ -80,6 +89,13 @@ class Speller:
         if isinstance(value, (set, frozenset)):
             items = ", ".join(sorted(map(self._spell, value)))
             return f"{self.refer(kind)} {{{items}}}{self._extra(value)}"
+        for name, stream in SHARED.items():
+            if value is stream:
+                return f"the stream of {name}"
+        if isinstance(value, OPERATORS):
+            return f"operator {value}"
+        if kind is typing.TypeVar:
+            return f"type variable {value.__name__}"
         if isinstance(value, NAMED):
             return f"{kind.__name__} {value!r}"
         if isinstance(value, (np.ndarray, np.generic)) and kind.__module__ == "numpy":

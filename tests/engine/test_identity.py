@@ -239,7 +239,7 @@ def test_files_are_found_by_a_worker_and_changes_at_run_time_are_refused(
     patched = pickling.pack(Run(config(UniformPaths)))
     said = arrive(tmp_path / "packed", changed, edited, patched)
     assert "K in helper was 2 and is 3" in said[0] and "file helper is another" in said[0]
-    assert said[1].startswith("RunError Mine is not what it was")
+    assert said[1].startswith("RunError on arrival in a worker Mine is not what it was")
     assert "K in helper was 2 and is 3" in said[1]
     assert said[2].startswith("RunError the worker has something else than was sent (group of pad")
     (tmp_path / "helper.py").write_text("K = 1\n")
