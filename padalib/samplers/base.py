@@ -18,13 +18,13 @@ from padalib.spaces import Arch, CellSpace, Supernet
 class PathSampler:
     """Draws the paths of each step, and may learn from their gradients.
 
-    Your own: inherit, write `draw`, and whatever else it needs. What it needs from one epoch to the
-    next lives in attributes of `self` (numbers, strings, tensors, and lists or dicts of them), which
-    `state` returns and each checkpoint saves; not in globals, the class, `epochs`, the space or the
-    network. What it draws comes from the generator that it is given, which is torch's: not from
-    `random`, `np.random` or torch's own. `watch` tests both in every epoch and refuses the others;
-    for that it makes a second sampler and draws from it once an epoch. It cannot see what depends
-    on the process (the order of a set of strings, the environment, files).
+    Your own: inherit, write `draw`, and whatever else it needs. What it needs from one epoch to
+    the next lives in attributes of `self` (numbers, strings, tensors, and lists or dicts of them),
+    which `state` returns and each checkpoint saves; not in globals, the class, `epochs`, the space
+    or the network. What it draws comes from the generator that it is given, which is torch's: not
+    from `random`, `np.random` or torch's own. `samplers.watch` tests both in every epoch and
+    refuses the others; for that it makes a second sampler and draws from it once an epoch. It
+    cannot see what depends on the process (the order of a set of strings, the environment, files).
     """
 
     group = 1  # paths drawn for one step
