@@ -1,10 +1,9 @@
 """The only training loop: supernets, and single architectures trained alone."""
 
 import math
-import warnings
 import zlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import torch
@@ -12,10 +11,13 @@ from torch import Tensor
 
 from padalib import data as datasets
 from padalib import samplers, spaces
+from padalib.engine import checked
+from padalib.engine.checked import Count, NotNegative, Positive, Whole, Within
+from padalib.engine.devices import check_device
 from padalib.engine.runs import Run
-from padalib.samplers import Method, PathSampler
-from padalib.samplers.watch import Watch
-from padalib.spaces import Arch, CellSpace, Supernet
+from padalib.samplers import Method, PathSampler, watch
+from padalib.samplers.alone import AlonePath
+from padalib.spaces import Arch, Space, Supernet
 
 STREAMS = ("data", "augment", "paths")
 
@@ -24,32 +26,33 @@ STREAMS = ("data", "augment", "paths")
 class TrainConfig:
     """One training run; its fields are its identity. ValueError for values that make no run.
 
-    An epoch is as many images through forward and backward as the training split holds, whatever
-    the method: a method with five paths a step takes a fifth of the steps (equal compute).
+    An epoch is as many images through forward and backward as the training split holds, to half a
+    step, whatever the method: with five paths a step it has a fifth of the steps (equal compute).
     """
 
-    method: Method | str = "SPOS"  # how paths and data are drawn; ignored with `arch`
+    method: Method | str = "SPOS"  # how paths and data are drawn; with `arch`, a uniform one
     seed: int = 0  # of weights, data order, augmentation and paths, one stream each
-    space: CellSpace | str = "mini"  # the search space and its network
+    space: Space | str = "mini"  # the search space and its network
     data: str = "digits"  # a name that `data.load` knows
     arch: Arch | None = None  # train this architecture alone
-    epochs: int = 30  # see above
-    batch: int = 64  # images per forward
-    lr: float = 0.05  # at the start; cosine to 0, constant within an epoch (released recipe)
-    momentum: float = 0.9  # released recipe
-    weight_decay: float = 2.5e-4  # released recipe
-    clip: float = 5.0  # of the gradient's norm (released recipe)
-    crop: int = 1  # pixels of random shift
-    flip: bool = False  # mirror images; digits must not be
-    bn: str = "batch"  # batch norm: 'batch' (the paper's), 'running', 'recalibrated'
-    precision: str = "float32"  # of convolutions; 'bfloat16' is faster where the processor has it
-    train_split: str = "train"  # what it learns from; the paper's protocol: 'train+valid'
+    epochs: Count = 30  # see above
+    batch: Count = 64  # images per forward, at most those it learns from
+    lr: Positive = 0.05  # at the start; cosine to 0, constant within an epoch (released recipe)
+    momentum: Annotated[float, Within(0, 1)] = 0.9  # released recipe
+    weight_decay: NotNegative = 2.5e-4  # released recipe
+    clip: Positive = 5.0  # of the gradient's norm (released recipe)
+    crop: Whole = 1  # pixels of random shift
+    flip: bool = False  # mirror images; of digits that makes others
+    bn: Literal[spaces.BN_MODES] = "batch"  # statistics of batch norm; 'batch' is the paper's
+    precision: Literal[tuple(spaces.PRECISIONS)] = "float32"  # of convolutions; 'bfloat16' may win
+    train_split: Literal[(*datasets.SPLITS, datasets.WHOLE)] = "train"  # the paper's: 'train+valid'
     # Epochs after which the state is kept for probes (0: before any). It changes no result: a run
     # that has kept too few trains again when it is asked for more.
-    keep: tuple[int, ...] = field(default=(), metadata={"identity": False})
+    keep: tuple[Whole, ...] = field(default=(), metadata={"identity": False})
     device: str = "cpu"  # part of the identity: devices differ in the last bits
 
     def __post_init__(self) -> None:
+        checked.check(self)
         fill = object.__setattr__
         if isinstance(self.method, str):
             fill(self, "method", samplers.get(self.method))
@@ -57,32 +60,27 @@ class TrainConfig:
             fill(self, "space", spaces.get(self.space))
         if self.arch is not None:
             fill(self, "arch", self.space.canonical(self.arch))
+            self._check_alone()
         fill(self, "keep", tuple(sorted(set(self.keep))))
-        for name in ("epochs", "batch"):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) > 0):
-                raise ValueError(f"{name} must be a whole number > 0, got {getattr(self, name)}")
-        for name in ("lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("momentum", "weight_decay", "crop"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}")
-        if self.train_split not in (*datasets.SPLITS, datasets.WHOLE):
-            raise ValueError(
-                f"train_split must be one of {(*datasets.SPLITS, datasets.WHOLE)}, got "
-                f"{self.train_split!r}"
-            )
-        if self.bn not in spaces.BN_MODES:
-            raise ValueError(f"bn must be one of {spaces.BN_MODES}, got {self.bn!r}")
-        if self.precision not in spaces.PRECISIONS:
-            raise ValueError(
-                f"precision must be one of {tuple(spaces.PRECISIONS)}, got {self.precision!r}"
-            )
-        if any(not 0 <= epoch <= self.epochs for epoch in self.keep):
+        if max(self.keep, default=0) > self.epochs:
             raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
         datasets.check(self.data)
         build_samplers(self, n=self.batch)  # an option that no sampler takes is an error now
         check_device(self.device, self.precision)
+
+    def _check_alone(self) -> None:
+        """ValueError for what a single architecture has no use for."""
+        uniform = samplers.get("SPOS")
+        if (self.method.paths, self.method.data) != (uniform.paths, uniform.data):
+            raise ValueError(
+                f"{self.method.name} draws paths or images, but an architecture alone has one path "
+                "and shuffled images: pass method='SPOS', or leave arch out"
+            )
+        if self.space.extent > 1:
+            raise ValueError(
+                f"{self.space.name} shares operations between edges, an architecture alone cannot: "
+                "use dataclasses.replace(space, extent=1), or leave arch out"
+            )
 
     @property
     def label(self) -> str:
@@ -112,6 +110,23 @@ class TrainConfig:
         """The training data's hash."""
         return {"data": datasets.fingerprint(self.data)}
 
+    def check(self) -> None:
+        """ValueError where the images are too few, too small, or not those of the space."""
+        images, side = self.images(), self.space.size
+        check_fit(images, self.space)
+        n, group = len(images), build_samplers(self, len(images))[0].group
+        checked.whole(f"batch (of the {n} images of {images.name})", self.batch, 1, n)
+        checked.whole(f"crop (of images of {side}x{side})", self.crop, 0, side - 1)
+        if 2 * n < self.batch * group:
+            raise ValueError(
+                f"an epoch of {n} images is less than half a step of {self.method.name} ({group} "
+                f"paths, {self.batch} images each): use a batch of at most {2 * n // group}"
+            )
+
+    def images(self) -> datasets.ImageSet:
+        """What it learns from."""
+        return datasets.load(self.data)[self.train_split]
+
     def compute(self, run: Run) -> None:
         """Train from the last checkpoint, if there is one, to the end."""
         trainer = Trainer(self)
@@ -123,7 +138,7 @@ class TrainConfig:
         if trainer.epoch == 0 and 0 in self.keep:
             run.save_state("epoch_0", trainer.state())
         while trainer.epoch < self.epochs:
-            bad = trainer.train_epoch()
+            bad = watch.epoch(trainer, build_samplers) or trainer.broken()
             if bad is not None:
                 run.fail(
                     f"the {bad} of epoch {trainer.epoch} (learning rate "
@@ -145,12 +160,13 @@ class FromTraining:
     """
 
     train: TrainConfig  # the run that trains the network
-    epoch: int | None = None  # its state after this epoch; the last one if None
+    epoch: Whole | None = None  # its state after this epoch; the last one if None
     device: str = field(init=False)  # the training run's
 
     ticks = 1
 
     def __post_init__(self) -> None:
+        checked.check(self)
         object.__setattr__(self, "device", self.train.device)
         self.train.check_kept(self.epoch)
         if self.epoch is None:
@@ -165,8 +181,13 @@ class FromTraining:
         """The data's hash."""
         return self.train.inputs()
 
+    def check(self) -> None:
+        """ValueError where the images do not fit, before anything is trained."""
+        self.train.check()
+
     def trainer(self) -> "Trainer":
         """The trainer in that state; trains if need be."""
+        self.check()
         return load(Run(self.train).compute(), self.epoch)
 
 
@@ -183,27 +204,13 @@ def load(run: Run, epoch: int | None = None) -> "Trainer":
     return trainer
 
 
-class AlonePath(PathSampler):
-    """Always the one architecture."""
-
-    def __init__(self, space: CellSpace, epochs: int, arch: Arch) -> None:
-        super().__init__(space, epochs)
-        self.arch = arch
-
-    def draw(self, generator: torch.Generator) -> list[Arch]:
-        return [self.arch]
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.arch = tuple(state["arch"])
-
-
 class Trainer:
     """The state of one training run: network, optimiser, samplers, random streams, history."""
 
     def __init__(self, config: TrainConfig) -> None:
         self.config, self.space = config, config.space
-        self.images = datasets.load(config.data)[config.train_split].to(config.device)
-        check_fit(self.images, self.space)
+        config.check()
+        self.images = config.images().to(config.device)
         self.net = build(config)
         self.optimizer = torch.optim.SGD(
             self.net.parameters(),
@@ -214,17 +221,8 @@ class Trainer:
         )
         self.paths, self.data = build_samplers(config, len(self.images))
         self.update = config.method.update.build()
-        self.watch = self._watch()
         self.generators = {name: stream(config.seed, name) for name in STREAMS}
         self.epoch, self.history = 0, []
-
-    def _watch(self) -> Watch | None:
-        """Who sees that a sampler of the user's own hides no state; padalib's own do not."""
-        method, n = self.config.method, len(self.images)
-        own = any(part.code for part in (method.paths, method.data, method.update))
-        if self.config.arch is not None or not own:
-            return None
-        return Watch(method, self.update, self.net, lambda: build_samplers(self.config, n))
 
     @property
     def steps(self) -> int:
@@ -236,22 +234,14 @@ class Trainer:
         config = self.config
         lr = config.lr * (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
         self.optimizer.param_groups[0]["lr"] = lr
-        live = self.paths, self.data
-        if self.watch:
-            self.watch.begin(live, self.generators, self.epoch, config.batch)
         self.paths.new_epoch(self.epoch)
         self.data.new_epoch(self.epoch)
         self.net.train()
         records = torch.zeros(self.steps, 3, device=config.device)  # loss, accuracy, norm
         drawn = torch.zeros(len(self.images), dtype=torch.bool)
         for step in range(self.steps):
-            archs = self.paths.draw(self.generators["paths"])
-            index, records[step] = self.step(archs)
+            index, records[step] = self.step(self.paths.draw(self.generators["paths"]))
             drawn[index] = True
-            if self.watch and step == 0:
-                self.watch.first(live, archs, index)
-        if self.watch:
-            self.watch.end(live)
         records = records.cpu()  # the epoch's only wait for the device
         self.epoch += 1
         images = self.steps * config.batch * self.paths.group
@@ -279,6 +269,13 @@ class Trainer:
             self.net, self.optimizer, config.clip, archs, index, x, y, self.paths, self.data
         )
         return index, torch.stack(record)
+
+    def broken(self) -> str | None:
+        """Where a weight or a statistic is not finite, whose; the loss tells only a step later."""
+        for name, values in self.net.state_dict().items():
+            if not values.isfinite().all():
+                return f"{name} of the network was not finite after the last step"
+        return None
 
     def summary(self) -> str:
         """The last epoch in one line."""
@@ -320,36 +317,7 @@ def stream(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(f"{name}/{seed}".encode()))
 
 
-def check_device(device: str, precision: str = "float32") -> None:
-    """ValueError for a device that is not there, or lacks the precision; warns if it is slow."""
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ValueError(
-            f"{device!r} is no device that torch knows: pass 'cpu' or 'cuda'"
-        ) from error
-    if kind not in ("cpu", "cuda"):
-        raise ValueError(f"device {device!r} is not supported: pass 'cpu' or 'cuda'")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device {device!r} asked for, but torch sees no CUDA device: pass device='cpu' (or "
-            "unset PADALIB_DEVICE), or install a torch build with CUDA and its driver"
-        )
-    if precision == "bfloat16" and kind == "cuda" and not torch.cuda.is_bf16_supported(False):
-        raise ValueError(f"{device!r} cannot compute in bfloat16: pass precision='float32'")
-    if precision == "bfloat16" and kind == "cpu":
-        able = torch.cpu.get_capabilities()
-        if able.get("architecture") == "x86_64" and not (
-            able.get("avx512_bf16") or able.get("amx_bf16")
-        ):
-            warnings.warn(
-                f"this processor ({able.get('cpu_name')}) has no bfloat16 instructions, so "
-                "precision='bfloat16' is slower here than 'float32'",
-                stacklevel=2,
-            )
-
-
-def check_fit(images: datasets.ImageSet, space: CellSpace) -> None:
+def check_fit(images: datasets.ImageSet, space: Space) -> None:
     """ValueError unless the network of `space` is made for such images and labels."""
     channels, height, width = images.images.shape[1:]
     found = {

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from padalib.samplers import (
-    BalancedPaths, DataSampler, EdgePaths, FairPaths, GradNormPaths, PathSampler, Shuffled,
+    BalancedPaths, DataSampler, ProductPaths, FairPaths, GradNormPaths, PathSampler, Shuffled,
     UniformPaths,
 )
 """

@@ -1,5 +1,8 @@
 """Every test has a data root of its own, one thread and no window."""
 
+import os
+from collections import Counter, defaultdict
+
 import matplotlib
 import pytest
 import torch
@@ -13,3 +16,17 @@ def data_root(tmp_path, monkeypatch):
     monkeypatch.setenv("PADALIB_DATA", str(tmp_path / "data"))
     for name in ("PADALIB_WORKERS", "PADALIB_HEADLESS", "PADALIB_DEVICE", "PADALIB_FORCE"):
         monkeypatch.delenv(name, raising=False)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many tests ran in which folder, and on what machine."""
+    rooms = defaultdict(Counter)
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.getreports(outcome):
+            if outcome != "passed" or report.when == "call":
+                rooms[report.nodeid.partition("::")[0].rpartition("/")[0]][outcome] += 1
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    terminalreporter.section(f"ran on {os.cpu_count()} cores, {gpu}")
+    for room, counts in sorted(rooms.items()):
+        line = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        terminalreporter.line(f"{room}: {line}")

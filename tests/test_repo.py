@@ -12,10 +12,13 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_notebook
 
 from padalib import __version__
-from padalib.study.driver import EXTRA_KEYS, check, execute, install_filter
+from padalib.study.driver import execute
+from padalib.study.environment import EXTRA_KEYS, install_filter
+from padalib.study.notebooks import check
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -108,7 +111,7 @@ def test_committed_notebook_is_what_the_filter_writes(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_can_be_run(path):
-    check(path, ["scale"])
+    check(path, {"scale": "laptop"})
 
 
 @needs_make
@@ -120,13 +123,112 @@ def test_make_is_self_documenting():
     assert set(targets()) == set(phony[1].split()) - {"venv"}
 
 
+@needs_git
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_run_and_saved_in_jupyterlab_leaves_git_clean(path, tmp_path):
+    """What JupyterLab adds: the kernel's `language_info`, counts, outputs, a cell's marks."""
+    staged = call("git", "cat-file", "blob", f":notebooks/{path.name}")
+    if staged.returncode:
+        pytest.skip("not committed yet")
+    notebook = nbformat.reads(staged.stdout, as_version=4)
+    info = dict(IPythonKernel.language_info)
+    assert {"mimetype", "codemirror_mode", "pygments_lexer", "nbconvert_exporter"} <= set(info)
+    notebook.metadata.language_info = nbformat.from_dict(info)
+    for count, cell in enumerate(notebook.cells, start=1):
+        cell.metadata |= {"editable": True, "slideshow": {"slide_type": ""}, "trusted": True}
+        if cell.cell_type == "code":
+            cell.metadata["jupyter"] = {"outputs_hidden": True}
+            cell.metadata["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00Z"}
+            cell.execution_count = count
+            cell.outputs = [nbformat.v4.new_output("stream", text="bulky")]
+    saved = nbformat.writes(notebook) + "\n"
+    assert saved != staged.stdout
+    command = [sys.executable, "-m", "nbstripout", "--extra-keys", EXTRA_KEYS]
+    assert call(*command, cwd=tmp_path, input=saved).stdout == staged.stdout
+
+
 @needs_make
 def test_make_dry_run_is_readable():
     done = call("make", "-n", "reproduce", "SCALE=smoke")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[-1].endswith("-m padalib.study.driver run --scale smoke")
+    assert '-m padalib run --scale "$SCALE"' in lines[-1]
     assert len(lines) <= 8
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Calls make in a copy of the project whose python writes down its arguments."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "padalib").mkdir()
+    environment = tmp_path / "an 'env' $(touch OWNED)"
+    python = environment / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        '#!/bin/sh\ncase "$1" in -c) echo "$MADE/padalib" ;; esac\n'
+        'for word in "$@"; do printf "%s\\n" "$word" >> "$MADE/calls"; done\n'
+    )
+    python.chmod(0o755)
+
+    def make(*arguments):
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "CONDA"))}
+        own |= {"VIRTUAL_ENV": str(environment), "MADE": str(tmp_path)}
+        (tmp_path / "calls").unlink(missing_ok=True)
+        done = subprocess.run(
+            ["make", *arguments], cwd=tmp_path, env=own, capture_output=True, text=True
+        )
+        calls = tmp_path / "calls"
+        said = calls.read_text().splitlines() if calls.exists() else []
+        return done, said, sorted(path.name for path in tmp_path.rglob("*OWNED*"))
+
+    return make
+
+
+@needs_make
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "smoke; touch OWNED",
+        "$(touch OWNED)",
+        "$(shell touch OWNED)",
+        "`touch OWNED`",
+        '"; touch OWNED; "',
+        "a' b",
+        "$$x",
+        "smoke\ntouch OWNED",
+        "|touch OWNED",
+        "&touch OWNED&",
+        "*",
+    ],
+)
+def test_make_passes_values_and_runs_none_of_them(made, evil):
+    *_, known = made("help")
+    for target, option in (("reproduce", "run"), ("figures", "figures"), ("html", "html")):
+        done, said, found = made(target, f"SCALE={evil}")
+        assert done.returncode == 0, done.stderr
+        wanted = ["-m", "padalib", option, "--scale", *evil.split("\n")]
+        assert said[-len(wanted) :] == wanted
+        assert found == known
+    done, said, found = made("reproduce", f"WORKERS={evil}")
+    assert said[-1 - evil.count("\n") - 1] == "--workers" and found == known
+    for target in ("help", "lab"):
+        made(target, f"SCALE={evil}", f"LAB={evil}", f"PYTHON={evil}")
+        assert made("help")[2] == known
+
+
+@needs_make
+def test_lab_takes_options_and_opens_the_project(made):
+    done, said, _ = made("lab", "LAB=--ip 0.0.0.0 --allow-root")
+    assert done.returncode == 0
+    assert said[-6:] == ["-m", "jupyter", "lab", "--ip", "0.0.0.0", "--allow-root"]
+
+
+@needs_make
+@pytest.mark.parametrize("wish", ["SCALES=cifar", "scale=smoke", "WORKER=2"])
+def test_make_refuses_what_nothing_reads(made, wish):
+    done, said, _ = made("reproduce", wish)
+    assert done.returncode == 2 and said[-1:] != ["laptop"]
+    assert f"nothing reads {wish.partition('=')[0]}; known are SCALE" in done.stderr
 
 
 @needs_make
@@ -140,6 +242,16 @@ def test_readme_commands_exist():
     )
     named = [word for words in commands for word in words.split() if re.fullmatch("[a-z]+", word)]
     assert set(named) <= set(targets())
+
+
+def test_the_tests_say_how_many_ran_where():
+    picked = (
+        "tests/test_repo.py::test_conda_gets_the_same_packages",
+        "tests/test_repo.py::test_citation_names_the_paper",
+    )
+    done = call(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *picked)
+    assert re.search(r"^=+ ran on \d+ cores, .+ =+$", done.stdout, re.MULTILINE), done.stdout
+    assert "\ntests: 2 passed\n" in done.stdout
 
 
 def test_constraints_pin_every_dependency():

@@ -12,11 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from padalib import samplers, spaces, train
 from padalib.data import ImageSet
+from padalib.engine.launch import grid
 from padalib.engine.runs import Run, RunError
 from padalib.ranking.scores import ScoreConfig
 from padalib.samplers import update
@@ -387,6 +389,35 @@ def test_a_gradient_that_is_not_finite_in_the_last_step_stops_the_run(monkeypatc
         Run(small(epochs=1, batch=512)).compute()
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["head.bias", "stem.0.weight"])
+def test_a_weight_that_is_not_finite_after_the_last_step_is_not_saved(name, value, monkeypatch):
+    original, count = update.Accumulate.step, itertools.count(1)
+
+    def step(self, net, *rest):
+        found = original(self, net, *rest)
+        if next(count) == 8:  # the last of the second epoch, which its loss does not tell
+            dict(net.named_parameters())[name].data.view(-1)[-1] = value
+        return found
+
+    monkeypatch.setattr(update.Accumulate, "step", step)
+    run = Run(small(keep=(2,)))
+    words = f"the {name} of the network was not finite after the last step of epoch 2 .* lower lr"
+    with pytest.raises(RunError, match=words):
+        run.compute()
+    assert not run.done and not run.has_state("epoch_2")
+    assert run.load_state("last")["epoch"] == 1
+
+
+def test_one_step_that_overflows_is_not_a_finished_run():
+    config = small(epochs=1, batch=512, lr=3e38, clip=1e30, weight_decay=100)
+    assert Trainer(config).train_epoch() is None  # its only loss was finite
+    run = Run(config)
+    with pytest.raises(RunError, match=r"the \S+ of the network was not finite after the last"):
+        run.compute()
+    assert not run.done and not run.has_state("last")
+
+
 # --- bad input ---
 
 
@@ -396,25 +427,116 @@ def test_a_gradient_that_is_not_finite_in_the_last_step_stops_the_run(monkeypatc
         ({"method": "spos"}, "unknown method 'spos': choose one of SPOS"),
         ({"space": "maxi"}, "unknown space 'maxi': choose one of .*mini"),
         ({"arch": (0, 1)}, "an architecture of mini has 3 operations.*got 2"),
-        ({"arch": (0, 1, 5)}, r"operation 5 on edge 2 of \(0, 1, 5\) is not in 0..4"),
-        ({"epochs": 0}, "epochs must be a whole number > 0, got 0"),
-        ({"epochs": 2.5}, "epochs must be a whole number > 0, got 2.5"),
-        ({"batch": -1}, "batch must be a whole number > 0, got -1"),
-        ({"momentum": -0.1}, "momentum must not be below 0, got -0.1"),
-        ({"crop": -1}, "crop must not be below 0, got -1"),
-        ({"method": variant("PA", norm="rwa")}, "norm must be one of .*got 'rwa'"),
-        ({"lr": 0.0}, "lr must be above 0, got 0.0"),
-        ({"lr": math.nan}, "lr must be above 0, got nan"),
-        ({"clip": 0}, "clip must be above 0, got 0"),
+        ({"arch": (0, 1, 5)}, r"operation 5 on edge 2 .2<-1. of \(0, 1, 5\) is not in 0..4"),
+        ({"epochs": 0}, "epochs must be a whole number from 1, got 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number from 1, got 2.5"),
+        ({"batch": -1}, "batch must be a whole number from 1, got -1"),
+        ({"momentum": -0.1}, "momentum must be a finite number from 0 to 1, got -0.1"),
+        ({"crop": -1}, "crop must be a whole number from 0, got -1"),
+        ({"lr": 0.0}, "lr must be a finite number above 0, got 0.0"),
+        ({"lr": math.nan}, "lr must be a finite number above 0, got nan"),
+        ({"clip": 0}, "clip must be a finite number above 0, got 0"),
         ({"bn": "layer"}, "bn must be one of .*batch.* got 'layer'"),
-        ({"precision": "half"}, "precision must be one of .*'float32', 'bfloat16'.* got 'half'"),
+        ({"precision": "half"}, "precision must be 'float32' or 'bfloat16', got 'half'"),
         ({"keep": (1, 4)}, r"keep must be epochs in 0..3, got \(1, 4\)"),
-        ({"keep": (-1,)}, "keep must be epochs in 0..3"),
+        ({"keep": (-1,)}, "keep must be a tuple of whole numbers from 0, got"),
     ],
 )
 def test_values_that_make_no_run_are_refused(fields, words):
     with pytest.raises(ValueError, match=words):
         small(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"epochs": "3"}, "epochs must be a whole number from 1, got '3'"),
+        ({"epochs": 3.0}, "epochs must be .* got 3.0"),
+        ({"epochs": True}, "epochs must be .* got True"),
+        ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
+        ({"seed": None}, "seed must be a whole number, got None"),
+        ({"flip": "no"}, "flip must be True or False, got 'no'"),
+        ({"flip": 1}, "flip must be True or False, got 1"),
+        ({"lr": math.inf}, "lr must be a finite number above 0, got inf"),
+        ({"lr": "0.1"}, "lr must be .* got '0.1'"),
+        ({"lr": True}, "lr must be .* got True"),
+        ({"momentum": 1.5}, "momentum must be a finite number from 0 to 1, got 1.5"),
+        ({"weight_decay": math.nan}, "weight_decay must be a finite number from 0, got nan"),
+        ({"crop": 1.5}, "crop must be a whole number from 0, got 1.5"),
+        ({"keep": (1.0,)}, r"keep must be a tuple of whole numbers from 0, got \(1.0,\)"),
+        ({"keep": 1}, "keep must be a tuple of whole numbers from 0, got 1"),
+        ({"arch": "0-1-2"}, "arch must be a tuple of whole numbers or None, got '0-1-2'"),
+        ({"arch": (0, 1.0, 2)}, "arch must be .* got"),
+        ({"method": None}, "method must be a Method or a text, got None"),
+        ({"space": 3}, "space must be a .* or a text, got 3"),
+        ({"data": None}, "data must be a text, got None"),
+        ({"device": None}, "device must be a text, got None"),
+    ],
+)
+def test_values_of_another_type_are_refused_by_name(fields, words):
+    with pytest.raises(ValueError, match=words):
+        small(**fields)
+
+
+def test_an_option_that_a_sampler_does_not_know_is_refused_when_the_method_is_made():
+    with pytest.raises(ValueError, match="norm must be 'clipped' or 'raw', got 'rwa'"):
+        variant("PA", norm="rwa")
+    with pytest.raises(ValueError, match="importance must be True or False, got 'no'"):
+        variant("PA", importance="no")
+    with pytest.raises(ValueError, match="zero_grad must be True or False, got 'false'"):
+        variant("PA", zero_grad="false")
+
+
+def test_what_means_the_same_is_the_same_run():
+    plain = small(seed=3, lr=1.0, batch=64, flip=True, keep=(0, 2), bn="running", arch=(3, 2, 1))
+    other = small(
+        seed=np.int64(3),
+        lr=1,
+        batch=np.uint16(64),
+        flip=np.bool_(True),
+        keep=[np.int32(2), 0, 2],
+        bn=np.str_("running"),
+        arch=np.array([3, 2, 1]),
+    )
+    assert plain == other and hash(plain) == hash(other)
+    assert Run(plain).key == Run(other).key
+    assert type(other.seed) is type(other.batch) is type(other.keep[0]) is int
+    assert (type(other.lr), type(other.flip), type(other.bn)) == (float, bool, str)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"batch": 513}, r"batch \(of the 512 images of digits-small/train\) must be .* got 513"),
+        ({"crop": 16}, r"crop \(of images of 16x16\) must be a whole number from 0 to 15, got 16"),
+        (
+            {"method": "FairNAS", "batch": 210},
+            r"an epoch of 512 images is less than half a step of FairNAS \(5 paths, 210 images each"
+            r"\): use a batch of at most 204",
+        ),
+    ],
+)
+def test_more_than_the_images_allow_is_refused_before_anything_is_made(fields, words):
+    config = small(**fields)
+    for use in (config.check, lambda: Trainer(config), lambda: grid([config], workers=1)):
+        with pytest.raises(ValueError, match=words):
+            use()
+    assert not Run(config).folder.exists()
+    small(batch=512, crop=15).check()
+    small("FairNAS", batch=204).check()
+
+
+@pytest.mark.parametrize("method", ["PA", "DA", "PA&DA", "FairNAS", "curriculum"])
+def test_a_method_that_an_architecture_alone_has_no_use_for_is_refused(method):
+    with pytest.raises(ValueError, match=f"{method} draws paths or images, .* pass method='SPOS'"):
+        small(method, arch=(3, 2, 1))
+    assert small(variant("SPOS", zero_grad=True), arch=(3, 2, 1)).method.zero_grad
+
+
+def test_sharing_that_an_architecture_alone_cannot_is_refused():
+    shared = dataclasses.replace(SPACE, extent=3)
+    with pytest.raises(ValueError, match=r"mini shares operations .*replace\(space, extent=1\)"):
+        small(space=shared, arch=(3, 2, 1))
 
 
 def test_a_data_set_that_is_nowhere_is_refused_before_training():
@@ -423,7 +545,7 @@ def test_a_data_set_that_is_nowhere_is_refused_before_training():
 
 
 def test_an_unknown_split_is_refused():
-    words = r"train_split must be one of \(.*'test', 'train\+valid'\), got 'training'"
+    words = r"train_split must be one of .*'test', 'train\+valid', got 'training'"
     with pytest.raises(ValueError, match=words):
         small(train_split="training")
 

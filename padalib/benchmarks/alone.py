@@ -1,9 +1,8 @@
 """Makes a truth table of our own: every architecture of a space trained alone, with each seed.
 
-`python -m padalib.benchmarks.alone` makes `data/truth/mini.csv`; `truth` has the columns.
+`padalib truth` calls it; `truth` has the columns.
 """
 
-import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import pandas as pd
 from padalib import spaces
 from padalib.benchmarks import truth
 from padalib.engine import launch
-from padalib.engine.runs import RunError, write_bytes
+from padalib.engine.runs import write_bytes
 from padalib.ranking.scores import ScoreConfig
-from padalib.spaces import CellSpace
+from padalib.spaces import Space
 from padalib.train import TrainConfig
 
 # Every architecture alone: twelve epochs leave the best at 95 % of the test images right and
@@ -49,7 +48,7 @@ def build(
     return assemble(space, rows)
 
 
-def assemble(space: CellSpace, rows: Iterable[Mapping]) -> pd.DataFrame:
+def assemble(space: Space, rows: Iterable[Mapping]) -> pd.DataFrame:
     """The wide table from rows {code, seed, valid_acc, valid_loss, test_acc, test_loss}.
 
     Rows in any order, one for every architecture and seed 0..S-1; the table is in the order of the
@@ -86,25 +85,3 @@ def assemble(space: CellSpace, rows: Iterable[Mapping]) -> pd.DataFrame:
 def save(table: pd.DataFrame, path: Path | str) -> None:
     """Writes the table as CSV, all or nothing; floats come back to the same bits."""
     write_bytes(Path(path), table.to_csv(index_label="code", lineterminator="\n").encode())
-
-
-def main() -> None:
-    """`make truth`: the committed table of the mini space."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of every architecture")
-    parser.add_argument("--workers", type=int, help="processes; one a core by default")
-    asked = parser.parse_args()
-    space = spaces.get("mini")
-    path = truth.own_path(space)
-    try:
-        save(build(space.name, range(asked.seeds), asked.workers), path)
-    except (RunError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from None
-    # One of each class: members that share a run would agree perfectly.
-    codes = [space.code(arch) for arch in space.classes()]
-    tau, low, high = truth.load(space).ceiling("test", codes)
-    print(f"{path}: noise ceiling tau {tau:.3f} [{low:.3f}, {high:.3f}]")
-
-
-if __name__ == "__main__":
-    main()

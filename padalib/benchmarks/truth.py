@@ -23,7 +23,7 @@ from padalib.benchmarks import tables
 from padalib.benchmarks.tables import BENCHMARK, SPLITS
 from padalib.engine import paths
 from padalib.ranking import metrics
-from padalib.spaces import CellSpace
+from padalib.spaces import Space
 
 OWN = "trained alone here"
 QUANTITIES = ("valid_acc", "valid_loss", "test_acc", "test_loss")
@@ -139,9 +139,7 @@ class Truth:
         return basis, self.accuracy(other)
 
 
-def load(
-    space: CellSpace | str, path: Path | str | None = None, dataset: str | None = None
-) -> Truth:
+def load(space: Space | str, path: Path | str | None = None, dataset: str | None = None) -> Truth:
     """The truth table of `space`, in its order; architectures are matched by `space.decode`.
 
     `mini` has the project's own, `data/truth/mini.csv`, on the digits. Spaces of NAS-Bench-201's
@@ -166,7 +164,7 @@ def load(
     return _load_own(space, own_path(space), dataset)
 
 
-def own_path(space: CellSpace) -> Path:
+def own_path(space: Space) -> Path:
     """Where the project keeps its own table of a space."""
     return paths.project_root() / "data" / "truth" / f"{space.name}.csv"
 
@@ -178,7 +176,7 @@ def _is_own(path: Path) -> bool:
         return b"arch" not in file.readline().strip().split(b",")
 
 
-def _load_own(space: CellSpace, path: Path, dataset: str | None) -> Truth:
+def _load_own(space: Space, path: Path, dataset: str | None) -> Truth:
     remedy = f"fetch it again with `git checkout -- {path}` or rebuild it with `make truth`"
     if not path.is_file():
         raise FileNotFoundError(f"no truth table of {space.name} at {path}: {remedy}")
@@ -196,7 +194,7 @@ def _load_own(space: CellSpace, path: Path, dataset: str | None) -> Truth:
     return Truth(space.name, dataset or "digits", table.set_index("code").loc[order])
 
 
-def _load_foreign(space: CellSpace, path: Path, dataset: str | None) -> Truth:
+def _load_foreign(space: Space, path: Path, dataset: str | None) -> Truth:
     source, table = tables.read(path)
     held = [name for name in tables.TRIALS if any(c.startswith(f"{name}_") for c in table)]
     if dataset not in held:
@@ -225,7 +223,7 @@ def _load_foreign(space: CellSpace, path: Path, dataset: str | None) -> Truth:
     return Truth(space.name, dataset, table.astype(dict.fromkeys(acc, float)), source)
 
 
-def _check(found: list[str], path: Path, space: CellSpace, remedy: str) -> None:
+def _check(found: list[str], path: Path, space: Space, remedy: str) -> None:
     if found:
         wrong = "; ".join(found)
         raise ValueError(f"{path} is not a truth table of {space.name}: {wrong}. Please {remedy}")
@@ -246,9 +244,7 @@ def check_dataset(truth: Truth, data: str) -> None:
         )
 
 
-def problems(
-    space: CellSpace, table: pd.DataFrame, columns: Iterable[str] | None = None
-) -> list[str]:
+def problems(space: Space, table: pd.DataFrame, columns: Iterable[str] | None = None) -> list[str]:
     """What is wrong with a table (`code` as a column) of `space`; empty when nothing is.
 
     `columns` must hold usable numbers: by default all that a table of our own has.

@@ -5,24 +5,28 @@ Looked for in the data root (`PADALIB_DATA`, default `data/`): a folder of image
 """
 
 import hashlib
-import io
 import os
 import re
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
+from padalib.data import cache
+from padalib.data.cache import SPLITS, Pair
 from padalib.engine import paths
-from padalib.engine.runs import write_bytes
 
-Pair = tuple[Tensor, Tensor]  # images uint8 [N, 3, H, W] and labels int64 [N]
 CIFAR = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+# Whatever a file is called, it is read as one of these or not at all: others (EPS) are handed to
+# another program.
+FORMATS = ("PNG", "JPEG", "BMP", "PPM", "TIFF", "WEBP")
 SHOWN = 20  # problems that an error lists; the rest are counted
+Listing = dict[str, list[tuple[str, os.stat_result]]]  # split -> '<class>/<file>' of its images
 
 
 def load(name: str) -> dict[str, Pair]:
@@ -35,7 +39,7 @@ def load(name: str) -> dict[str, Pair]:
     """
     base, size = split_name(name)
     folder = find(name)
-    whole = _torchvision(base) if folder is None else _cached(base, folder, *_listing(folder))
+    whole = _torchvision(base) if folder is None else _cached(base, folder)
     return {
         split: (_resized(base, images, size), labels) for split, (images, labels) in whole.items()
     }
@@ -48,12 +52,13 @@ def find(name: str) -> Path | None:
     """
     base, _ = split_name(name)
     folder = paths.data_root() / base
-    if any((folder / split).is_dir() for split in ("train", "test")):
+    if has_splits(folder):
         return folder
     if base not in CIFAR:
+        place = shown(folder)
         raise FileNotFoundError(
-            f"no data set {base!r}: expected images in {folder}/train/<class>/ and "
-            f"{folder}/test/<class>/ (PADALIB_DATA moves the data root), or one of the names "
+            f"no data set {base!r}: expected images in {place}/train/<class>/ and "
+            f"{place}/test/<class>/ (PADALIB_DATA moves the data root), or one of the names "
             f"digits, digits-small, {', '.join(CIFAR)}"
         )
     return None
@@ -62,15 +67,32 @@ def find(name: str) -> Path | None:
 def split_name(name: str) -> tuple[str, int | None]:
     """('cifar10', 16) from 'cifar10-16', but ('cifar10-16', None) if a folder has that name."""
     match = re.fullmatch(r"(.+)-(\d+)", name)
-    if match is None or (paths.data_root() / name).is_dir():
+    if match is None or _is_folder(paths.data_root() / name):
         return name, None
     return match[1], int(match[2])
+
+
+def has_splits(folder: Path) -> bool:
+    """Whether a folder is a data set, whole or in part."""
+    return any(_is_folder(folder / split) for split in SPLITS)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise ValueError(f"cannot look for images in {shown(path)}: {error.strerror}") from None
+
+
+def shown(path: Path | str) -> str:
+    """A path that can be printed, though its name may not be text."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def _resized(name: str, images: Tensor, size: int | None) -> Tensor:
     """Area averages, rounded."""
     height, width = images.shape[2:]
-    if size in (None, height):
+    if size is None or size == height == width:
         return images
     if not size or height % size or width != height:
         raise ValueError(
@@ -84,27 +106,56 @@ def _resized(name: str, images: Tensor, size: int | None) -> Tensor:
 # --- folders ---
 
 
-def _listing(folder: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """'<class>/<file>' of both splits, and the classes; ValueError that lists what is missing."""
+def _listing(folder: Path) -> tuple[Listing, list[str]]:
+    """The images of both splits, and the classes; ValueError that lists what is missing."""
     wrong, files, classes = [], {}, {}
-    for split in ("train", "test"):
+    for split in SPLITS:
         top = folder / split
-        classes[split] = sorted(p.name for p in top.iterdir() if p.is_dir()) if top.is_dir() else []
+        entries = _entries(top, wrong) if os.path.lexists(top) else []
+        classes[split] = [e.name for e in entries if _kind(e, wrong) == "folder"]
         if not classes[split]:
-            wrong.append(f"{top} has no folder of a class")
+            wrong.append(f"{shown(top)} has no folder of a class")
         files[split] = []
         for name in classes[split]:
-            with os.scandir(top / name) as entries:  # pathlib takes seconds for 60,000 files
-                found = sorted(e.name for e in entries if e.is_file() and e.name[0] != ".")
-            if not found:
-                wrong.append(f"{top / name} is empty")
-            files[split] += [f"{name}/{file}" for file in found]
+            count = len(wrong)
+            own = _entries(top / name, wrong)
+            for entry in own:
+                kind = _kind(entry, wrong)
+                if kind == "file":
+                    files[split].append((f"{name}/{entry.name}", entry.stat()))
+                elif kind is not None:
+                    wrong.append(f"{shown(entry.path)} is a {kind}, not an image")
+            if not own and len(wrong) == count:
+                wrong.append(f"{shown(top / name)} is empty")
     for split, other in (("train", "test"), ("test", "train")):
         for name in sorted(set(classes[other]) - set(classes[split])):
             if classes[split]:
-                wrong.append(f"class {name!r} is missing in {folder / split}")
+                wrong.append(f"class {shown(name)!r} is missing in {shown(folder / split)}")
     _refuse(folder, wrong)
     return files, classes["train"]
+
+
+def _entries(folder: Path, wrong: list[str]) -> list[os.DirEntry]:
+    """What lies in a folder and is not hidden, by name."""
+    try:
+        with os.scandir(folder) as entries:  # pathlib takes seconds for 60,000 files
+            return sorted((e for e in entries if e.name[0] != "."), key=lambda e: e.name)
+    except OSError as error:
+        wrong.append(f"{shown(folder)} cannot be read: {error.strerror}")
+        return []
+
+
+def _kind(entry: os.DirEntry, wrong: list[str]) -> str | None:
+    """What an entry is, through links; None, and a line in `wrong`, where that is not to be had."""
+    try:
+        mode = entry.stat().st_mode
+    except OSError as error:
+        what = "is a link that leads nowhere" if entry.is_symlink() else "cannot be read"
+        wrong.append(f"{shown(entry.path)} {what}: {error.strerror}")
+        return None
+    if stat.S_ISREG(mode):
+        return "file"
+    return "folder" if stat.S_ISDIR(mode) else "pipe or device"
 
 
 def _refuse(folder: Path, wrong: list[str]) -> None:
@@ -112,28 +163,27 @@ def _refuse(folder: Path, wrong: list[str]) -> None:
         more = f"\n... and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         count = "1 thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
         raise ValueError(
-            f"{count} wrong with the images in {folder}:\n- " + "\n- ".join(wrong[:SHOWN]) + more
+            f"{count} wrong with the images in {shown(folder)}:\n- "
+            + "\n- ".join(wrong[:SHOWN])
+            + more
         )
 
 
-def _cached(
-    name: str, folder: Path, files: dict[str, list[str]], classes: list[str]
-) -> dict[str, Pair]:
+def _cached(name: str, folder: Path) -> dict[str, Pair]:
     """The images of a folder, from the one cache file if no file changed since it was written."""
+    files, classes = _listing(folder)
     stamp = hashlib.sha256()
     for split, own in files.items():
-        for file in own:
-            info = os.stat(f"{folder}/{split}/{file}")
-            stamp.update(f"{split}/{file} {info.st_size} {info.st_mtime_ns}\n".encode())
-    cache = paths.data_root() / "cache" / f"{name}.pt"
-    if cache.exists():
-        try:
-            held = torch.load(cache, weights_only=True)
-            if held["stamp"] == stamp.hexdigest():
-                return {split: tuple(held[split]) for split in ("train", "test")}
-        except Exception:  # a damaged cache is made again, whatever is wrong with it
-            cache.unlink(missing_ok=True)
-    read = {split: _read([folder / split / file for file in own]) for split, own in files.items()}
+        for file, info in own:
+            line = f"{split}/{file} {info.st_size} {info.st_mtime_ns}\n"
+            stamp.update(os.fsencode(line))
+    path = cache.place(name)
+    found = cache.read(path, stamp.hexdigest())
+    if found is not None:
+        return found
+    read = {
+        split: _read([folder / split / file for file, _ in own]) for split, own in files.items()
+    }
     first = next(
         (array for images, _ in read.values() for array in images if array is not None), None
     )
@@ -141,37 +191,44 @@ def _cached(
     if first is not None:
         usual = f"{first.shape[1]}x{first.shape[0]}"
         wrong += [
-            f"{folder / split / file} is {array.shape[1]}x{array.shape[0]} pixels, the first "
-            f"image {usual}"
+            f"{shown(folder / split / file)} is {array.shape[1]}x{array.shape[0]} pixels, the "
+            f"first image {usual}"
             for split, own in files.items()
-            for file, array in zip(own, read[split][0], strict=True)
+            for (file, _), array in zip(own, read[split][0], strict=True)
             if array is not None and array.shape != first.shape
         ]
     _refuse(folder, wrong)
     result = {}
     for split, own in files.items():
-        labels = np.array([classes.index(file.partition("/")[0]) for file in own])
+        labels = np.array([classes.index(file.partition("/")[0]) for file, _ in own])
         result[split] = _ordered(np.stack(read[split][0]), labels)
-    _write(cache, {"stamp": stamp.hexdigest(), **{k: list(pair) for k, pair in result.items()}})
+    cache.write(path, stamp.hexdigest(), result)
     return result
 
 
 def _read(files: list[Path]) -> tuple[list[np.ndarray | None], list[str]]:
     """[H, W, 3] arrays of the files, None for the unusable, and what is wrong with those."""
-
-    def one(path: Path) -> np.ndarray | str:
-        try:
-            with Image.open(path) as image:
-                if image.mode != "RGB":
-                    return f"{path} is {image.mode}, not RGB"
-                return np.asarray(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            return f"{path} cannot be read: {str(error).partition(chr(10))[0]}"
-
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(one, files))
+        found = list(pool.map(_decode, files))
     wrong = [item for item in found if isinstance(item, str)]
     return [None if isinstance(item, str) else item for item in found], wrong
+
+
+def _decode(path: Path) -> np.ndarray | str:
+    """Pixels [H, W, 3], or a line that says what is wrong."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            count = getattr(image, "n_frames", 1)
+            if count > 1 and image.format != "MPO":  # a photograph with its small copies
+                return f"{shown(path)} holds {count} pictures, not one"
+            if image.mode != "RGB":
+                return f"{shown(path)} is {image.mode}, not RGB"
+            return np.asarray(image)
+    except UnidentifiedImageError:
+        return f"{shown(path)} cannot be read: it is none of {', '.join(FORMATS)}"
+    except Exception as error:  # decoders raise whatever they like on a damaged file
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        return f"{shown(path)} cannot be read: {shown(reason)}"
 
 
 def _ordered(images: np.ndarray, labels: np.ndarray) -> Pair:
@@ -185,29 +242,20 @@ def _ordered(images: np.ndarray, labels: np.ndarray) -> Pair:
     return pixels, torch.from_numpy(labels[order]).long()
 
 
-def _write(cache: Path, content: dict) -> None:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_bytes(cache, buffer.getvalue())
-
-
 # --- CIFAR by torchvision ---
 
 
 def _torchvision(name: str) -> dict[str, Pair]:
     """CIFAR from torchvision's files in the data root, downloaded once."""
-    cache = paths.data_root() / "cache" / f"{name}-torchvision.pt"
-    if cache.exists():
-        try:
-            held = torch.load(cache, weights_only=True)
-            return {split: tuple(held[split]) for split in ("train", "test")}
-        except Exception:  # as above
-            cache.unlink(missing_ok=True)
+    path, stamp = cache.place(f"{name}-torchvision"), "torchvision"
+    found = cache.read(path, stamp)
+    if found is not None:
+        return found
     import torchvision
 
     cls, root = getattr(torchvision.datasets, CIFAR[name]), paths.data_root()
     result = {}
-    for split in ("train", "test"):
+    for split in SPLITS:
         try:
             found = cls(root, train=split == "train", download=True)
         except (OSError, RuntimeError) as error:  # URLError is an OSError
@@ -217,5 +265,5 @@ def _torchvision(name: str) -> dict[str, Pair]:
                 f"{cls.base_folder}/ into {root} (PADALIB_DATA moves the data root)"
             ) from error
         result[split] = _ordered(np.asarray(found.data), np.asarray(found.targets))
-    _write(cache, {k: list(pair) for k, pair in result.items()})
+    cache.write(path, stamp, result)
     return result

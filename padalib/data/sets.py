@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from padalib.data import images
-from padalib.engine import paths
+from padalib.engine import checked, paths
 
 SPLITS = ("train", "valid", "test")
 WHOLE = "train+valid"  # the paper's protocol learns from it, and ranks on 'test'
@@ -52,7 +52,8 @@ class ImageSet:
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def first(self, n: int) -> "ImageSet":
-        """The first `n` images (all sets here are stored in random order)."""
+        """The first `n` images (all sets here are in random order); ValueError where are fewer."""
+        n = checked.whole(f"images of {self.name}", n, 1, len(self))
         return replace(self, images=self.images[:n], labels=self.labels[:n])
 
     def batch(
@@ -220,9 +221,22 @@ DATASETS: dict[str, Callable[[], dict[str, ImageSet]]] = {
 
 
 def check(name: str) -> None:
-    """FileNotFoundError where no data set of that name can be; reads and downloads nothing."""
-    if name not in DATASETS:
+    """FileNotFoundError where no data set of that name can be; reads and downloads nothing.
+
+    ValueError for a folder that cannot be told from a data set of the workbook.
+    """
+    if not _embedded(name):
         images.find(name)
+
+
+def _embedded(name: str) -> bool:
+    """Whether a data set ships with the workbook; ValueError where a folder has its name."""
+    if name in DATASETS and images.has_splits(folder := paths.data_root() / name):
+        raise ValueError(
+            f"{folder} has images, but {name!r} is the name of the data set that ships with the "
+            "workbook: rename the folder"
+        )
+    return name in DATASETS
 
 
 def load(name: str) -> dict[str, ImageSet]:
@@ -231,7 +245,7 @@ def load(name: str) -> dict[str, ImageSet]:
     `name` is one of `DATASETS`, 'cifar10', 'cifar100', or a folder of images in the data root;
     'cifar10-16' is the same at 16x16 pixels. Raises as `images.load` does. Held in memory.
     """
-    found = () if name in DATASETS else (paths.data_root(), images.split_name(name))
+    found = () if _embedded(name) else (paths.data_root(), images.split_name(name))
     return _load(name, *found)
 
 

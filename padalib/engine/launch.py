@@ -39,6 +39,9 @@ def grid(
             run.compute()  # checks that the folder is what it says
     if not todo:
         return runs
+    for run in todo:  # now, not after hours spent on what it needs
+        if hasattr(run.config, "check"):
+            run.config.check()
     needs = [need for run in todo for need in getattr(run.config, "needs", ())]
     if needs:
         with suppress(RunError):  # whoever needs the failed run fails too, and says why

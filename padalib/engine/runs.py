@@ -2,9 +2,10 @@
 
 A config is a frozen dataclass with `compute(run)`, `inputs()` (what else its result depends on,
 such as the data's hash), `label`, `ticks` (progress lines it will write) and, where it has them,
-`needs` (configs of the runs that it builds on) and `states` (names of states to find in its
-folder). A field that changes no result has metadata {"identity": False}. A run is computed once:
-under a lock, resumed if it was cut, and read from its folder ever after.
+`needs` (configs of the runs that it builds on), `check()` (ValueError for inputs that cannot be
+used) and `states` (names of states to find in its folder). A field that changes no result has
+metadata {"identity": False}. A run is computed once: under a lock, resumed if it was cut, and read
+from its folder ever after.
 """
 
 import errno

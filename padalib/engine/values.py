@@ -8,6 +8,7 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import inspect
 import random
 import types
 import typing
@@ -170,6 +171,8 @@ class Speller:
         text = f"{self._spell(make)}({self._all(args)})"
         if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
             state = (state[0] or {}) | state[1]  # of slots; a worker's class has none
+        if type(state) is dict:
+            state = {name: v for name, v in state.items() if not remembered(kind, name)}
         if state is not None:
             text += f" state {self._spell(state)}"
         if items is not None:
@@ -177,6 +180,12 @@ class Speller:
         if pairs is not None:
             text += f" pairs {self._all(pairs)}"
         return text
+
+
+def remembered(kind: type, name: Any) -> bool:
+    """Whether an attribute is what a cached property found: there once it was asked for."""
+    found = inspect.getattr_static(kind, name, None) if isinstance(name, str) else None
+    return isinstance(found, functools.cached_property)
 
 
 def plain(value: Any) -> Any:

@@ -1,13 +1,15 @@
 """Does the sampled probe find what the exact probe computes, as often as its intervals promise?"""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from padalib.engine.checked import Count, Positive, Within
 from padalib.engine.runs import Run
-from padalib.probes.exact import ExactProbe
+from padalib.probes.exact import ExactProbe, check_population
 from padalib.probes.frozen import Frozen, flat_gradient
 from padalib.probes.sampled import Draw, collect
 from padalib.train import FromTraining, stream
@@ -21,14 +23,23 @@ class AgreementConfig(FromTraining):
     population, with replacement; statistics are frozen for each path.
     """
 
-    images: int = 512  # n, the first of the training split
-    batch: int = 64  # images of a step
-    paths: int = 128  # outer draws of each sampled probe, at most
-    batches: int = 2  # inner draws
-    error: float = 0.1  # that its interval must reach, see `VarianceConfig`
-    seeds: int = 20  # sampled probes
+    images: Annotated[int, Within(2)] = 512  # n, the first of the training split
+    batch: Count = 64  # images of a step, drawn with replacement
+    paths: Annotated[int, Within(3)] = 128  # outer draws of each sampled probe, at most
+    batches: Annotated[int, Within(2)] = 2  # inner draws
+    error: Positive = 0.1  # that its interval must reach, see `VarianceConfig`
+    seeds: Count = 20  # sampled probes
 
     changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_population(self.train)
+
+    def check(self) -> None:
+        """ValueError where there are fewer images."""
+        super().check()
+        self.train.images().first(self.images)
 
     @property
     def label(self) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from padalib.engine import checked
+from padalib.engine.checked import Count
 from padalib.engine.runs import Run
 from padalib.ranking import metrics
 from padalib.train import TrainConfig, Trainer, stream
@@ -15,28 +17,33 @@ from padalib.train import TrainConfig, Trainer, stream
 
 @dataclass(frozen=True)
 class CostConfig:
-    """A timing of one method against SPOS; ValueError for no pairs.
+    """A timing of one method against SPOS; ValueError for no pairs, or for one architecture.
 
     Times differ from one measurement to the next, so this is the one kind of run whose table is
     not the same when it is computed again.
     """
 
     train: TrainConfig  # the method and its network
-    pairs: int = 60  # pairs of blocks, one of each method, in random order
-    paths: int = 10  # paths trained in one block
+    pairs: Count = 60  # pairs of blocks, one of each method, in random order
+    paths: Count = 10  # paths trained in one block, rounded up to whole steps of either method
     device: str = field(init=False)  # the training run's
 
     ticks = 1
 
     def __post_init__(self) -> None:
+        checked.check(self)
         object.__setattr__(self, "device", self.train.device)
-        if self.pairs < 1 or self.paths < 1:
-            raise ValueError(f"pairs and paths must be at least 1, got {self.pairs}, {self.paths}")
+        if self.train.arch is not None:
+            raise ValueError(f"{self.train.label} is one architecture: it has no paths to time")
 
     @property
     def label(self) -> str:
         """A name for people."""
         return f"cost of {self.train.label}"
+
+    def check(self) -> None:
+        """ValueError where the images do not fit."""
+        self.train.check()
 
     def inputs(self) -> dict[str, Any]:
         """The data's hash."""

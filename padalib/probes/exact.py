@@ -7,7 +7,7 @@ the training split, not augmented.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,20 +15,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from padalib.engine.checked import Count, Whole, Within
 from padalib.engine.runs import Run
 from padalib.probes.frozen import Coupled, Frozen, coupling
 from padalib.probes.population import (
     Population,
-    edge_product,
     factors,
     normal,
     over,
+    path_product,
     perturbed,
     search,
 )
 from padalib.ranking import metrics
 from padalib.spaces import Arch
-from padalib.train import FromTraining, Trainer, stream
+from padalib.train import FromTraining, TrainConfig, Trainer, stream
 
 PERTURBATIONS = 1000  # random distributions near the optimum that must not beat it
 Distributions = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> p [A], q [n] or [A, n]
@@ -38,31 +39,18 @@ Distributions = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> p [A], q [n]
 class ExactConfig(FromTraining):
     """The exact probe of one training run's state; ValueError for a population that is none."""
 
-    images: int = 512  # n, the first of the training split
-    batch: int = 64  # images of a step; steps of one image are always looked at too
+    images: Annotated[int, Within(2)] = 512  # n, the first of the training split
+    batch: Count = 64  # images of a step; steps of one image are always looked at too
     # Of batch norm: 'frozen' for each path, or 'batch': those of fixed batches, which costs a
     # backward for each path and image.
     statistics: Literal["frozen", "batch"] = "frozen"
-    coupled: int = 16  # paths for which frozen and batch statistics are compared
+    coupled: Whole = 16  # paths, at most, for which frozen and batch statistics are compared
 
     changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.train.arch is not None:
-            raise ValueError(f"{self.train.label} is one architecture: it has no paths to draw")
-        if self.statistics not in ("frozen", "batch"):
-            raise ValueError(f"statistics must be 'frozen' or 'batch', got {self.statistics!r}")
-        if self.images < 2 or self.batch < 1 or self.coupled < 0:
-            raise ValueError(
-                "the exact probe needs at least 2 images and a batch of 1, got "
-                f"{self.images} images, a batch of {self.batch}, {self.coupled} coupled paths"
-            )
-        if self.train.space.extent > 1:
-            raise ValueError(
-                f"{self.train.space.name} shares operations between edges: batch norm is used at "
-                "several places of one path there, and cannot be frozen to the statistics of each"
-            )
+        check_population(self.train)
         batched = self.statistics == "batch" or self.coupled > 0
         if batched and (self.batch < 2 or self.batch > self.images):
             raise ValueError(
@@ -74,6 +62,11 @@ class ExactConfig(FromTraining):
             raise ValueError(
                 f"batches of {self.batch} do not make {self.images} images: choose a multiple"
             )
+
+    def check(self) -> None:
+        """ValueError where there are fewer images."""
+        super().check()
+        self.train.images().first(self.images)
 
     @property
     def label(self) -> str:
@@ -96,6 +89,17 @@ class ExactConfig(FromTraining):
             rows.insert(1, "statistics", self.statistics)
             run.write_table(name, rows)
         run.log(f"{len(probe.classes)} x {self.images} gradients at epoch {trainer.epoch}")
+
+
+def check_population(train: TrainConfig) -> None:
+    """ValueError for a run whose paths and images have no gradients of their own."""
+    if train.arch is not None:
+        raise ValueError(f"{train.label} is one architecture: it has no paths to draw")
+    if train.space.extent > 1:
+        raise ValueError(
+            f"{train.space.name} shares operations between edges: batch norm is used at several "
+            "places of one path there, and cannot be frozen to the statistics of each"
+        )
 
 
 class ExactProbe:
@@ -166,43 +170,38 @@ class ExactProbe:
         return normal(p), normal(q)
 
     def operation_scores(self, batch: int, shared: bool) -> np.ndarray:
-        """p [A] from exact scores of the operations, as PA estimates them from single steps.
+        """p [A] from exact scores of the options, as PA estimates them from single steps.
 
         A score is the root mean square, over steps of `batch` images, of the gradient's norm of an
-        operation's weights, averaged over the paths (and edges and cells) that name it, dead edges
-        counting zero; operations without weights get the mean score of the others, or a path of
-        them alone would never be drawn. `shared` by all edges, as in PA, or one score for each.
+        option's weights, averaged over the paths (and positions and cells) that name it, dead ones
+        counting zero; options without weights get the mean score of the others, or a path of them
+        alone would never be drawn. `shared` by the positions of a table, as in PA, or one each.
         """
         place = {id(p): k for k, p in enumerate(self.images.net.parameters())}
         square, of_mean = self.of_weight[..., 0], self.of_weight[..., 1]  # [C, K]
-        norms = np.sqrt(of_mean + (square - of_mean).clip(0) / batch)
-        edges, ops = len(self.space.edges), len(self.space.ops)
-        sums, counts = np.zeros((2, edges, ops))
+        moments = of_mean + (square - of_mean).clip(0) / batch
+        entries = self.space.entries(shared)
+        sums, counts = np.zeros((2, len(entries.names)))
         for arch, own in zip(self.archs, self.of_class, strict=True):
-            named = [edge for edge, op in enumerate(arch) if self._weighted(op)]
-            entries = self.images.net.op_weights(arch)  # of every cell, edge by edge
-            for k, (op, weight, live) in enumerate(entries):
-                edge = named[k % len(named)]
-                sums[edge, op] += norms[own, place[id(weight)]] if live else 0
-                counts[edge, op] += 1
-        if shared:
-            sums[:], counts[:] = sums.sum(0), counts.sum(0)
-        scores = over(sums, counts)
-        weighted = [self._weighted(op) for op in range(ops)]
-        if not any(weighted):
+            for position, option, weights, live in self.images.net.owned(arch):
+                entry = entries.at[position][option]
+                places = [place[id(weight)] for weight in weights]
+                sums[entry] += np.sqrt(moments[own, places].sum()) if live else 0
+                counts[entry] += 1
+        if not counts.any():
             return self.u
-        scores[:, np.logical_not(weighted)] = scores[:, weighted].mean(1, keepdims=True)
-        return edge_product(normal(scores), np.array(self.archs))
-
-    def _weighted(self, op: int) -> bool:
-        return self.space.ops[op].startswith("nor_conv")
+        scores = over(sums, counts)
+        for table in map(list, entries.tables):
+            free = [entry for entry in table if not counts[entry]]
+            scores[free] = scores[[entry for entry in table if counts[entry]]].mean()
+        return path_product([normal(scores[list(own)]) for own in entries.at], np.array(self.archs))
 
     def size(self) -> np.ndarray:
         """p [A] in proportion to the square root of the number of weights that a path uses."""
         net = self.images.net
         fixed = sum(self.sizes[k] for k in net.parts()["fixed"])
         used = [
-            sum(weight.numel() for _, weight, live in net.op_weights(arch) if live)
+            sum(w.numel() for _, _, weights, live in net.owned(arch) if live for w in weights)
             for arch in self.archs
         ]
         return normal(np.sqrt(fixed + np.array(used)))
@@ -210,7 +209,11 @@ class ExactProbe:
     def distributions(self, batch: int) -> Distributions:
         """Every distribution that is compared, for steps of `batch` images."""
         population, uniform, rng = self.population, np.full(self.n, 1 / self.n), stream(0, "exact")
-        ops, archs = len(self.space.ops), np.array(self.archs)
+        archs = np.array(self.archs)
+        per_op, per_edge = (
+            population.best_operations(archs, self.space.entries(shared).at, batch)
+            for shared in (True, False)
+        )
         p, q = self.held()
         errors = normal(self.errors[self.of_class].mean(0))
         images = population.best_images()
@@ -223,8 +226,8 @@ class ExactProbe:
             "best images": (self.u, images),
             "best images, shuffled": (self.u, images[order]),
             "best product": population.best_product(batch),
-            "best per operation": (population.best_operations(archs, ops, batch), uniform),
-            "best per edge": (population.best_operations(archs, ops, batch, False), uniform),
+            "best per operation": (per_op, uniform),
+            "best per edge": (per_edge, uniform),
             "norms per operation": (shared, uniform),
             "norms per edge": (self.operation_scores(batch, False), uniform),
             "size": (self.size(), uniform),

@@ -37,6 +37,12 @@ def per_sample(
         )
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
     layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    known = {id(p) for layer in layers for p in layer.parameters()}
+    if odd := [name for name, p in net.named_parameters() if id(p) not in known]:
+        raise ValueError(
+            f"gradients of single images are known of convolutions and linear layers only, not of "
+            f"{', '.join(odd[:3])}: build the network without, or measure with batch statistics"
+        )
     hooks = [
         layer.register_forward_hook(lambda layer, args, out: calls.append((layer, args[0], out)))
         for layer in layers
@@ -62,14 +68,17 @@ def per_sample(
 
 
 def _of_weights(layer: nn.Module, given: Tensor, delta: Tensor) -> Tensor:
-    """Gradients [B, out, in * k * k] of a layer's weights from its input and that at its output."""
+    """Gradients [B, *weight.shape] of a layer's weights from its input and that at its output."""
     if isinstance(layer, nn.Linear):
         return delta[:, :, None] * given[:, None, :]
     if layer.kernel_size == (1, 1) and layer.stride == (1, 1):
         patches = given.flatten(2)
     else:
-        patches = F.unfold(given, layer.kernel_size, 1, layer.padding, layer.stride)
-    return delta.flatten(2) @ patches.transpose(1, 2)
+        patches = F.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+    groups = layer.groups
+    delta = delta.flatten(2).unflatten(1, (groups, -1))  # [B, G, out / G, pixels]
+    patches = patches.unflatten(1, (groups, -1))  # [B, G, in / G * k * k, pixels]
+    return delta @ patches.transpose(2, 3)
 
 
 class Frozen:

@@ -11,6 +11,7 @@ square root of the bracket; for b = 1 that is the joint optimum p q ~ u |g(alpha
 here follows from the squared norms [A, n] and the squared norms [A] of the path means.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,34 +99,37 @@ class Population:
                 break
         return p, q
 
-    def best_operations(self, archs: np.ndarray, ops: int, batch: int = 1, shared: bool = True):
-        """p [A] of least variance among products of operation probabilities, as PA's are.
+    def best_operations(
+        self, archs: np.ndarray, at: Sequence[Sequence[int]], batch: int = 1
+    ) -> np.ndarray:
+        """p [A] of least variance among products of probabilities of options, as PA's are.
 
-        archs: [A, E] codes. `shared`: one p for all edges [O], else one for each edge. Minimises
-        log sum_alpha c exp(-sum_e log p_e), convex in the logits.
+        archs: [A, P] codes. at: [P][n_i], which of T probabilities belongs to each option, see
+        `Space.entries`. Minimises log sum_alpha c exp(-sum_i log p_i), convex in the logits.
         """
-        edges = archs.shape[1]
+        at = [np.array(own) for own in at]
         c = np.log(self.u**2 * self.moments(self._uniform, batch) + 1e-300)
-        hot = np.eye(ops)[archs]  # [A, E, O]
 
-        def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            logits = flat.reshape(-1, ops)
-            log_p = logits - logsumexp(logits, 1, keepdims=True)
-            terms = c - np.einsum("aeo,eo->a", hot, np.broadcast_to(log_p, (edges, ops)))
+        def log_p(logits: np.ndarray) -> list[np.ndarray]:
+            return [logits[own] - logsumexp(logits[own]) for own in at]
+
+        def value(logits: np.ndarray) -> tuple[float, np.ndarray]:
+            logs = log_p(logits)
+            terms = c - sum(own[archs[:, place]] for place, own in enumerate(logs))
             share = np.exp(terms - logsumexp(terms))
-            slope = np.exp(log_p) - np.einsum("a,aeo->eo", share, hot)
-            return logsumexp(terms), (slope.sum(0) if shared else slope).ravel()
+            slope = np.zeros_like(logits)
+            for place, (own, log) in enumerate(zip(at, logs, strict=True)):
+                drawn = np.bincount(archs[:, place], share, minlength=len(own))
+                slope[own] += np.exp(log) - drawn
+            return logsumexp(terms), slope
 
-        # In the shared case one row of logits serves all edges: its slope is the sum of theirs.
-        start = np.zeros(ops if shared else edges * ops)
-        logits = minimize(value, start, jac=True, tol=1e-12).x.reshape(-1, ops)
-        p = np.exp(logits - logsumexp(logits, 1, keepdims=True))
-        return edge_product(np.broadcast_to(p, (edges, ops)), archs)
+        logits = minimize(value, np.zeros(max(map(max, at)) + 1), jac=True, tol=1e-12).x
+        return path_product(list(map(np.exp, log_p(logits))), archs)
 
 
-def edge_product(p: np.ndarray, archs: np.ndarray) -> np.ndarray:
-    """p [A] of paths whose edges are drawn independently from p [E, O]."""
-    return np.prod(p[np.arange(archs.shape[1]), archs], axis=1)
+def path_product(p: Sequence[np.ndarray], archs: np.ndarray) -> np.ndarray:
+    """p [A] of paths whose options are drawn independently from p [P][n_i]."""
+    return np.prod([own[archs[:, place]] for place, own in enumerate(p)], axis=0)
 
 
 def search(population: Population, seed: int = 0) -> np.ndarray:

@@ -15,6 +15,7 @@ E_p |u/p g|^2 = E_u [u/p |g|^2].
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from padalib import train
+from padalib.engine.checked import Positive, Within
 from padalib.engine.runs import Run
 from padalib.spaces import Arch
 from padalib.train import FromTraining, Trainer
@@ -45,22 +47,12 @@ QUANTITIES = (
 class VarianceConfig(FromTraining):
     """One probe of one training run's state; ValueError for too few draws."""
 
-    paths: int = 256  # outer draws A: paths, or path groups, at most
-    batches: int = 2  # inner draws B for each
-    error: float = 0.1  # enough draws when the variance is known to this fraction of itself
+    paths: Annotated[int, Within(3)] = 256  # outer draws A: paths, or path groups, at most
+    batches: Annotated[int, Within(2)] = 2  # inner draws B for each
+    error: Positive = 0.1  # enough draws when the variance is known to this fraction of itself
     seed: int = 0  # of the probe's own draws
 
     changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.paths < 3 or self.batches < 2:
-            raise ValueError(
-                f"the variance needs at least 3 paths of 2 batches, got {self.paths} of "
-                f"{self.batches}"
-            )
-        if not self.error > 0:
-            raise ValueError(f"error must be above 0, got {self.error}: 0.1 means 10 %")
 
     @property
     def label(self) -> str:
@@ -245,7 +237,8 @@ def probe(
     a group) without bias as far as each image has a gradient of its own; with batch statistics
     (bn='batch') it has not, because q also shifts the statistics. Where the sampler is not uniform,
     its paths are drawn uniformly, see above. 'difference': raw - importance, means only.
-    The samplers draw as in the epoch that has just ended, from its p and q.
+    The samplers draw as in the epoch that has just ended, from its p and q. ValueError where a
+    gradient is not finite.
     """
     config = trainer.config
     # Draws differ between training seeds, or intervals over seeds would miss the probe's own noise,
@@ -271,6 +264,12 @@ def probe(
             for kind, gradients in found.items():
                 drawn[kind].append(torch.cat([g.flatten() for g in gradients]))
         raw, weighted = (torch.stack(gradients) for gradients in drawn.values())
+        if not (raw.isfinite().all() and weighted.isfinite().all()):
+            codes = ", ".join(map(trainer.space.code, dict.fromkeys([*archs, *even])))
+            raise ValueError(
+                f"gradients of a step of {codes} are not finite: probe an epoch at which training "
+                "had not diverged, or train with a lower lr or clip"
+            )
         weight = 1.0 if uniform else trainer.paths.weight(even[0])
         own = {"raw": (raw, 1.0), "importance": (weighted, weight)}
         return own | {"difference": (raw - weighted, 1.0)}

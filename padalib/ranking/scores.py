@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
 import pandas as pd
 import torch
@@ -10,10 +9,13 @@ from torch.nn import functional as F
 
 from padalib import data as datasets
 from padalib.data import ImageSet
+from padalib.engine import checked
+from padalib.engine.checked import Count
 from padalib.engine.runs import Run
-from padalib.spaces import Arch, CellSpace, Supernet, recalibrate
+from padalib.spaces import Arch, Space, Supernet, recalibrate
 from padalib.train import FromTraining
 
+BATCH = 500  # images per forward where no number is given and there are as many
 RECALIBRATION_BATCHES = 10
 
 
@@ -21,12 +23,13 @@ RECALIBRATION_BATCHES = 10
 class ScoreConfig(FromTraining):
     """Scores of a trained supernet: of every equivalence class, or of a random sample.
 
-    ValueError for unknown splits, or more architectures than there are.
+    ValueError for unknown splits, or more images or architectures than there are.
     """
 
     splits: tuple[str, ...] = ("valid",)  # what is scored on; the paper ranks on 'test'
-    images: int | None = None  # only the first so many of a split; all if None
-    batch: int = 500  # images per forward: batch statistics depend on it
+    images: Count | None = None  # only the first so many of a split; all if None
+    # Images per forward, on which batch statistics depend; `BATCH`, or all of fewer, if None.
+    batch: Count | None = None
     # All classes if None; so many random architectures, the same for all runs; or, of names of
     # operations, all architectures with one of them on every edge.
     archs: int | tuple[str, ...] | None = None
@@ -35,14 +38,17 @@ class ScoreConfig(FromTraining):
         super().__post_init__()
         allowed = (*datasets.SPLITS, datasets.WHOLE)
         foreign = set(self.splits) - set(allowed)
-        if foreign or not self.splits:
-            raise ValueError(f"splits must be some of {allowed}, got {self.splits}")
+        if foreign or not self.splits or len(set(self.splits)) < len(self.splits):
+            raise ValueError(f"splits must be some of {allowed}, each once, got {self.splits}")
         space, archs = self.train.space, self.archs
         if isinstance(archs, int) and not 0 < archs <= len(space):
             raise ValueError(f"archs must be in 1..{len(space)} (of {space.name}), got {archs}")
-        if isinstance(archs, tuple) and (not archs or set(archs) - set(space.ops)):
+        if isinstance(archs, tuple):
+            space.restricted(archs)  # raises for names that it does not know
+        if archs is not None and self.train.arch is not None:
             raise ValueError(
-                f"archs must name some of the operations {space.ops} of {space.name}, got {archs}"
+                f"{self.train.label} trains one architecture, which is the one to score: leave "
+                f"archs out, got {archs}"
             )
 
     @property
@@ -50,8 +56,18 @@ class ScoreConfig(FromTraining):
         """A name for people."""
         return f"scores of {self.train.label}"
 
+    def check(self) -> None:
+        """ValueError where there are fewer images than are asked for."""
+        super().check()
+        for split in self.splits:
+            batch_size(self._images(split), self.batch)
+
+    def _images(self, split: str) -> ImageSet:
+        images = datasets.load(self.train.data)[split]
+        return images if self.images is None else images.first(self.images)
+
     def compute(self, run: Run) -> None:
-        """Train if need be, then score."""
+        """Train if need be, then score; a network that is broken fails the run."""
         trainer = self.trainer()
         space, arch = self.train.space, self.train.arch
         if arch is not None:
@@ -59,14 +75,16 @@ class ScoreConfig(FromTraining):
         elif isinstance(self.archs, int):
             archs = sample(space, self.archs)
         elif self.archs is not None:
-            archs = list(product(map(space.ops.index, self.archs), repeat=len(space.edges)))
+            archs = list(space.restricted(self.archs))
         else:
             archs = list(space.classes())
         rows = []
         for split in self.splits:
-            images = datasets.load(self.train.data)[split].to(self.device)
-            images = images if self.images is None else images.first(self.images)
-            found = score(trainer.net, archs, images, self.batch, trainer.images)
+            images = self._images(split).to(self.device)
+            try:
+                found = score(trainer.net, archs, images, self.batch, trainer.images)
+            except BrokenNetwork as error:
+                run.fail(f"at epoch {trainer.epoch}, {error}")
             for arch, (accuracy, loss) in zip(archs, found, strict=True):
                 rows.append(
                     {
@@ -82,9 +100,17 @@ class ScoreConfig(FromTraining):
         run.write_table("scores", pd.DataFrame(rows))
 
 
-def sample(space: CellSpace, n: int, seed: int = 0) -> list[Arch]:
-    """`n` different architectures of a space, at random but always the same ones."""
+class BrokenNetwork(ValueError):
+    """A network whose outputs are not finite has no score."""
+
+
+def sample(space: Space, n: int, seed: int = 0) -> list[Arch]:
+    """`n` different architectures of a space, at random but always the same ones.
+
+    ValueError for more than there are.
+    """
     every = list(space)
+    checked.whole(f"n (of the architectures of {space.name})", n, 0, len(every))
     order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
     return [every[place] for place in order[:n].tolist()]
 
@@ -94,21 +120,23 @@ def score(
     net: Supernet,
     archs: list[Arch],
     images: ImageSet,
-    batch: int = 500,
+    batch: int | None = None,
     calibration: ImageSet | None = None,
 ) -> list[tuple[float, float]]:
     """Accuracy in % and mean cross-entropy of each architecture on `images`.
 
     A network with bn='batch' normalises by the statistics of each batch of `batch` images; one
     with 'recalibrated' sets its statistics from `calibration` before each architecture. Those
-    that differ on dead edges only are computed once.
+    that differ on dead edges only are computed once. BrokenNetwork, a ValueError, where an output
+    is not finite: the largest of those is no answer.
     """
     if net.bn == "recalibrated" and calibration is None:
         raise ValueError("bn='recalibrated' needs calibration images: pass the training set")
     net.eval()
     names = [net.space.canonical(arch) for arch in archs]
     classes = sorted(set(names))  # sorted, so that neighbours begin alike
-    sums = torch.zeros(len(classes), 2, dtype=torch.float64, device=images.images.device)
+    # Right answers, loss, and images whose outputs are not finite.
+    sums = torch.zeros(len(classes), 3, dtype=torch.float64, device=images.images.device)
     # Statistics that are an architecture's own need a pass each; otherwise a batch serves all.
     groups = [[one] for one in classes] if net.bn == "recalibrated" else [classes]
     for start, group in enumerate(groups):
@@ -116,18 +144,42 @@ def score(
             few = _batches(calibration, batch, most=RECALIBRATION_BATCHES)
             recalibrate(net, group[0], (x for x, _ in few))
         for x, y in _batches(images, batch):
-            for row, logits in enumerate(net.forward_all(x, group), start):
+            for row, logits in enumerate(net.walk(x, group), start):
                 sums[row, 0] += (logits.argmax(1) == y).sum()
                 sums[row, 1] += F.cross_entropy(logits, y, reduction="sum")
-    sums = sums.cpu() / len(images)  # the only wait for the device
+                sums[row, 2] += (~logits.isfinite().all(1)).sum()
+    sums = sums.cpu()  # the only wait for the device
+    _refuse_broken(net.space, classes, sums[:, 2].int().tolist(), images)
+    sums /= len(images)
     found = {
         one: (100 * accuracy, loss)
-        for one, (accuracy, loss) in zip(classes, sums.tolist(), strict=True)
+        for one, (accuracy, loss, _) in zip(classes, sums.tolist(), strict=True)
     }
     return [found[name] for name in names]
 
 
-def _batches(images: ImageSet, size: int, most: int | None = None) -> Iterator:
-    starts = range(0, len(images), size)
+def _refuse_broken(space: Space, classes: list[Arch], broken: list[int], images: ImageSet) -> None:
+    bad = [(arch, count) for arch, count in zip(classes, broken, strict=True) if count]
+    if bad:
+        (arch, count), others = bad[0], len(bad) - 1
+        also = f" (and {others} more of {len(classes)} architectures)" if others else ""
+        raise BrokenNetwork(
+            f"the outputs of architecture {space.code(arch)}{also} are not finite for {count} of "
+            f"{len(images)} images of {images.name}: score an earlier epoch, or train with a lower "
+            "lr or clip"
+        )
+
+
+def batch_size(images: ImageSet, batch: int | None) -> int:
+    """Images per forward; ValueError for more than there are."""
+    n = len(images)
+    if batch is None:
+        return min(BATCH, n)
+    return checked.whole(f"batch (of the {n} images of {images.name})", batch, 1, n)
+
+
+def _batches(images: ImageSet, batch: int | None, most: int | None = None) -> Iterator:
+    step = batch_size(images, batch)
+    starts = range(0, len(images), step)
     for start in starts[:most]:
-        yield images.batch(torch.arange(start, min(start + size, len(images))))
+        yield images.batch(torch.arange(start, min(start + step, len(images))))

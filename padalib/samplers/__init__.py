@@ -3,10 +3,10 @@
 from padalib.samplers.balanced import BalancedPaths
 from padalib.samplers.base import (
     DataSampler,
-    EdgePaths,
     Method,
     Part,
     PathSampler,
+    ProductPaths,
     part,
 )
 from padalib.samplers.curriculum import Curriculum
@@ -61,13 +61,13 @@ __all__ = [
     "BalancedPaths",
     "Curriculum",
     "DataSampler",
-    "EdgePaths",
     "FairPaths",
     "GradNormData",
     "GradNormPaths",
     "Method",
     "Part",
     "PathSampler",
+    "ProductPaths",
     "Shuffled",
     "UniformPaths",
     "compose",

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from padalib.engine import origin
+from padalib.engine import checked, origin
 from padalib.engine.source import code_of, difference
 from padalib.engine.values import Speller, plain
-from padalib.spaces import Arch, CellSpace, Supernet
+from padalib.spaces import Arch, Entries, Space, Supernet
 
 
 class PathSampler:
@@ -29,7 +29,7 @@ class PathSampler:
 
     group = 1  # paths drawn for one step
 
-    def __init__(self, space: CellSpace, epochs: int) -> None:
+    def __init__(self, space: Space, epochs: int) -> None:
         self.space, self.epochs = space, epochs
 
     def new_epoch(self, epoch: int) -> None:
@@ -66,24 +66,51 @@ class PathSampler:
         vars(self).update(state)
 
 
-class EdgePaths(PathSampler):
-    """Independent draws on every edge from `p` [O], the probabilities of the operations."""
+class ProductPaths(PathSampler):
+    """Independent draws at every position from `p` [T], the probabilities of the space's entries.
+
+    `shared`: positions of one table have one probability for options of the same name, as in the
+    released code; else each position has its own. A position without some of its table's options
+    draws from the others, in proportion.
+    """
 
     p: Tensor
 
-    def __init__(self, space: CellSpace, epochs: int) -> None:
+    def __init__(self, space: Space, epochs: int, shared: bool = True) -> None:
         super().__init__(space, epochs)
-        self.p = torch.full((len(space.ops),), 1 / len(space.ops))
+        self.shared = shared
+        self.p = self.normal(torch.ones(len(self.entries.names)))
+
+    @property
+    def entries(self) -> Entries:
+        """What has a probability, and which of it stand at each position."""
+        return self.space.entries(self.shared)
+
+    def normal(self, scores: Tensor) -> Tensor:
+        """Scores [T] as probabilities, which sum to one in each table; uniform where all are 0."""
+        p = torch.empty_like(scores)
+        for own in map(list, self.entries.tables):
+            total = scores[own].sum()
+            p[own] = scores[own] / total if total > 0 else 1 / len(own)
+        return p
 
     def draw(self, generator: torch.Generator) -> list[Arch]:
-        edges = len(self.space.edges)
-        return [tuple(torch.multinomial(self.p, edges, True, generator=generator).tolist())]
+        arch: list[int] = []
+        for count, own in self.entries.alike:
+            p = self.p[list(own)]
+            arch += torch.multinomial(p, count, True, generator=generator).tolist()
+        return [tuple(arch)]
 
     def weight(self, arch: Arch) -> float:
-        return float((self.p[list(arch)] * len(self.space.ops)).prod().reciprocal())
+        """1 / (|A| p(arch)) = 1 / prod n_i p_i(a_i)."""
+        at = self.entries.at
+        p = self.p[[own[option] for own, option in zip(at, arch, strict=True)]]
+        if self.entries.partial:
+            p = p / torch.stack([self.p[list(own)].sum() for own in at])
+        return float((p * torch.tensor([len(own) for own in at])).prod().reciprocal())
 
     def log(self) -> dict[str, float]:
-        names = zip(self.space.ops, self.p.tolist(), strict=True)
+        names = zip(self.entries.names, self.p.tolist(), strict=True)
         return {f"p_{name}": p for name, p in names}
 
 
@@ -148,14 +175,14 @@ class Part:
     code: tuple[tuple[str, str], ...] = field(default=(), init=False)  # when it was composed
 
     def __post_init__(self) -> None:
-        options = tuple((name, copy.deepcopy(plain(value))) for name, value in self.options)
-        object.__setattr__(self, "options", options)
+        given = copy.deepcopy(plain(checked.options(self.cls, dict(self.options))))
+        object.__setattr__(self, "options", tuple(given.items()))
         try:
-            json.dumps(dict(options))
+            json.dumps(given)
         except (TypeError, ValueError):
             raise ValueError(
                 f"options of {self.cls.__name__} must be numbers, strings, booleans or lists of "
-                f"them (they are part of the run's identity), got {dict(options)}"
+                f"them (they are part of the run's identity), got {given}"
             ) from None
         if not origin.known(self.cls):
             object.__setattr__(self, "code", tuple(code_of(self.cls).items()))
@@ -208,6 +235,9 @@ class Method:
     data: Part
     update: Part
     zero_grad: bool = False  # differs: True leaves zeros as torch 1.7 did (unsampled ops move)
+
+    def __post_init__(self) -> None:
+        checked.check(self)
 
     def with_options(self, name: str, **options: Any) -> "Method":
         """A variant under a new name: each option goes to the part that has it.

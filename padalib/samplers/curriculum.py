@@ -1,31 +1,45 @@
-"""The control beside PA: its schedule towards the parametrised operations, without any gradient.
+"""The control beside PA: its schedule towards the options with weights, without any gradient.
 
 p = delta * fixed + (1 - delta) * uniform with delta = epoch / epochs, where `fixed` is uniform over
-the operations that have weights, or proportional to the square root of their number (PA's norm is
-a sum over weights, so part of what PA learns is their size).
+the options that have weights, or proportional to the square root of their number (PA's norm is a
+sum over weights, so part of what PA learns is their size). Where every option has weights, 'ops' is
+SPOS.
 """
 
 from typing import Literal
 
 import torch
 
-from padalib.samplers.base import EdgePaths
-from padalib.spaces import CellSpace
+from padalib.samplers.base import ProductPaths
+from padalib.spaces import Space
 
 
-class Curriculum(EdgePaths):
-    """PA's schedule with fixed scores; ValueError for an unknown `by`."""
+class Curriculum(ProductPaths):
+    """PA's schedule with fixed scores; ValueError for an unknown `by`.
 
-    def __init__(self, space: CellSpace, epochs: int, by: Literal["ops", "size"] = "ops") -> None:
-        super().__init__(space, epochs)
+    Shared by the positions of a table as PA's are, each the mean over these; only where an option
+    has weights at some of them and none at others, each position has scores of its own.
+    """
+
+    def __init__(self, space: Space, epochs: int, by: Literal["ops", "size"] = "ops") -> None:
         if by not in ("ops", "size"):
             raise ValueError(f"by must be 'ops' or 'size', got {by!r}")
-        kernels = [int(op[-1]) if op.startswith("nor_conv") else 0 for op in space.ops]
-        fixed = torch.tensor([float(k if by == "size" else k > 0) for k in kernels])
-        if not fixed.any():
-            raise ValueError(f"no operation of {space.name} has weights: {space.ops}")
-        self.fixed = fixed / fixed.sum()
+        found: dict[int, list[float]] = {}
+        for place, own in enumerate(space.entries().at):
+            for option, entry in enumerate(own):
+                weights = space.weights(place, option)
+                score = weights**0.5 if by == "size" else float(weights > 0)
+                found.setdefault(entry, []).append(score)
+        if not any(map(any, found.values())):
+            raise ValueError(f"no option of {space.name} has weights: {space.positions[0].options}")
+        alike = all(all(own) or not any(own) for own in found.values())
+        super().__init__(space, epochs, shared=alike)
+        if alike:
+            scores = [sum(found[entry]) / len(found[entry]) for entry in range(len(self.p))]
+        else:
+            scores = [found[entry].pop(0) for own in space.entries().at for entry in own]
+        self.fixed = self.normal(torch.tensor(scores, dtype=torch.float64)).float()
 
     def new_epoch(self, epoch: int) -> None:
         delta = epoch / self.epochs
-        self.p = delta * self.fixed + (1 - delta) / len(self.fixed)
+        self.p = delta * self.fixed + (1 - delta) * self.normal(torch.ones(len(self.fixed)))

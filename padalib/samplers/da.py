@@ -10,7 +10,25 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from padalib.engine import checked
 from padalib.samplers.base import DataSampler
+
+
+def categorical(q: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Indices int64 [size], drawn with replacement in proportion to q [n], n of any size.
+
+    By inverse of the cumulative sum in float64: `torch.multinomial` sums in q's own precision, is
+    off by percents at a million float32 weights, and ends at 2^24. Drawn on the CPU. ValueError for
+    weights that are negative, not finite, or all zero.
+    """
+    q = q.detach().cpu().double()
+    ends = q.cumsum(0)
+    if not (len(q) and (q >= 0).all() and 0 < ends[-1] < torch.inf):
+        raise ValueError("weights to draw by must be finite, none below 0 and not all 0")
+    spots = torch.rand(size, generator=generator, dtype=torch.float64) * ends[-1]
+    # Rounding can put a spot on the very end, which belongs to nobody.
+    spots = spots.clamp(max=torch.nextafter(ends[-1], torch.zeros_like(ends[-1])))
+    return torch.searchsorted(ends, spots, right=True)
 
 
 class GradNormData(DataSampler):
@@ -28,10 +46,7 @@ class GradNormData(DataSampler):
         importance: bool = False,
     ) -> None:
         super().__init__(n, epochs)
-        if unseen not in ("zero", "keep"):
-            raise ValueError(f"unseen must be 'zero' or 'keep', got {unseen!r}")
-        if first not in ("replacement", "shuffled"):
-            raise ValueError(f"first must be 'replacement' or 'shuffled', got {first!r}")
+        checked.options(type(self), {"unseen": unseen, "first": first, "importance": importance})
         # differs: in the released code an image that was not drawn in an epoch scores 0.
         self.unseen = unseen
         # differs: the released code draws with replacement even while q is uniform, so that its
@@ -47,6 +62,11 @@ class GradNormData(DataSampler):
         scores = self.scores.to(self.q.device)
         delta = epoch / self.epochs
         total = scores.sum()
+        if not total.isfinite():
+            raise ValueError(
+                f"the gradient norms of {int((~scores.isfinite()).sum())} images are not finite: "
+                "training has diverged, lower lr or clip"
+            )
         self.uniform = delta == 0 or not bool(total > 0)
         self.q = torch.full((self.n,), 1 / self.n)
         if not self.uniform:
@@ -58,7 +78,7 @@ class GradNormData(DataSampler):
     def refill(self, generator: torch.Generator) -> Tensor:
         if self.uniform and self.first == "shuffled":
             return torch.randperm(self.n, generator=generator)
-        return torch.multinomial(self.q, self.n, replacement=True, generator=generator)
+        return categorical(self.q, self.n, generator)
 
     def observe(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:
         error = logits.float().softmax(1)

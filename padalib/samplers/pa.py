@@ -1,6 +1,6 @@
 """PA: paths drawn in proportion to the gradient norms of their operations.
 
-PA&DA (CVPR 2023): one score per operation, shared by all edges, the mean gradient norm of its
+PA&DA (CVPR 2023): one score per operation, shared by all positions, the mean gradient norm of its
 weights where it was sampled; p = delta * score / sum(scores) + (1 - delta) * uniform, with
 delta = epoch / epochs, renewed once an epoch. The defaults follow the released NAS-Bench-201 code.
 """
@@ -10,11 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from padalib.samplers.base import EdgePaths
-from padalib.spaces import Arch, CellSpace, Supernet
+from padalib.samplers.base import ProductPaths
+from padalib.spaces import Arch, Space, Supernet
 
 
-class GradNormPaths(EdgePaths):
+class GradNormPaths(ProductPaths):
     """Gradient-norm path sampling; each option is a place where code and theory differ.
 
     Raises ValueError for an unknown option value.
@@ -22,7 +22,7 @@ class GradNormPaths(EdgePaths):
 
     def __init__(
         self,
-        space: CellSpace,
+        space: Space,
         epochs: int,
         parameter_free: Literal["zero", "mean"] = "zero",
         average: Literal["recent", "mean"] = "recent",
@@ -30,8 +30,10 @@ class GradNormPaths(EdgePaths):
         size: Literal["sum", "rms"] = "sum",
         dead: Literal["zero", "skip"] = "zero",
         importance: bool = False,
+        shared: bool = True,
     ) -> None:
-        super().__init__(space, epochs)
+        # differs: the released code has one score for an operation on all edges; False: one each
+        super().__init__(space, epochs, shared)
         options = {
             # differs: in the released code operations without parameters always score 0;
             # 'mean' gives them the mean score of the others.
@@ -51,48 +53,65 @@ class GradNormPaths(EdgePaths):
             setattr(self, name, value)
         # differs: the theorem's estimator weights each step by 1 / (|A| p); the released does not.
         self.importance = importance
-        self.scores = torch.zeros(len(space.ops))
-        self.counts = [0] * len(space.ops)
+        self.scores = torch.zeros(len(self.p))
+        self.counts = [0] * len(self.p)
 
     def new_epoch(self, epoch: int) -> None:
         scores = self.scores.cpu()
-        seen = [op for op, count in enumerate(self.counts) if count]
-        if self.parameter_free == "mean" and seen:
-            for op, name in enumerate(self.space.ops):
-                if not name.startswith("nor_conv"):
-                    scores[op] = scores[seen].mean()
-        uniform = torch.full_like(self.p, 1 / len(self.p))
         delta = epoch / self.epochs
-        if scores.sum() > 0:
-            self.p = delta * scores / scores.sum() + (1 - delta) * uniform
+        for own in map(list, self.entries.tables):
+            seen = [entry for entry in own if self.counts[entry]]
+            if self.parameter_free == "mean" and seen:
+                free = [entry for entry in own if entry not in self._weighted]
+                scores[free] = scores[seen].mean()
+            if scores[own].sum() > 0:
+                p = scores[own] / scores[own].sum()
+                self.p[own] = delta * p + (1 - delta) * torch.full_like(p, 1 / len(own))
         self.scores = torch.zeros_like(self.scores)
         self.counts = [0] * len(self.counts)
 
+    @property
+    def _weighted(self) -> set[int]:
+        """Entries that have weights at some position."""
+        return {
+            entry
+            for place, own in enumerate(self.entries.at)
+            for option, entry in enumerate(own)
+            if self.space.weights(place, option)
+        }
+
     def observe(self, archs: list[Arch], net: Supernet, clip_scale: Tensor | float) -> None:
-        sampled = [entry for arch in archs for entry in net.op_weights(arch)]
-        live = [(op, weight) for op, weight, is_live in sampled if is_live]
-        norms = torch._foreach_norm([weight.grad for _, weight in live]) if live else []
-        found: dict[int, list[Tensor]] = {}
-        for (op, weight), norm in zip(live, norms, strict=True):
-            found.setdefault(op, []).append(
-                norm if self.size == "sum" else norm / weight.numel() ** 0.5
-            )
-        named = [op for op, *_ in sampled]
-        for op in dict.fromkeys(named):
-            if op not in found and self.dead == "skip":
+        at, found = self.entries.at, {}
+        sampled = [
+            (at[place][option], weights, live)
+            for arch in archs
+            for place, option, weights, live in net.owned(arch)
+        ]
+        named = [entry for entry, *_ in sampled]
+        live = [(entry, weights) for entry, weights, is_live in sampled if is_live]
+        gradients = [weight.grad for _, weights in live for weight in weights]
+        norms = iter(torch._foreach_norm(gradients) if live else [])
+        for entry, weights in live:
+            own = [next(norms) for _ in weights]
+            norm = own[0] if len(own) == 1 else torch.stack(own).norm()
+            if self.size == "rms":
+                norm = norm / sum(weight.numel() for weight in weights) ** 0.5
+            found.setdefault(entry, []).append(norm)
+        for entry in dict.fromkeys(named):
+            if entry not in found and self.dead == "skip":
                 continue
-            total = sum(found.get(op, []))
-            value = total / (named.count(op) if self.dead == "zero" else len(found[op]))
+            total = sum(found.get(entry, []))
+            value = total / (named.count(entry) if self.dead == "zero" else len(found[entry]))
             if self.norm == "raw":
                 value = value / clip_scale
             if self.importance:  # the optimum is proportional to the unweighted gradient's norm
                 value = value / self.weight(archs[0])
-            self._update(op, value)
+            self._update(entry, value)
 
-    def _update(self, op: int, value: Tensor | float) -> None:
-        count = self.counts[op]
+    def _update(self, entry: int, value: Tensor | float) -> None:
+        count = self.counts[entry]
         keep = 0.0 if count == 0 else 0.5 if self.average == "recent" else count / (count + 1)
         if self.scores.device != getattr(value, "device", self.scores.device):
             self.scores = self.scores.to(value.device)
-        self.scores[op] = keep * self.scores[op] + (1 - keep) * value
-        self.counts[op] += 1
+        self.scores[entry] = keep * self.scores[entry] + (1 - keep) * value
+        self.counts[entry] += 1

@@ -6,10 +6,10 @@ Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampli
 import torch
 from torch import Tensor
 
-from padalib.samplers.base import DataSampler, EdgePaths
+from padalib.samplers.base import DataSampler, ProductPaths
 
 
-class UniformPaths(EdgePaths):
+class UniformPaths(ProductPaths):
     """Every architecture with the same probability."""
 
 

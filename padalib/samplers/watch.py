@@ -8,67 +8,76 @@ besides (`engine.source`) must stay as it was.
 
 import random
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from padalib.engine.runs import RunError, pack_state, unpack_state
 from padalib.engine.source import Walk, difference
-from padalib.engine.values import digest
-from padalib.samplers.base import DataSampler, Method, PathSampler
-from padalib.spaces import Arch, Supernet
+from padalib.engine.values import digest, remembered
+from padalib.samplers.base import DataSampler, Part, PathSampler
+from padalib.spaces import Arch
 
 Samplers = tuple[PathSampler, DataSampler]
 KEEP = "keep what it needs from epoch to epoch in attributes of `self`, which are saved"
 
 
-class Watch:
-    """Watches the samplers of one training run; RunError for what a resumed run would lack."""
+def epoch(trainer: Any, build: Callable[[Any, int], Samplers]) -> str | None:
+    """Train an epoch; RunError where a resumed run would lack what the samplers go by.
 
-    def __init__(
-        self, method: Method, update: Any, net: Supernet, build: Callable[[], Samplers]
-    ) -> None:
-        self.update, self.net, self.build = update, net, build
-        parts = (method.paths, method.data, method.update)
-        self.mine = [part for part in parts if part.code]
-        self.name = " and ".join(part.cls.__name__ for part in self.mine)
-        self.streams: dict[str, str] = {}
-        self.shared: dict[str, str] = {}
-        self.expected: tuple[list[Arch], list[int]] = ([], [])
+    Samplers of padalib, which keep these rules, are not watched.
+    """
+    method = trainer.config.method
+    mine = [part for part in (method.paths, method.data, method.update) if part.code]
+    if trainer.config.arch is not None or not mine:
+        return trainer.train_epoch()
+    watch = _Watch(trainer, mine, lambda: build(trainer.config, len(trainer.images)))
+    watch.begin()
+    found = trainer.train_epoch()
+    watch.end()
+    return found
 
-    def begin(
-        self, live: Samplers, generators: dict[str, torch.Generator], epoch: int, size: int
-    ) -> None:
-        """Before an epoch: what a resumed run would draw first."""
+
+class _Watch:
+    """Watches the samplers of a training run for one epoch."""
+
+    def __init__(self, trainer: Any, mine: list[Part], build: Callable[[], Samplers]) -> None:
+        self.trainer, self.mine, self.build = trainer, mine, build
+        self.live: Samplers = (trainer.paths, trainer.data)
+        self.name = " and ".join(part.cls.__name__ for part in mine)
         self._forget_caches()
-        self.streams, self.shared = streams(), self._shared(live)
-        twin = self._twin(live) if epoch else self.build()
-        if not epoch:
-            self._compare(live, twin, "when it is made a second time")
-        for sampler in twin:
-            sampler.new_epoch(epoch)
-        paths, data = (_copy(generators[name]) for name in ("paths", "data"))
-        self.expected = list(map(tuple, twin[0].draw(paths))), twin[1].draw(size, data).tolist()
-        self._forget_caches()
+        self.streams, self.shared = streams(), self._shared()
 
-    def first(self, live: Samplers, archs: list[Arch], index: Tensor) -> None:
-        """After the first step: it must have drawn what a resumed run would."""
-        if (list(map(tuple, archs)), index.tolist()) != self.expected:
-            self._outside(live)
+    def begin(self) -> None:
+        """Before the epoch: two runs that go on from here must draw the same."""
+        if self.trainer.epoch == 0:
+            self._compare(self.build(), "when it is made a second time")
+        one, other = self._draws(), self._draws()
+        if one != other:
+            self._outside()
             self._refuse(
                 "does not draw the same when it is made again from the state that is saved",
                 f"draw from the generator that is passed in, and {KEEP}",
             )
 
-    def end(self, live: Samplers) -> None:
-        """After an epoch: nothing but the samplers' own attributes has changed."""
-        self._outside(live)
-        self._compare(live, self._twin(live), "when it is made again from the state that is saved")
+    def end(self) -> None:
+        """After the epoch: nothing but the samplers' own attributes has changed."""
+        self._outside()
+        self._compare(self._twin(), "when it is made again from the state that is saved")
 
-    def _outside(self, live: Samplers) -> None:
+    def _draws(self) -> tuple[list[Arch], list[int]]:
+        """What new samplers in the saved state draw first."""
+        paths, data = twin = self._twin() if self.trainer.epoch else self.build()
+        for sampler in twin:
+            sampler.new_epoch(self.trainer.epoch)
+        rng = {name: _copy(self.trainer.generators[name]) for name in ("paths", "data")}
+        archs = list(map(tuple, paths.draw(rng["paths"])))
+        drawn = archs, data.draw(self.trainer.config.batch, rng["data"]).tolist()
+        self._forget_caches()
+        return drawn
+
+    def _outside(self) -> None:
         """RunError where something changed that is no attribute of the samplers."""
         moved = [name for name, state in streams().items() if self.streams[name] != state]
         if moved:
@@ -78,7 +87,7 @@ class Watch:
                 "`torch.randint(5, (), generator=generator)`)",
             )
         changes = [part.changes() for part in self.mine]
-        changes += [difference(self.shared, self._shared(live))]
+        changes += [difference(self.shared, self._shared())]
         if any(changes):
             said = "; ".join(filter(None, changes))
             self._refuse(f"changes what is not saved with it ({said})", KEEP)
@@ -86,34 +95,34 @@ class Watch:
     def _refuse(self, does: str, remedy: str) -> None:
         raise RunError(f"{self.name} {does}; a run that was cut would go on differently: {remedy}")
 
-    def _twin(self, live: Samplers) -> Samplers:
+    def _twin(self) -> Samplers:
         """New samplers in the saved state of the live ones."""
         twin = self.build()
-        for old, new in zip(live, twin, strict=True):
+        for old, new in zip(self.live, twin, strict=True):
             new.restore(unpack_state(pack_state(self.name, old.state())))
         return twin
 
-    def _compare(self, live: Samplers, twin: Samplers, where: str) -> None:
-        for old, new in zip(live, twin, strict=True):
+    def _compare(self, twin: Samplers, where: str) -> None:
+        for old, new in zip(self.live, twin, strict=True):
             changes = difference(self._attributes(new), self._attributes(old))
             if changes:
-                self._outside(live)
+                self._outside()
                 self._refuse(f"is another {where} ({changes})", KEEP)
 
-    def _shared(self, live: Samplers) -> dict[str, str]:
+    def _shared(self) -> dict[str, str]:
         """What the space, the network (beside its weights) and the update rule hold."""
         walk = Walk(device=False)
         found = {
             f"{name} of the space": value
-            for name, value in vars(live[0].space).items()
-            if not isinstance(getattr(type(live[0].space), name, None), cached_property)
+            for name, value in vars(self.live[0].space).items()
+            if not remembered(type(self.live[0].space), name)
         }
         found |= {
             f"{name} of the network": value
-            for name, value in vars(self.net).items()
+            for name, value in vars(self.trainer.net).items()
             if not name.startswith("_") and name != "training"
         }
-        found |= {f"{name} of the update rule": v for name, v in vars(self.update).items()}
+        found |= {f"{name} of the update rule": v for name, v in vars(self.trainer.update).items()}
         for name, value in sorted(found.items()):
             walk.use(name, value, soft=True)
         return walk.finish().entries

@@ -1,13 +1,17 @@
 """Search spaces: what an architecture is, which ones are the same function, and what they cost."""
 
-from padalib.spaces.cell import OPS, Arch, CellSpace
-from padalib.spaces.supernet import BN_MODES, PRECISIONS, Supernet, recalibrate
+from padalib.spaces.base import Arch, Entries, Position, Space
+from padalib.spaces.cell import OPS, CellSpace
+from padalib.spaces.chain import ChainSpace
+from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
 
-CONVS = ("nor_conv_1x1", "nor_conv_3x3")  # the operations with weights
+CONVS = ("nor_conv_1x1", "nor_conv_3x3")  # the operations of a cell that have weights
 
-SPACES = {
+SPACES: dict[str, Space] = {
     # 3 nodes, 3 edges, 125 architectures: small enough to train every one of them alone.
     "mini": CellSpace("mini", nodes=3, channels=8, cells=1, size=16, in_channels=1),
+    # 5 blocks, 243 architectures, every option with weights: small enough too.
+    "chain-mini": ChainSpace("chain-mini"),
     # NAS-Bench-201 (Dong & Yang 2020): 15,625 architectures in the benchmark's own network.
     "nasbench201": CellSpace("nasbench201", skeleton="residual"),
     # The 64 architectures of the paper's Fig. 1: every edge is a 1x1 or a 3x3 convolution.
@@ -15,7 +19,7 @@ SPACES = {
 }
 
 
-def get(name: str) -> CellSpace:
+def get(name: str) -> Space:
     """The space called `name`; `dataclasses.replace` changes its width, depth or sharing extent."""
     if name not in SPACES:
         raise ValueError(f"unknown space {name!r}: choose one of {', '.join(sorted(SPACES))}")
@@ -30,6 +34,11 @@ __all__ = [
     "SPACES",
     "Arch",
     "CellSpace",
+    "ChainSpace",
+    "Entries",
+    "Norm",
+    "Position",
+    "Space",
     "Supernet",
     "get",
     "recalibrate",

@@ -5,52 +5,47 @@ each int indexes `CellSpace.ops`. Source: Dong & Yang, NAS-Bench-201, ICLR 2020.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import product
-from operator import index
-from typing import Literal
+from typing import Annotated, Literal
 
-import torch
+from padalib.engine import checked
+from padalib.engine.checked import Count, Within
+from padalib.spaces.base import Arch, Position, Space
+from padalib.spaces.cell_net import CellNet, cost_table
 
-Arch = tuple[int, ...]
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
 
 @dataclass(frozen=True)
-class CellSpace:
+class CellSpace(Space):
     """All cells of a given number of nodes over a list of operations, and the network around them.
 
     Raises ValueError for fields that make no network.
     """
 
     name: str
-    nodes: int = 4  # nodes of the cell, input and output included
+    nodes: Annotated[int, Within(2)] = 4  # nodes of the cell, input and output included
     ops: tuple[str, ...] = OPS  # candidate operations of every edge, by NAS-Bench-201 name
     extent: int = 1  # consecutive edges that share one set of operation weights (paper, Fig. 1)
     skeleton: Literal["light", "residual"] = "light"  # residual: NAS-Bench-201's own network
-    channels: int = 16  # of the first stage; stages two and three have twice and four times as many
-    cells: int = 5  # per stage
-    size: int = 32  # image height and width, in pixels
-    in_channels: int = 3  # of the images
-    classes_out: int = 10  # labels
+    channels: Count = 16  # of the first stage; the other two have twice and four times as many
+    cells: Count = 5  # per stage
+    size: Count = 32  # image height and width, in pixels
+    in_channels: Count = 3  # of the images
+    classes_out: Count = 10  # labels
     conv_bias: bool = False  # differs: the released code has it on; batch norm cancels it
 
+    kind = "edge"
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ops", tuple(self.ops))
-        if self.nodes < 2:
-            raise ValueError(f"nodes must be at least 2 (input and output), got {self.nodes}")
+        checked.check(self)
         foreign = [op for op in self.ops if op not in OPS]
         if foreign or not self.ops or len(set(self.ops)) != len(self.ops):
             raise ValueError(f"ops must be different names out of {OPS}, got {self.ops}")
         if not 1 <= self.extent <= len(self.edges):
             raise ValueError(f"extent must be in 1..{len(self.edges)} edges, got {self.extent}")
-        if self.skeleton not in ("light", "residual"):
-            raise ValueError(f"skeleton must be 'light' or 'residual', got {self.skeleton!r}")
-        for field in ("channels", "cells", "size", "in_channels", "classes_out"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
         if self.size % 4:
             raise ValueError(f"size must be a multiple of 4 (it is halved twice), got {self.size}")
 
@@ -61,27 +56,14 @@ class CellSpace:
         """(source, target) of every edge, in code order."""
         return tuple((i, j) for j in range(1, self.nodes) for i in range(j))
 
-    def __len__(self) -> int:
-        return len(self.ops) ** len(self.edges)
+    @cached_property
+    def positions(self) -> tuple[Position, ...]:
+        return tuple(Position(f"{j}<-{i}", self.ops) for i, j in self.edges)
 
-    def __iter__(self) -> Iterator[Arch]:
-        return product(range(len(self.ops)), repeat=len(self.edges))
-
-    def validate(self, arch: Sequence[int]) -> Arch:
-        """`arch` as a tuple; ValueError where it is not an architecture of this space."""
-        arch = tuple(arch)
-        if len(arch) != len(self.edges):
-            raise ValueError(
-                f"an architecture of {self.name} has {len(self.edges)} operations, one per edge "
-                f"{self.edges}; got {len(arch)}: {arch}"
-            )
-        for edge, op in enumerate(arch):
-            if not (hasattr(op, "__index__") and 0 <= op < len(self.ops)):
-                raise ValueError(
-                    f"operation {op!r} on edge {edge} of {arch} is not in 0..{len(self.ops) - 1} "
-                    f"({', '.join(self.ops)})"
-                )
-        return tuple(map(index, arch))
+    @property
+    def benchmark(self) -> str | None:
+        """NAS-Bench-201 lists all cells of four nodes over its operations, and nothing else."""
+        return "nasbench201" if self.nodes == 4 else None
 
     def decode(self, arch: Sequence[int]) -> str:
         """Code to the benchmark's string: `|op~0|+|op~0|op~1|+...`."""
@@ -108,22 +90,6 @@ class CellSpace:
             )
         return arch
 
-    def code(self, arch: Sequence[int]) -> str:
-        """Short name of an architecture in tables: its ints joined by '-'."""
-        return "-".join(map(str, self.validate(arch)))
-
-    def parse(self, code: str) -> Arch:
-        """The inverse of `code`."""
-        try:
-            return self.validate(int(op) for op in code.split("-"))
-        except ValueError as error:
-            raise ValueError(f"{code!r} is not an architecture of {self.name}: {error}") from None
-
-    def sample(self, generator: torch.Generator) -> Arch:
-        """One architecture, uniformly."""
-        shape = (len(self.edges),)
-        return tuple(torch.randint(len(self.ops), shape, generator=generator).tolist())
-
     # --- which architectures are the same function ---
 
     def plan(self, arch: Arch) -> tuple[tuple[int, int, int, int], ...]:
@@ -132,6 +98,10 @@ class CellSpace:
         An edge is live when a signal can reach it from the input and go on to the output.
         """
         return _plan(self, tuple(arch))  # which validates it, once
+
+    def live(self, arch: Arch) -> tuple[bool, ...]:
+        used = {edge for *_, edge, _ in self.plan(arch)}
+        return tuple(edge in used for edge in range(len(self.edges)))
 
     def canonical(self, arch: Sequence[int]) -> Arch:
         """`arch` with 'none' on its dead edges, the representative of its class.
@@ -145,52 +115,22 @@ class CellSpace:
         none = self.ops.index("none")  # without it no edge is dead
         return tuple(op if edge in live else none for edge, op in enumerate(arch))
 
-    def classes(self) -> dict[Arch, list[Arch]]:
-        """Representative -> architectures that are the same *supernet* function.
+    # --- its network, and what an architecture costs, trained alone ---
 
-        Two architectures are the same when they differ on dead edges only: supernet weights sit on
-        edges, so the benchmark's isomorphisms do not count.
-        """
-        members: dict[Arch, list[Arch]] = {}
-        for arch in self:
-            members.setdefault(self.canonical(arch), []).append(arch)
-        return members
-
-    # --- what an architecture costs, trained alone ---
+    def network(self, bn: str, arch: Arch | None, precision: str) -> CellNet:
+        # Alone, no two edges have anything to share.
+        space = self if arch is None else replace(self, extent=1)
+        return CellNet(space, bn, arch, precision)
 
     def params(self, arch: Sequence[int]) -> int:
         """Weights of the network of `arch` alone, with every edge built as in the benchmark."""
-        from padalib.spaces.supernet import cost_table  # that module imports this one
-
         fixed, per_op = cost_table(self)["params"]
         return fixed + sum(per_op[op] for op in self.validate(arch))
 
     def flops(self, arch: Sequence[int]) -> int:
         """FLOPs for one image by torch's counter (a multiply-add is two), live edges only."""
-        from padalib.spaces.supernet import cost_table
-
         fixed, per_op = cost_table(self)["flops"]
         return fixed + sum(per_op[op] for *_, op in self.plan(self.validate(arch)))
-
-    def build(
-        self,
-        seed: int = 0,
-        arch: Sequence[int] | None = None,
-        bn: str = "batch",
-        precision: str = "float32",
-    ):
-        """The supernet, or the network of `arch` alone, with weights drawn from `seed`.
-
-        `bn` is 'batch' (the paper's: batch statistics always), 'running' or 'recalibrated'.
-        """
-        from padalib.spaces.supernet import Supernet
-
-        with torch.device("meta"):  # torch's own initialisation would use the global stream
-            # Alone, no two edges have anything to share.
-            space = self if arch is None else replace(self, extent=1)
-            net = Supernet(space, bn, arch, precision)
-        net.to_empty(device="cpu").initialise(torch.Generator().manual_seed(seed))
-        return net
 
 
 @lru_cache(maxsize=65536)

@@ -7,6 +7,7 @@ theirs with `Workbook.conclude`; README, HTML and `padalib compare` are made of 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 from scipy import stats
@@ -14,6 +15,7 @@ from scipy import stats
 SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN = "shown", "opposite here", "equivalent", "not shown"
 MIXED, UNMEASURED = "mixed", "not measured"
 VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURED)
+LEVEL = 0.05  # of a test, two-sided
 POWER = 0.8  # chance of an effect of size `visible` to be shown
 
 
@@ -46,19 +48,25 @@ class Interval:
 
 
 def judge(
-    intervals: Sequence[Interval], wanted: int = 1, null: float = 0.0, bound: float | None = None
+    intervals: Sequence[Interval],
+    wanted: int = 1,
+    null: float = 0.0,
+    bound: float | None = None,
+    p: float = math.nan,
 ) -> str:
     """What the intervals say of a claim that the effect lies above `null` (`wanted` -1: below).
 
     'shown' or 'opposite here' where every interval excludes `null` on that side; 'equivalent' where
     every one lies within `bound` of it (for a ratio, `null` 1: within a factor of 1 + bound);
-    'not shown' otherwise. ValueError for no interval.
+    'not shown' otherwise. Where many comparisons share a table, `p` is the corrected p value: above
+    0.05 no direction is shown. ValueError for no interval.
     """
     if not intervals:
         raise ValueError("a claim needs at least one interval to be judged by")
-    if all(interval.low > null for interval in intervals):
+    sure = not p > LEVEL  # NaN: the claim stands alone
+    if sure and all(interval.low > null for interval in intervals):
         return SHOWN if wanted > 0 else OPPOSITE
-    if all(interval.high < null for interval in intervals):
+    if sure and all(interval.high < null for interval in intervals):
         return OPPOSITE if wanted > 0 else SHOWN
     if bound is not None:
         ends = (null / (1 + bound), 1 + bound) if null == 1 else (null - bound, null + bound)
@@ -81,6 +89,7 @@ class Claim:
     null: float = 0.0  # the effect that would mean nothing; 1 for ratios
     visible: float = math.nan  # smallest effect that would have been shown (80 % power)
     bound: float = math.nan  # of equivalence; NaN where none was set beforehand
+    p: float = math.nan  # corrected for the comparisons of its table; NaN where it stands alone
     figure: str = ""  # its file's stem
 
     def __post_init__(self) -> None:
@@ -98,11 +107,16 @@ def of(
     wanted: int = 1,
     null: float = 0.0,
     bound: float | None = None,
+    p: float = math.nan,
     unit: str = "",
     figure: str = "",
+    beside: str = "",
 ) -> Claim:
-    """The claim, judged; where it is not shown, its evidence says what could have been seen."""
-    verdict = judge(intervals, wanted, null, bound)
+    """The claim, judged; where it is not shown, its evidence says what could have been seen.
+
+    `beside` is said after that: whole sentences about something else.
+    """
+    verdict = judge(intervals, wanted, null, bound, p)
     if null == 1:
         logs = [Interval(math.log(i.low), math.log(i.high), i.over, i.n) for i in intervals]
         visible = math.exp(max(log.visible() for log in logs))
@@ -110,7 +124,13 @@ def of(
         visible = max(interval.visible() for interval in intervals)
     if verdict == NOT_SHOWN and math.isfinite(visible):
         seen = f"a factor of {short(visible)}" if null == 1 else short(visible)
+        if p > LEVEL:
+            evidence += f"; p {p:.2g} after Holm's correction"
         evidence += f"; smallest effect that would have been seen {seen}"
+        if bound is not None:
+            near = f"a factor of {1 + bound:g}" if null == 1 else f"{bound:g}"
+            evidence += f"; equivalence (within {near}) not shown either"
+    evidence += f". {beside}" if beside else ""
     limit = math.nan if bound is None else bound
     return Claim(
         key,
@@ -123,6 +143,7 @@ def of(
         null,
         visible,
         limit,
+        p,
         figure,
     )
 
@@ -136,9 +157,77 @@ def table(claims: Sequence[Claim]) -> pd.DataFrame:
         for place, interval in enumerate(claim.intervals, start=1):
             mark = "" if place == 1 else f"_{place}"
             row |= {f"{name}{mark}": value for name, value in vars(interval).items()}
-        row |= {name: getattr(claim, name) for name in ("visible", "bound", "figure")}
+        row |= {name: getattr(claim, name) for name in ("visible", "bound", "p", "figure")}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def said(effect: float, intervals: Sequence[Interval], digits: int = 3) -> str:
+    """An effect with what each interval is over: +0.438; over 5 seeds [+0.283, +0.594], over ..."""
+    ends = (f"over {i.n:,} {i.over} [{i.low:+.{digits}f}, {i.high:+.{digits}f}]" for i in intervals)
+    return f"{effect:+.{digits}f}; " + ", ".join(ends)
+
+
+def read(folder: Path) -> dict[str, Claim]:
+    """The claims that are saved in `folder` as `claims_<NN>.csv`, by key and in that order.
+
+    ValueError where a file is no table of claims.
+    """
+    found: dict[str, Claim] = {}
+    for path in sorted(folder.glob("claims_*.csv")):
+        rows = pd.read_csv(path, keep_default_na=False, na_values={"effect": [""]})
+        if odd := [name for name in ("key", "statement", "verdict", "effect") if name not in rows]:
+            raise ValueError(
+                f"{path} is no table of claims as this version writes them, it lacks "
+                f"{', '.join(odd)}: compute it again"
+            )
+        for row in rows.to_dict("records"):
+            claim = _of_row(row)
+            found[claim.key] = claim
+    return found
+
+
+def _of_row(row: dict) -> Claim:
+    """The inverse of a row of `table`."""
+    texts = {name: row[name] for name in ("key", "statement", "verdict", "evidence", "unit")}
+    numbers = {name: _number(row[name]) for name in ("effect", "null", "visible", "bound", "p")}
+    intervals = []
+    for mark in ("", *(f"_{place}" for place in range(2, len(row)))):
+        if not row.get(f"over{mark}"):
+            break
+        low, high, n = (_number(row[f"{name}{mark}"]) for name in ("low", "high", "n"))
+        intervals.append(Interval(low, high, row[f"over{mark}"], int(n)))
+    return Claim(**texts, **numbers, intervals=tuple(intervals), figure=row["figure"])
+
+
+def _number(cell: object) -> float:
+    return math.nan if cell == "" else float(cell)
+
+
+def deciding(claim: Claim) -> Interval | None:
+    """Of a claim's intervals the one that comes nearest to its null, or crosses it farthest."""
+
+    def margin(interval: Interval) -> float:
+        above = interval.low - claim.null
+        return above if claim.effect >= claim.null else claim.null - interval.high
+
+    known = [interval for interval in claim.intervals if not math.isnan(margin(interval))]
+    return min(known, key=margin, default=None)
+
+
+def numbers(claim: Claim) -> str:
+    """Effect and deciding interval, with their sign where they are differences; '' if unknown."""
+    if math.isnan(claim.effect):
+        return ""
+    sign = "+" if claim.null == 0 else ""
+
+    def shown(value: float) -> str:
+        return (sign if value >= 0 else "") + short(value)
+
+    said, decides = shown(claim.effect), deciding(claim)
+    if decides is not None:
+        said += f" [{shown(decides.low)}, {shown(decides.high)}]"
+    return f"{said} {claim.unit}".rstrip()
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -32,6 +32,7 @@ COLOURS = {
     "FairNAS per epoch": "#555555",
     "PA&DA weighted": "#7A3500",
     "balanced": "#004D38",
+    "FLOPs of live edges": "#7A6A00",
 }
 OPERATIONS = {
     "none": ("none", "#000000"),

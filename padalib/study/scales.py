@@ -1,11 +1,249 @@
-"""The scales of the study, by name."""
+"""Scales, by name: data, space, budget, seeds, and the studies that are made of them.
 
-from dataclasses import replace
+Which runs a study needs, the study says: `configs(scale)` of its module.
+"""
 
-from padalib import spaces
-from padalib.study.scale import METHODS, Scale
+import os
+import time
+from dataclasses import dataclass, replace
 
+import torch
+
+from padalib import samplers, spaces
+from padalib.engine import checked
+from padalib.engine.runs import one_thread
+from padalib.probes.agreement import AgreementConfig
+from padalib.probes.exact import ExactConfig
+from padalib.probes.sampled import VarianceConfig
+from padalib.ranking.scores import ScoreConfig, sample
+from padalib.spaces import Arch, Space
+from padalib.train import TrainConfig, build
+
+METHODS = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum")
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
+STUDIES = ("sharing", "variance", "optimum", "training", "ranking", "relation", "limits")
+TIMED, EPOCH_IMAGES = 3, 50_000  # steps timed for an estimate, and CIFAR's training images
+# Candidate operations of an edge, from one to all; two are the paper's Fig. 1.
+CANDIDATES = (
+    spaces.CONVS[1:],
+    spaces.CONVS,
+    ("skip_connect", *spaces.CONVS),
+    ("skip_connect", *spaces.CONVS, "avg_pool_3x3"),
+    spaces.OPS,
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One scale: what its runs have in common, and how much is spent on each study."""
+
+    name: str
+    data: str  # a name that `data.load` knows
+    space: Space  # and the network around it
+    epochs: int  # of images through forward and backward, the same for every method
+    lr: float  # at the start of training
+    seeds: tuple[int, ...]  # of every method
+    final_paths: int  # outer draws of the variance probe at the end, where the verdicts are drawn
+    batches: int  # inner draws for each path
+    pairs: int  # of timed blocks, a method's and SPOS's
+    keep: tuple[int, ...] = ()  # epochs whose state is probed and scored; the last one too
+    paths: int = 64  # outer draws of the variance probe at the kept epochs
+    images: int | None = None  # images that score the states before the last; None: all
+    methods: tuple[str, ...] = METHODS
+    batch: int = 64  # images per step and path
+    crop: int = 1  # pixels of random shift
+    flip: bool = False  # mirror images
+    train_split: str = "train"  # what supernets learn from
+    rank_split: str = "valid"  # what architectures are scored on
+    ranked: int | None = None  # random architectures that are ranked; None: all classes
+    rank_images: int | None = None  # the first so many images score them; None: all
+    whole: tuple[str, ...] = ()  # methods whose first seed also ranks all classes
+    alone: int = 0  # so many of the ranked architectures (of classes) are also trained alone
+    alone_epochs: int = 10  # for so long
+    # The study of sharing, with uniform paths: how many edges share one set of operations, how many
+    # operations an edge chooses from; and the kept epochs.
+    extents: tuple[int, ...] = ()
+    candidates: tuple[int, ...] = ()
+    sharing_epochs: int = 10
+    sharing_keep: tuple[int, ...] = ()
+    # The exact probe: of which method and epochs, and over how many images.
+    exact: tuple[str, ...] = ()
+    exact_epochs: tuple[int, ...] = ()
+    exact_images: int = 512
+    agreement_seeds: int = 20  # sampled probes that are held against the exact one
+    rank_batch: int | None = None  # images per forward when scoring, see `ScoreConfig`
+    zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
+    truth: str = "digits"  # the data set of the truth table
+    studies: tuple[str, ...] = STUDIES  # modules of `padalib.study`, in the order of the notebooks
+    on_gpu: bool = False  # use one where there is one
+    needs_gpu: bool = False  # refuse to start without one
+
+    def __post_init__(self) -> None:
+        checked.check(self)
+
+    @property
+    def device(self) -> str:
+        """Where its runs compute: `PADALIB_DEVICE`, else a GPU if the scale wants one."""
+        asked = os.environ.get("PADALIB_DEVICE")
+        return asked or ("cuda" if self.on_gpu and torch.cuda.is_available() else "cpu")
+
+    def training(self, method: str, seed: int) -> TrainConfig:
+        """The run of one method and seed."""
+        chosen = samplers.get(method)
+        if self.zero_grad:
+            chosen = chosen.with_options(method, zero_grad=True)
+        return TrainConfig(
+            method=chosen,
+            seed=seed,
+            space=self.space,
+            data=self.data,
+            epochs=self.epochs,
+            batch=self.batch,
+            lr=self.lr,
+            crop=self.crop,
+            flip=self.flip,
+            train_split=self.train_split,
+            keep=(*self.keep, *self.exact_epochs),
+            device=self.device,
+        )
+
+    def trainings(self) -> list[TrainConfig]:
+        """Every method with every seed."""
+        return [self.training(method, seed) for seed in self.seeds for method in self.methods]
+
+    def probes(self) -> list[VarianceConfig]:
+        """The variance of every run at every kept epoch and, with more draws, at the end."""
+        return [
+            VarianceConfig(config, epoch, paths, self.batches)
+            for config in self.trainings()
+            for epoch, paths in (
+                *((epoch, self.paths) for epoch in self.keep),
+                (self.epochs, self.final_paths),
+            )
+        ]
+
+    def sharings(self) -> list[TrainConfig]:
+        """SPOS in spaces whose edges share more operations, or choose from more."""
+        two = replace(self.space, name=f"{self.space.name} of 2", ops=spaces.CONVS)
+        found = [
+            two if extent == 1 else replace(two, name=f"{two.name} extent {extent}", extent=extent)
+            for extent in self.extents
+        ]
+        for count in self.candidates:
+            ops = CANDIDATES[count - 1]
+            name = self.space.name if count == 5 else f"{self.space.name} of {count}"
+            found.append(replace(self.space, name=name, ops=ops))
+        changes = {"epochs": self.sharing_epochs, "keep": self.sharing_keep}
+        return [
+            replace(self.training("SPOS", seed), space=space, **changes)
+            for seed in self.seeds
+            for space in dict.fromkeys(found)
+        ]
+
+    def sharing_probes(self) -> list[VarianceConfig]:
+        """The variance of those runs at every kept epoch and the end."""
+        return [
+            VarianceConfig(config, epoch, self.paths, self.batches)
+            for config in self.sharings()
+            for epoch in (*config.keep, config.epochs)
+        ]
+
+    def sharing_scorings(self) -> list[ScoreConfig]:
+        """Scores of all architectures of convolutions, which all of these spaces have."""
+        return [
+            self.scoring(config, epoch=epoch, archs=spaces.CONVS)
+            for config in self.sharings()
+            for epoch in (*config.keep, config.epochs)
+            if len(config.space.ops) > 1
+        ]
+
+    def exacts(self) -> list[ExactConfig]:
+        """Exact probes of every seed at every epoch asked for."""
+        return [
+            self._exact(method, seed, epoch, self.exact_images)
+            for method in self.exact
+            for seed in self.seeds
+            for epoch in self.exact_epochs
+        ]
+
+    def coupled(self) -> list[ExactConfig]:
+        """The first seed's last exact probe with frozen statistics and with those of batches.
+
+        The latter cost a backward for each path and image, so both are of two batches of images.
+        """
+        images = min(2 * self.batch, self.exact_images)
+        return [
+            self._exact(method, self.seeds[0], self.exact_epochs[-1], images, statistics)
+            for method in self.exact
+            for statistics in ("frozen", "batch")
+        ]
+
+    def _exact(
+        self, method: str, seed: int, epoch: int, images: int, statistics: str = "frozen"
+    ) -> ExactConfig:
+        batch = min(self.batch, images)
+        return ExactConfig(self.training(method, seed), epoch, images, batch, statistics)
+
+    def agreements(self) -> list[AgreementConfig]:
+        """Sampled probes against the exact ones, half-way through training and at the end."""
+        return [
+            AgreementConfig(
+                self.training(method, self.seeds[0]),
+                epoch,
+                self.exact_images,
+                min(self.batch, self.exact_images),
+                min(128, self.final_paths),
+                self.batches,
+                seeds=self.agreement_seeds,
+            )
+            for method in self.exact
+            for epoch in self.exact_epochs[-2:]
+        ]
+
+    def ranked_archs(self) -> list[Arch]:
+        """The architectures that its runs are compared on."""
+        classes = self.space.classes()
+        return list(classes) if self.ranked is None else sample(self.space, self.ranked)
+
+    def scoring(self, config: TrainConfig, **changes) -> ScoreConfig:
+        """How the scale scores a run at its end."""
+        fields = {"splits": (self.rank_split,), "images": self.rank_images, "archs": self.ranked}
+        fields["batch"] = self.rank_batch
+        return ScoreConfig(config, **fields | changes)
+
+    def check_machine(self) -> None:
+        """ValueError, with an estimate, where the scale needs a GPU and there is none.
+
+        `PADALIB_FORCE=1` lets it start all the same.
+        """
+        forced = os.environ.get("PADALIB_FORCE", "0") not in ("", "0")
+        if not self.needs_gpu or self.device != "cpu" or forced:
+            return
+        step = self.step_seconds()
+        images = len(self.trainings()) * self.epochs * EPOCH_IMAGES
+        days = step * images / self.batch / 86400
+        lack = "PADALIB_DEVICE asks for the CPU"
+        if not torch.cuda.is_available():
+            lack = "torch sees none"
+        raise ValueError(
+            f"scale {self.name} is made for a GPU, and {lack}. On this machine's CPU the "
+            f"{len(self.trainings())} trainings would take about {days:,.0f} days of "
+            f"one thread ({step:.1f} s a step, timed now on {TIMED} steps), before any ranking. "
+            "Use another machine or scale, or set PADALIB_FORCE=1 to start all the same"
+        )
+
+    def step_seconds(self) -> float:
+        """Seconds of a training step on random paths and pixels, timed now on one thread."""
+        net = build(self.training("SPOS", self.seeds[0]))
+        rng = torch.Generator().manual_seed(0)
+        shape = (self.batch, self.space.in_channels, self.space.size, self.space.size)
+        x = torch.randn(shape, generator=rng).contiguous(memory_format=torch.channels_last)
+        with one_thread():
+            start = time.perf_counter()
+            for _ in range(TIMED):
+                net(x, self.space.sample(rng)).sum().backward()
+            return (time.perf_counter() - start) / TIMED
+
 
 # Seen from NAS-Bench-201's own network, an image of 16x16 at half the width and a fifth the depth.
 SMALL_201 = replace(spaces.get("nasbench201"), channels=8, cells=1, size=16)

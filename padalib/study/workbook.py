@@ -47,16 +47,18 @@ class Workbook:
         configs: Sequence[Config],
         source: str | None = None,
         columns: Callable[[Config], dict] | None = None,
+        workers: int | None = None,
     ) -> pd.DataFrame:
         """The table `name`: from its runs (computed if need be), or as published when redrawing.
 
         Each run gives its table `source` (default: `name`); method, seed, the split it learnt from
         and the run's key are put before its columns, and what `columns` says of its config after
-        them. `runs.csv` beside it holds each run's whole config, recipe and versions.
+        them. `runs.csv` beside it holds each run's whole config, recipe and versions. `workers`
+        overrides the workbook's: timings must have the machine for themselves.
         """
         if self.redraw:
             return self.published(name)
-        runs = launch.grid(configs, self.workers)
+        runs = launch.grid(configs, workers or self.workers)
         own = [_with_origin(run, run.table(source or name)) for run in runs]
         if columns is not None:
             own = [rows.assign(**columns(r.config)) for rows, r in zip(own, runs, strict=True)]

@@ -1,19 +1,22 @@
 """Photographs: from a folder or torchvision alike, cached once, and all that is wrong named."""
 
+import errno
 import io
 import os
 import pickle
 import shutil
+import subprocess
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 import torchvision
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
-from padalib.data import images
+from padalib.data import cache, images
 from padalib.engine import paths
+from padalib.engine.runs import RunError
 
 
 def noise(n, side=8, seed=0):
@@ -56,12 +59,17 @@ def equal(one, two):
     )
 
 
+def cached():
+    """Names of the cache files."""
+    return sorted(path.name for path in (paths.data_root() / "cache").glob("[!.]*"))
+
+
 @pytest.fixture
 def no_reading(monkeypatch):
     """Call it, and from then on no image may be opened."""
 
     def install():
-        def opened(path):
+        def opened(path, **_):
             raise AssertionError(f"{path} was read")
 
         monkeypatch.setattr(images.Image, "open", opened)
@@ -149,7 +157,7 @@ def test_hidden_files_and_stray_ones_beside_the_classes_do_not_count():
 def test_a_second_load_reads_no_image(no_reading):
     picnic()
     before = images.load("picnic")
-    assert [path.name for path in (paths.data_root() / "cache").iterdir()] == ["picnic.pt"]
+    assert cached() == ["picnic.images"]
     no_reading()
     assert equal(images.load("picnic"), before)
     assert images.load("picnic-4")["test"][0].shape == (4, 3, 4, 4)  # of the same cache
@@ -200,31 +208,143 @@ def test_a_file_of_another_size_with_an_old_time_renews_the_cache():
     assert listed(images.load("picnic")) != listed(before)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "foreign", "split lost"])
+def damaged(content, damage):
+    first, line, rest = content.partition(b"\n")
+    return {
+        "truncated": content[: len(content) // 2],
+        "empty": b"",
+        "first line alone": first,
+        "a bit": content[:-5] + bytes([content[-5] ^ 1]) + content[-4:],
+        "longer": content + b"x",
+        "no header": first[:20] + line + rest,
+        "split lost": first.replace(b'"test"', b'"text"') + line + rest,
+        "vast": first.replace(b"[4, 3, 8, 8]", b"[4, 3, 8, 9999999999]") + line + rest,
+        "deep": first[: len(cache.MAGIC)] + b"[" * 4000 + line + rest,
+    }[damage]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "truncated", "empty", "first line alone", "a bit", "longer", "no header", "split lost",
+        "vast", "deep",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("name", ["picnic", "cifar10"])
 def test_a_damaged_cache_is_made_again(damage, name, monkeypatch, no_reading):
     picnic()
-    tiny_cifar(monkeypatch, "CIFAR10")
+    tiny_cifar(monkeypatch, "CIFAR10", n=(7, 4))
     before = images.load(name)
-    (cache,) = (paths.data_root() / "cache").iterdir()
-    content = cache.read_bytes()
-    if damage == "truncated":
-        cache.write_bytes(content[: len(content) // 2])
-    elif damage == "garbage":
-        cache.write_bytes(b"x" * 1000)
-    elif damage == "empty":
-        cache.write_bytes(b"")
-    elif damage == "foreign":
-        torch.save([1, 2], cache)
-    else:
-        held = torch.load(cache)
-        del held["test"]
-        torch.save(held, cache)
+    (path,) = (paths.data_root() / "cache").glob("[!.]*")
+    content = path.read_bytes()
+    path.write_bytes(damaged(content, damage))
     assert equal(images.load(name), before)
+    assert path.read_bytes() == content
     no_reading()
     monkeypatch.delattr(torchvision.datasets, "CIFAR10")
     assert equal(images.load(name), before)  # from the cache made anew
-    assert [path.name for path in cache.parent.iterdir()] == [cache.name]
+    assert cached() == [path.name]
+
+
+@pytest.mark.parametrize("what", ["text", "pickle", "link", "link to nowhere", "folder", "pipe"])
+@pytest.mark.parametrize("name", ["picnic", "cifar10"])
+def test_what_is_no_cache_is_not_replaced(what, name, monkeypatch, tmp_path):
+    picnic()
+    tiny_cifar(monkeypatch, "CIFAR10")
+    images.load(name)
+    (path,) = (paths.data_root() / "cache").glob("[!.]*")
+    own, other = path.read_bytes(), tmp_path / "other"
+    path.unlink()
+    if what == "text":
+        path.write_text("my notes")
+    elif what == "pickle":
+        torch.save([1, 2], path)
+    elif what == "folder":
+        path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)
+    else:
+        if what == "link":
+            other.write_bytes(own)
+        path.symlink_to(other)
+    before = path.lstat()
+    with pytest.raises(ValueError, match=f"{path} is not a file that padalib wrote.*move it away"):
+        images.load(name)
+    assert path.lstat() == before and other.exists() == (what == "link")
+
+
+def test_a_file_beside_a_folder_that_is_named_by_its_path_is_left_alone(tmp_path):
+    photos = tmp_path / "elsewhere" / "photos"
+    every = picnic(photos)
+    for name in ("photos.pt", "photos.images"):
+        (tmp_path / "elsewhere" / name).write_text("mine")
+    found = images.load(str(photos))
+    assert listed(found) == sorted((split, label, p.tobytes()) for split, label, p in every)
+    assert sorted(path.name for path in photos.parent.iterdir()) == [
+        "photos", "photos.images", "photos.pt",
+    ]  # fmt: skip
+    for name in ("photos.pt", "photos.images"):
+        assert (tmp_path / "elsewhere" / name).read_text() == "mine"
+    picnic(paths.data_root() / ".." / "beside", seed=1)
+    images.load("../beside")
+    assert len(cached()) == 2 and not (paths.data_root().parent / "beside.images").exists()
+    assert all(len(name) < 70 for name in cached())
+
+
+def test_two_paths_that_look_alike_have_two_caches(tmp_path, no_reading):
+    names = [str(tmp_path / "a" / "b"), str(tmp_path / "a-b")]
+    every = [picnic(name, seed=seed) for seed, name in enumerate(names)]
+    found = [listed(images.load(name)) for name in names]
+    assert found == [sorted((s, k, p.tobytes()) for s, k, p in one) for one in every]
+    no_reading()
+    assert [listed(images.load(name)) for name in names] == found and len(cached()) == 2
+
+
+def test_a_folder_called_like_torchvisions_cache_is_not_taken_for_it(monkeypatch):
+    picnic("cifar10-torchvision")
+    images.load("cifar10-torchvision")
+    content = tiny_cifar(monkeypatch, "CIFAR10")
+    assert len(images.load("cifar10")["train"][1]) == len(content["train"][1])
+
+
+@pytest.mark.parametrize("cut", ["killed", "half killed", "full", "interrupted"])
+def test_a_cache_write_that_is_cut_leaves_nothing_for_ever(cut, monkeypatch):
+    picnic()
+    folder, size = paths.data_root() / "cache", 0
+
+    def fsync(handle):
+        if cut == "full":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if cut == "interrupted":
+            raise KeyboardInterrupt
+        if cut == "half killed":
+            os.ftruncate(handle, os.fstat(handle).st_size // 2)
+        os._exit(9)
+
+    if "killed" in cut:
+        pid = os.fork()
+        if pid == 0:
+            os.fsync = fsync
+            images.load("picnic")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+        (left,) = (path for path in folder.iterdir() if not path.name.endswith("lock"))
+        size = left.stat().st_size
+        assert size > 100
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            with pytest.raises(KeyboardInterrupt if cut == "interrupted" else RunError):
+                images.load("picnic")
+        assert [path.name for path in folder.iterdir()] == [".picnic.images.lock"]
+    others = [folder / ".picnic.images.mynotes1", folder / ".picnic.images.original1"]
+    for other in others:
+        other.write_text("not of a write")
+    (folder / ".picnic.images.linked_1").symlink_to(others[0])
+    images.load("picnic")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".picnic.images.linked_1", ".picnic.images.lock", ".picnic.images.mynotes1",
+        ".picnic.images.original1", "picnic.images",
+    ]  # fmt: skip
 
 
 def test_two_folders_do_not_share_a_cache(no_reading):
@@ -310,7 +430,7 @@ def test_a_folder_of_the_very_name_goes_before_a_size(no_reading):
     no_reading()
     assert equal(images.load("album"), whole) and equal(images.load("album-4"), found)
     assert not equal(images.load("album-4-2"), images.load("album-2"))
-    assert sorted(path.name for path in (root / "cache").iterdir()) == ["album-4.pt", "album.pt"]
+    assert cached() == ["album-4.images", "album.images"]
     shutil.rmtree(root / "album-4")
     assert equal(images.load("album-4"), small)
 
@@ -423,6 +543,176 @@ def test_a_long_list_of_problems_is_cut(extra):
     assert found[images.SHOWN :] == ([f"... and {extra} more"] if extra else [])
 
 
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+
+
+@pytest.mark.parametrize("name", ["drawing.png", "drawing.eps", "drawing.jpg"])
+def test_postscript_is_handed_to_no_other_program(name, monkeypatch):
+    picnic()
+    (paths.data_root() / "picnic" / "train" / "ant" / name).write_bytes(POSTSCRIPT)
+
+    def started(*arguments, **_):
+        raise AssertionError(f"{arguments} was started")
+
+    for function in ("Popen", "check_call", "run", "call"):
+        monkeypatch.setattr(subprocess, function, started)
+    for function in ("system", "fork", "posix_spawn", "execve"):
+        monkeypatch.setattr(os, function, started)
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", started)
+    assert problems("picnic") == [
+        f"train/ant/{name} cannot be read: it is none of PNG, JPEG, BMP, PPM, TIFF, WEBP"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "DDS", "AVIF", "ICO", "TGA", "PDF"])
+def test_other_formats_are_refused_by_name_whatever_they_are_called(kind):
+    picnic()
+    path = paths.data_root() / "picnic" / "train" / "ant" / "x.png"
+    if kind == "AVIF":
+        path.write_bytes(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miafMA1B")
+    else:
+        Image.fromarray(noise(1, side=16)[0]).save(path, kind)
+    (line,) = problems("picnic")
+    assert line.startswith("train/ant/x.png cannot be read: it is none of PNG, JPEG,")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "PPM", "TIFF", "WEBP"])
+def test_a_corrupt_image_is_a_sentence_and_nothing_else(kind):
+    picnic()
+    buffer = io.BytesIO()
+    Image.fromarray(noise(1)[0]).save(buffer, kind)
+    content, rng = buffer.getvalue(), np.random.RandomState(0)
+    folder = paths.data_root() / "picnic" / "train" / "ant"
+    for k in range(40):  # bytes changed anywhere, and cut anywhere
+        damaged = bytearray(content)
+        for place in rng.randint(len(content), size=4):
+            damaged[place] = rng.randint(256)
+        (folder / f"{k}.{kind}").write_bytes(damaged[: rng.randint(8, 2 * len(content))])
+    try:
+        images.load("picnic")
+    except ValueError as error:
+        assert all("train/ant/" in line for line in str(error).splitlines()[1:21])
+
+
+def test_a_decoder_that_fails_in_its_own_way_is_a_sentence(monkeypatch):
+    picnic()
+
+    class Odd(Exception):
+        pass
+
+    opened = Image.open
+
+    def broken(path, **options):
+        if str(path).endswith("ant/0.png"):
+            raise Odd
+        return opened(path, **options)
+
+    monkeypatch.setattr(images.Image, "open", broken)
+    assert problems("picnic") == [
+        "train/ant/0.png cannot be read: Odd",
+        "test/ant/0.png cannot be read: Odd",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_a_file_of_several_pictures_is_refused(kind):
+    picnic()
+    path = paths.data_root() / "picnic" / "test" / "bee" / "film.x"
+    frames = [Image.fromarray(pixels) for pixels in noise(3)]
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:])
+    assert problems("picnic") == ["test/bee/film.x holds 3 pictures, not one"]
+
+
+def test_links_that_lead_nowhere_and_what_is_no_file_are_named():
+    picnic()
+    root = paths.data_root() / "picnic"
+    (root / "train" / "ant" / "gone.png").symlink_to("nowhere.png")
+    (root / "train" / "ant" / "loop.png").symlink_to("loop.png")
+    (root / "train" / "ant" / "more").mkdir()
+    os.mkfifo(root / "train" / "bee" / "pipe.png")
+    (root / "train" / "cat").symlink_to(root / "cats")
+    (root / "train" / "dog").symlink_to("dog")
+    nowhere = "is a link that leads nowhere"
+    assert problems("picnic") == [
+        f"train/cat {nowhere}: No such file or directory",
+        f"train/dog {nowhere}: Too many levels of symbolic links",
+        f"train/ant/gone.png {nowhere}: No such file or directory",
+        f"train/ant/loop.png {nowhere}: Too many levels of symbolic links",
+        "train/ant/more is a folder, not an image",
+        "train/bee/pipe.png is a pipe or device, not an image",
+    ]
+
+
+def test_links_that_lead_to_images_and_classes_are_followed(tmp_path):
+    every = picnic()
+    root = paths.data_root() / "picnic"
+    (root / "train" / "ant").rename(tmp_path / "ants")
+    (root / "train" / "ant").symlink_to(tmp_path / "ants")
+    (root / "test" / "bee" / "0.png").rename(tmp_path / "bee.png")
+    (root / "test" / "bee" / "0.png").symlink_to(tmp_path / "bee.png")
+    assert listed(images.load("picnic")) == sorted((s, k, p.tobytes()) for s, k, p in every)
+
+
+def test_a_split_that_is_a_loop_is_named():
+    picnic()
+    shutil.rmtree(paths.data_root() / "picnic" / "test")
+    (paths.data_root() / "picnic" / "test").symlink_to("test")
+    assert problems("picnic") == [
+        "test cannot be read: Too many levels of symbolic links",
+        "test has no folder of a class",
+    ]
+
+
+def test_names_that_are_not_utf_8_are_read_and_can_be_printed():
+    every = picnic()
+    root = paths.data_root() / "picnic"
+    odd = os.fsdecode(b"caf\xe9")
+    try:
+        (root / "train" / "ant" / "0.png").rename(root / "train" / "ant" / f"{odd}.png")
+    except OSError:
+        pytest.skip("this file system holds no names that are not UTF-8")
+    for split in ("train", "test"):
+        (root / split / "bee").rename(root / split / odd)
+    found = images.load("picnic")
+    assert listed(found) == sorted((s, k, p.tobytes()) for s, k, p in every)
+    assert equal(images.load("picnic"), found)
+    (root / "train" / odd / f"{odd}.png").write_text("no image")
+    (root / "test" / odd / "x").symlink_to("nowhere")
+    (line,) = problems("picnic")
+    assert line.encode() and line.startswith(r"test/caf\udce9/x is a link that leads nowhere")
+    (root / "test" / odd / "x").unlink()
+    (line,) = problems("picnic")
+    assert line.encode() and line.startswith(r"train/caf\udce9/caf\udce9.png cannot be read: it is")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a" * 300 + "-16", "y/" * 3000])
+def test_names_that_are_too_long_are_refused(name):
+    paths.data_root().mkdir()
+    for use in (images.load, images.find):
+        with pytest.raises(ValueError, match=r"cannot look for images in .*: File name too long"):
+            use(name)
+
+
+def test_a_name_that_is_nearly_too_long_has_a_cache(no_reading):
+    name = "x" * 250
+    every = picnic(name)
+    found = images.load(name)
+    no_reading()
+    assert (
+        listed(images.load(name))
+        == listed(found)
+        == sorted((s, k, p.tobytes()) for s, k, p in every)
+    )
+    assert all(len(file) < 70 for file in cached())
+
+
+def test_oblong_images_are_not_taken_for_square_ones():
+    for split in ("train", "test"):
+        save(f"oblong/{split}/x", noise(1)[0][:, :6], "1.png")
+    with pytest.raises(ValueError, match="8x6 pixels, which cannot be averaged to 8x8"):
+        images.load("oblong-8")
+
+
 @pytest.mark.parametrize("name", ["letters", "letters-16"])
 def test_a_set_that_is_nowhere_says_where_to_put_it(name):
     root = paths.data_root()
@@ -479,9 +769,7 @@ def test_torchvisions_files_and_a_folder_are_the_same_set(name, cls, monkeypatch
     )
     small = images.load(f"{name}-16")
     assert small["train"][0].shape == (7, 3, 16, 16)
-    assert sorted(path.name for path in (paths.data_root() / "cache").iterdir()) == [
-        f"{name}-torchvision.pt"
-    ]
+    assert cached() == [f"{name}-torchvision.images"]
 
     monkeypatch.setenv("PADALIB_DATA", str(tmp_path / "elsewhere"))
     for split, (pixels, labels) in content.items():

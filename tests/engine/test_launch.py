@@ -197,11 +197,11 @@ def test_a_number_of_workers_that_is_none_is_refused(monkeypatch):
 
 CELL = """
 import os
-from padalib.samplers import EdgePaths
+from padalib.samplers import ProductPaths
 
 STRIDE = 2
 
-class EveryOther(EdgePaths):
+class EveryOther(ProductPaths):
     "A sampler typed into a cell."
 
     def __init__(self, space, epochs):

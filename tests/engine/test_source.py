@@ -99,8 +99,8 @@ def test_samplers_of_padalib_count_by_name_unless_they_were_changed(monkeypatch)
     before = code_of(mine)
     changes = [
         (samplers.PathSampler, "group", 2, "group of padalib.samplers.base.PathSampler"),
-        (samplers.EdgePaths, "draw", lambda *_: 1, "draw of padalib.samplers.base.EdgePaths"),
-        (samplers.EdgePaths, "draw", samplers.FairPaths.draw, "draw of padalib.samplers.base"),
+        (samplers.ProductPaths, "draw", lambda *_: 1, "draw of padalib.samplers.base.ProductPaths"),
+        (samplers.ProductPaths, "draw", samplers.FairPaths.draw, "draw of padalib.samplers.base"),
         (samplers.PathSampler, "count", 0, "count of padalib.samplers.base.PathSampler"),
     ]
     for owner, name, value, words in changes:

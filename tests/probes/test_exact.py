@@ -181,8 +181,8 @@ def test_distributions_are_what_they_are_called(b):
         ("best paths", known.best_paths(b), uniform),
         ("best images", known.u, known.best_images()),
         ("best product", *known.best_product(b)),
-        ("best per operation", known.best_operations(archs, 3, b), uniform),
-        ("best per edge", known.best_operations(archs, 3, b, shared=False), uniform),
+        ("best per operation", known.best_operations(archs, SPACE.entries().at, b), uniform),
+        ("best per edge", known.best_operations(archs, SPACE.entries(False).at, b), uniform),
         ("norms per operation", per_op, uniform),
         ("norms per edge", per_edge, uniform),
         ("size", probe.size(), uniform),
@@ -264,9 +264,9 @@ def test_a_run_in_bfloat16_is_probed_in_float32():
 def test_what_makes_no_population_is_refused():
     train = TrainConfig(data="digits-small", epochs=3, keep=(1,))
     for fields, words in (
-        ({"images": 1}, "at least 2 images and a batch of 1, got 1 images, a batch of 64"),
-        ({"batch": 0}, "got 512 images, a batch of 0, 16 coupled"),
-        ({"coupled": -1}, "a batch of 64, -1 coupled paths"),
+        ({"images": 1}, "images must be a whole number from 2, got 1"),
+        ({"batch": 0}, "batch must be a whole number from 1, got 0"),
+        ({"coupled": -1}, "coupled must be a whole number from 0, got -1"),
         ({"statistics": "own"}, "statistics must be 'frozen' or 'batch', got 'own'"),
         ({"epoch": 2}, "does not keep epoch 2"),
         ({"batch": 1}, "at least 2 and at most all images, got 1 of 512"),

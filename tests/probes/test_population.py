@@ -7,10 +7,11 @@ import pytest
 from scipy.optimize import minimize
 
 from padalib import spaces
-from padalib.probes.population import Population, edge_product, factors, normal, perturbed, search
+from padalib.probes.population import Population, factors, normal, path_product, perturbed, search
 
 A, N, OPS = 9, 3, 3  # paths, images, operations
 ARCHS = np.array(list(product(range(OPS), repeat=2)))  # of two edges
+SHARED, EACH = [[0, 1, 2], [0, 1, 2]], [[0, 1, 2], [3, 4, 5]]  # probabilities of their options
 EVEN = np.full(N, 1 / N)
 
 
@@ -144,7 +145,7 @@ def soft(logits):
 def families(known, b):
     """Name -> number of logits, the member of the family that they stand for, its best member."""
     u, p, q = known.u, chances(5, A), chances(6, A, N)
-    shared, each = (known.best_operations(ARCHS, OPS, b, shared) for shared in (True, False))
+    shared, each = (known.best_operations(ARCHS, at, b) for at in (SHARED, EACH))
     codes = ARCHS[:, 0], ARCHS[:, 1]
     return {
         "all": (A + A * N, lambda z: (soft(z[:A]), soft(z[A:].reshape(A, N))), known.best(b)),
@@ -206,14 +207,14 @@ def test_the_joint_optimum_in_closed_form_by_search_and_among_perturbations(seed
     assert perturbed(known, 300) < known.variance(*known.best())["total"]  # it finds what is better
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_an_operation_without_any_gradient_is_given_up(shared):
+@pytest.mark.parametrize("at", [SHARED, EACH])
+def test_an_operation_without_any_gradient_is_given_up(at):
     kept, g = (ARCHS != 1).all(1), gradients()
     g[~kept] = 0
     known = population(g)
     few = Population(known.squares[kept], known.means[kept], known.target, known.u[kept])
-    p = known.best_operations(ARCHS, OPS, shared=shared)
-    wanted = few.best_operations(ARCHS[kept] // 2, 2, shared=shared)
+    p = known.best_operations(ARCHS, at)
+    wanted = few.best_operations(ARCHS[kept] // 2, [[own[0], own[2]] for own in at])
     assert p[~kept].sum() < 1e-5
     np.testing.assert_allclose(p[kept], wanted, atol=1e-5)
 
@@ -224,7 +225,7 @@ def test_an_operation_without_any_gradient_is_given_up(shared):
 def test_products_of_operations_sum_to_one_over_a_space():
     space = spaces.get("mini")
     p = chances(0, len(space.edges), len(space.ops))
-    found = edge_product(p, np.array(list(space)))
+    found = path_product(p, np.array(list(space)))
     assert found.sum() == pytest.approx(1)
     np.testing.assert_allclose(found, [p[0, a] * p[1, b] * p[2, c] for a, b, c in space])
 

@@ -470,16 +470,26 @@ def test_the_probe_is_nested_draws_replayed():
             assert estimates[name][0] == pytest.approx(wanted[name], rel=1e-3, abs=1e-8), name
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("method", ["SPOS", "PA&DA", "FairNAS"])
+def test_a_network_that_is_broken_has_no_variance(method, value):
+    trainer = Trainer(TrainConfig(method, data="digits-small", epochs=2, batch=64))
+    with torch.no_grad():
+        trainer.net.head.bias[3] = value
+    with pytest.raises(ValueError, match=r"of a step of \d-\d-\d.* are not finite: probe an epoch"):
+        probe(trainer, 4, 2)
+
+
 # --- the config ---
 
 
 def test_too_few_draws_are_refused():
     config = TrainConfig(data="digits-small")
-    for draws in ({"paths": 2}, {"batches": 1}, {"paths": 0, "batches": 0}):
-        with pytest.raises(ValueError, match="at least 3 paths of 2 batches"):
+    for draws, least in (({"paths": 2}, 3), ({"batches": 1}, 2)):
+        with pytest.raises(ValueError, match=f"must be a whole number from {least}, got"):
             VarianceConfig(config, **draws)
-    for error in (0, -0.1, float("nan")):
-        with pytest.raises(ValueError, match="error must be above 0"):
+    for error in (0, -0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="error must be a finite number above 0"):
             VarianceConfig(config, error=error)
     assert VarianceConfig(config, paths=3, batches=2).device == "cpu"
 

@@ -2,16 +2,19 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from padalib import data, spaces, train
-from padalib.engine.runs import Run
+from padalib.engine.launch import grid
+from padalib.engine.runs import Run, RunError
 from padalib.ranking import scores
 from padalib.ranking.scores import ScoreConfig, sample, score
-from padalib.spaces import BN_MODES, Supernet
-from padalib.spaces.supernet import Norm
+from padalib.spaces import BN_MODES
+from padalib.spaces.cell_net import CellNet
+from padalib.spaces.network import Norm
 from padalib.train import TrainConfig, Trainer
 
 SPACE = dataclasses.replace(spaces.get("mini"), channels=4)
@@ -130,7 +133,9 @@ def test_a_kept_epoch_is_scored_on_the_first_images(monkeypatch):
 
 
 def test_an_architecture_trained_alone_is_the_only_one_scored():
-    config = ScoreConfig(dataclasses.replace(TRAIN, arch=(3, 2, 0), bn="running", keep=()))
+    config = ScoreConfig(
+        dataclasses.replace(TRAIN, method="SPOS", arch=(3, 2, 0), bn="running", keep=())
+    )
     table = Run(config).compute().table("scores")
     assert table.code.tolist() == ["0-2-0"]  # the edge before 'none' is dead
 
@@ -139,12 +144,12 @@ def test_only_architectures_of_some_operations_are_scored():
     ops = ("nor_conv_1x1", "nor_conv_3x3")
     table = Run(ScoreConfig(TRAIN, images=20, archs=ops)).compute().table("scores")
     assert table.code.tolist() == [f"{a}-{b}-{c}" for a in (2, 3) for b in (2, 3) for c in (2, 3)]
-    for wrong in ((), ("conv",)):
-        with pytest.raises(ValueError, match="archs must name some of the operations"):
+    for wrong in ((), ("conv",), ("nor_conv_1x1", "nor_conv_1x1")):
+        with pytest.raises(ValueError, match="needs one of the options"):
             ScoreConfig(TRAIN, archs=wrong)
 
 
-@pytest.mark.parametrize("splits", [("validation",), ("valid", "tests"), ()])
+@pytest.mark.parametrize("splits", [("validation",), ("valid", "tests"), (), ("test", "test")])
 def test_unknown_splits_are_refused(splits):
     with pytest.raises(ValueError, match=r"splits must be some of \(.*'test', 'train\+valid'\)"):
         ScoreConfig(TRAIN, splits=splits)
@@ -220,23 +225,24 @@ def test_a_sample_is_uniform_over_architectures_and_not_over_classes():
     assert (seen / seen.sum() - 1 / 5).abs().max() < 0.02  # deviation .004
 
 
-@pytest.mark.parametrize("images, held", [(70, 70), (10_000, 256)])
-def test_sampled_architectures_are_scored_by_class_and_reported_each(images, held, monkeypatch):
-    asked, forward_all = [], Supernet.forward_all
+@pytest.mark.parametrize("images, batch", [(70, 70), (256, 200), (None, None)])
+def test_sampled_architectures_are_scored_by_class_and_reported_each(images, batch, monkeypatch):
+    asked, walk = [], CellNet.walk
 
     def counted(self, x, archs):
         asked.append((len(x), tuple(archs)))
-        return forward_all(self, x, archs)
+        return walk(self, x, archs)
 
-    monkeypatch.setattr(Supernet, "forward_all", counted)
-    config = ScoreConfig(TRAIN, epoch=0, images=images, batch=200, archs=60)
+    monkeypatch.setattr(CellNet, "walk", counted)
+    config = ScoreConfig(TRAIN, epoch=0, images=images, batch=batch, archs=60)
     run = Run(config).compute()
     table, archs = run.table("scores"), sample(SPACE, 60)
     assert table.code.tolist() == [SPACE.code(arch) for arch in archs]
+    held = images or 256
     assert set(table.images) == {held}
     classes = {SPACE.canonical(arch) for arch in archs}
     assert len(classes) < 60
-    assert [n for n, _ in asked] == [min(200, held)] + [56] * (held > 200)
+    assert [n for n, _ in asked] == ([200, 56] if batch == 200 else [held])
     assert all(len(given) == len(classes) and set(given) == classes for _, given in asked)
     found = dict(zip(archs, zip(table.accuracy, table.loss, strict=True), strict=True))
     for arch in archs:
@@ -271,3 +277,150 @@ def test_each_class_is_calibrated_once(trainer, monkeypatch):
     archs = [(3, 2, 1), (3, 1, 0), (0, 1, 2), (0, 1, 0)]
     score(trainer.net, archs, SPLITS["valid"].first(32), 32, trainer.images)
     assert sorted(seen) == [(0, 1, 0), (3, 2, 1)]
+
+
+# --- what is no score, and wishes that cannot be met ---
+
+
+def break_weights(trainer, where, value=float("nan")):
+    """Weights of one operation, or of all paths, that are no numbers."""
+    with torch.no_grad():
+        if where == "head":
+            trainer.net.head.bias[3] = value
+        else:
+            for _, op, own, _ in trainer.net.owned((where, 0, 0)):
+                if op == where:
+                    own[0].fill_(value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("trainer", BN_MODES, indirect=True)
+def test_a_network_whose_outputs_are_no_numbers_has_no_score(trainer, value):
+    break_weights(trainer, "head", value)
+    words = (
+        r"of architecture 0-0-0 \(and 2 more of 3 architectures\) are not finite for 256 of 256 "
+        "images of digits-small/valid: score an earlier epoch, or train with a lower lr"
+    )
+    with pytest.raises(ValueError, match=words):
+        score(trainer.net, ARCHS, SPLITS["valid"], 128, trainer.images)
+
+
+@pytest.mark.parametrize("trainer", ["batch"], indirect=True)
+def test_only_the_architectures_that_are_broken_are_named(trainer):
+    break_weights(trainer, 2)  # the 1x1 convolution of the first edge
+    sound = [(0, 0, 0), (3, 2, 1), (1, 1, 1)]
+    assert len(score(trainer.net, sound, SPLITS["valid"])) == 3
+    words = r"outputs of architecture 2-4-3 are not finite for 256 of 256 images"
+    with pytest.raises(scores.BrokenNetwork, match=words):
+        score(trainer.net, [*sound, (2, 4, 3)], SPLITS["valid"])
+
+
+@pytest.mark.parametrize("trainer", ["batch"], indirect=True)
+def test_one_output_of_one_image_is_enough(trainer, monkeypatch):
+    walk = CellNet.walk
+
+    def spoilt(self, x, archs):
+        for logits in walk(self, x, archs):
+            logits = logits.clone()
+            logits[-1, 5] = -torch.inf  # neither changes who is largest nor makes a loss infinite
+            yield logits
+
+    monkeypatch.setattr(CellNet, "walk", spoilt)
+    with pytest.raises(scores.BrokenNetwork, match="for 2 of 256 images"):
+        score(trainer.net, ARCHS[:1], SPLITS["valid"], 128)
+
+
+def test_the_run_of_a_broken_network_fails_and_says_so_again(monkeypatch):
+    loaded = train.load
+
+    def broken(*arguments):
+        trainer = loaded(*arguments)
+        break_weights(trainer, "head")
+        return trainer
+
+    run = Run(ScoreConfig(TRAIN, archs=3, images=64))
+    words = r"failed: at epoch 2, the outputs of architecture .* are not finite for 64 of 64 images"
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "load", broken)
+        with pytest.raises(RunError, match=words):
+            run.compute()
+    assert not run.done and not list(run.folder.glob("*.csv"))
+    with pytest.raises(RunError, match=words):
+        run.compute()
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"images": 257}, "images of digits-small/valid must be a whole number from 1 to 256, got"),
+        ({"splits": ("test", "valid"), "images": 300}, "images of digits-small/test must be"),
+        (
+            {"batch": 257},
+            r"batch \(of the 256 images of .*/valid\) must be .* to 256, got",
+        ),
+        (
+            {"images": 70, "batch": 71},
+            r"batch \(of the 70 images of .*\) must be .* to 70, got 71",
+        ),
+    ],
+)
+def test_more_images_than_a_split_has_are_refused_before_training(fields, words, monkeypatch):
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: pytest.fail("trained"))
+    config = ScoreConfig(TRAIN, **fields)
+    for use in (config.check, Run(config).compute, lambda: grid([config], workers=1)):
+        with pytest.raises(ValueError, match=words):
+            use()
+    assert not Run(config).done
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"batch": -1}, "batch must be a whole number from 1 or None, got -1"),
+        ({"batch": 0}, "batch must be a whole number from 1 or None, got 0"),
+        ({"batch": 2.5}, "batch must be .* got 2.5"),
+        ({"batch": True}, "batch must be .* got True"),
+        ({"images": "64"}, "images must be a whole number from 1 or None, got '64'"),
+        ({"images": 0}, "images must be .* got 0"),
+        ({"splits": "valid"}, "splits must be a tuple of texts, got 'valid'"),
+        ({"archs": "nor_conv_3x3"}, "archs must be a whole number, a tuple of texts or None, got"),
+        ({"archs": 2.0}, "archs must be .* got 2.0"),
+        ({"epoch": 0.0}, "epoch must be a whole number from 0 or None, got 0.0"),
+        ({"epoch": -1}, "epoch must be .* got -1"),
+    ],
+)
+def test_nonsense_is_refused_by_name(fields, words):
+    with pytest.raises(ValueError, match=words):
+        ScoreConfig(TRAIN, **fields)
+    with pytest.raises(ValueError, match="train must be a TrainConfig, got 'SPOS'"):
+        ScoreConfig("SPOS")
+
+
+def test_archs_of_a_single_architecture_are_refused():
+    alone = dataclasses.replace(TRAIN, method="SPOS", arch=(3, 2, 1))
+    for archs in (3, ("nor_conv_3x3",)):
+        with pytest.raises(ValueError, match="trains one architecture, which is the one to score"):
+            ScoreConfig(alone, archs=archs)
+
+
+def test_numpy_numbers_are_the_same_run():
+    plain = ScoreConfig(TRAIN, epoch=0, images=64, batch=32, archs=5, splits=("valid", "test"))
+    numpy = ScoreConfig(
+        TRAIN, np.int64(0), np.array(["valid", "test"]), np.int32(64), np.uint8(32), np.int64(5)
+    )
+    listed = ScoreConfig(TRAIN, 0, ["valid", "test"], 64, 32, 5)
+    assert plain == numpy == listed
+    assert Run(plain).key == Run(numpy).key == Run(listed).key
+
+
+@pytest.mark.parametrize("n", [126, -1, 2.0])
+def test_a_sample_of_more_than_there_are_is_refused(n):
+    with pytest.raises(ValueError, match=r"n \(of the architectures of mini\) must be .* 0 to 125"):
+        sample(SPACE, n)
+
+
+@pytest.mark.parametrize("trainer", ["batch"], indirect=True)
+def test_a_batch_of_more_images_than_there_are_is_refused(trainer):
+    for batch in (257, 0, -1):
+        with pytest.raises(ValueError, match=rf"batch \(of the 256 images .* got {batch}"):
+            score(trainer.net, ARCHS, SPLITS["valid"], batch)

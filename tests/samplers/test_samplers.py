@@ -18,11 +18,11 @@ from padalib.samplers import (
     BalancedPaths,
     Curriculum,
     DataSampler,
-    EdgePaths,
     FairPaths,
     GradNormData,
     GradNormPaths,
     PathSampler,
+    ProductPaths,
     Shuffled,
     UniformPaths,
     compose,
@@ -107,7 +107,7 @@ def test_the_released_handicap_holds_a_group_for_an_epoch():
 
 
 def test_paths_are_drawn_from_p_independently_on_every_edge():
-    paths, generator = EdgePaths(MINI, epochs=1), rng()
+    paths, generator = ProductPaths(MINI, epochs=1), rng()
     paths.p = torch.tensor([0.1, 0.15, 0.2, 0.25, 0.3])
     seen = Counter(paths.draw(generator)[0] for _ in range(6000))
     chi2 = 0.0
@@ -118,7 +118,7 @@ def test_paths_are_drawn_from_p_independently_on_every_edge():
 
 
 def test_importance_weights_of_paths_undo_p():
-    paths = EdgePaths(MINI, epochs=1)
+    paths = ProductPaths(MINI, epochs=1)
     assert paths.weight((0, 3, 4)) == pytest.approx(1)
     paths.p = torch.tensor([0.05, 0.1, 0.2, 0.25, 0.4])
     chance = {arch: prod(paths.p[op].item() for op in arch) for arch in MINI}
@@ -137,7 +137,7 @@ def give(net, arch, norms):
     """Gradients for the convolutions that `arch` names, of these norms: by stage, then by edge."""
     for parameter in net.parameters():
         parameter.grad = None
-    weights = [weight for _, weight, _ in net.op_weights(arch)]
+    weights = [weight for _, _, own, _ in net.owned(arch) for weight in own]
     for weight, norm in zip(weights, norms, strict=True):
         if norm is not None:
             weight.grad = torch.zeros_like(weight)
@@ -241,7 +241,7 @@ def test_p_is_a_distribution_at_every_epoch(options):
             assert paths.p.tolist() == pytest.approx([0.2] * 5)
         for _ in range(4):
             (arch,) = paths.draw(generator)
-            norms = torch.rand(len(net.op_weights(arch)), generator=generator)
+            norms = torch.rand(len(net.owned(arch)), generator=generator)
             give(net, arch, norms.tolist())
             paths.observe([arch], net, 1.0)
 
@@ -291,7 +291,7 @@ def test_curriculum_in_other_spaces():
     control = Curriculum(spaces.get("conv64"), epochs=2, by="size")
     control.new_epoch(1)
     assert control.p.tolist() == pytest.approx([(0.25 + 0.5) / 2, (0.75 + 0.5) / 2])
-    with pytest.raises(ValueError, match="no operation of mini has weights"):
+    with pytest.raises(ValueError, match="no option of mini has weights"):
         Curriculum(replace(MINI, ops=("none", "skip_connect")), epochs=2)
 
 
@@ -394,7 +394,7 @@ def test_effective_share_of_images_is_logged():
     assert data.log() == {"q_effective": pytest.approx(1)}
     data.q = torch.tensor([0.5, 0.5, 0.0, 0.0])
     assert data.log() == {"q_effective": pytest.approx(0.5)}
-    assert EdgePaths(MINI, 2).log()["p_nor_conv_3x3"] == pytest.approx(0.2)
+    assert ProductPaths(MINI, 2).log()["p_nor_conv_3x3"] == pytest.approx(0.2)
 
 
 # --- importance weights, both at once ---
@@ -641,7 +641,7 @@ def test_unknown_method_names_the_known():
         (lambda: GradNormPaths(MINI, 1, size="x"), "size must be one of"),
         (lambda: GradNormPaths(MINI, 1, dead="x"), "dead must be one of"),
         (lambda: part(FairPaths, every=3).build(MINI, 1), "options of FairPaths.*'every'"),
-        (lambda: part(FairPaths, redraw=torch.zeros(2)), "options of FairPaths must be numbers"),
+        (lambda: part(FairPaths, redraw=torch.zeros(2)), r"redraw must be .* got tensor\("),
         (lambda: samplers.get("SPOS").with_options("x", nrom="raw"), "no part of SPOS .* nrom"),
         (lambda: compose("x", UniformPaths, redraw="epoch"), "no part of x .* redraw"),
     ],
@@ -719,7 +719,7 @@ def test_what_a_sampler_must_define_is_said():
 # --- a sampler written in a notebook ---
 
 CELLS = count()
-IMPORTS = "import torch\nfrom padalib.samplers import EdgePaths, PathSampler\n"
+IMPORTS = "import torch\nfrom padalib.samplers import ProductPaths, PathSampler\n"
 MINE = '''
 SHARE = 0.5
 
@@ -825,7 +825,7 @@ def test_what_a_sampler_uses_indirectly_counts(old, new):
     assert code_of(cell(INDIRECT)) != code_of(cell(INDIRECT.replace(old, new)))
 
 
-FIRST, DRAW = "class Mine(EdgePaths):\n", "    def draw(self, generator):\n        return "
+FIRST, DRAW = "class Mine(ProductPaths):\n", "    def draw(self, generator):\n        return "
 
 
 @pytest.mark.parametrize(
@@ -868,7 +868,7 @@ def test_the_code_that_runs_counts_not_the_text_it_came_from():
 
 
 TEN_LINES = """
-class Mine(EdgePaths):
+class Mine(ProductPaths):
     def new_epoch(self, epoch):
         self.p = torch.tensor([0.0, 0.2, 0.8, 0.0, 0.0])
         self.norms = []

@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from padalib import spaces
 from padalib.spaces import CellSpace, pool, recalibrate
+from padalib.spaces.network import Norm
 from padalib.spaces.pool import Pool
-from padalib.spaces.supernet import Norm
 
 MINI = spaces.get("mini")
 BENCH = spaces.get("nasbench201")
@@ -384,13 +384,13 @@ def test_a_supernet_must_be_told_the_path():
 
 def test_weights_of_a_path_are_listed_by_operation():
     net = replace(MINI, cells=2).build()
-    weights = net.op_weights((3, 2, 0))  # 3 is dead, and listed all the same
-    assert [(op, live) for op, _, live in weights] == [(3, False), (2, True)] * 6
-    assert all(weight.shape[2:] == {2: (1, 1), 3: (3, 3)}[op] for op, weight, _ in weights)
-    assert len({id(weight) for _, weight, _ in weights}) == 12
+    weights = net.owned((3, 2, 0))  # 3 is dead, and listed all the same
+    assert [(edge, op, live) for edge, op, _, live in weights] == [(0, 3, False), (1, 2, True)] * 6
+    assert all(own[0].shape[2:] == {2: (1, 1), 3: (3, 3)}[op] for _, op, own, _ in weights)
+    assert len({id(weight) for _, _, own, _ in weights for weight in own}) == 12
     net(images(MINI), (3, 2, 0)).sum().backward()
-    assert all((weight.grad is not None) == live for _, weight, live in weights)
-    assert net.op_weights((0, 1, 4)) == []
+    assert all((own[0].grad is not None) == live for _, _, own, live in weights)
+    assert net.owned((0, 1, 4)) == []
 
 
 def test_parts_hold_every_parameter_once():
@@ -593,7 +593,7 @@ def test_conv64_at_every_sharing_extent(extent, sets):
     for cells in net.stages:
         for cell in cells:
             assert sorted(cell.ops) == [f"{k}_{op}" for k in range(sets) for op in range(2)]
-    assert len({id(weight) for a in space for _, weight, _ in net.op_weights(a)}) == 3 * 2 * sets
+    assert len({id(own[0]) for a in space for _, _, own, _ in net.owned(a)}) == 3 * 2 * sets
     logits = torch.stack([net(x, arch).flatten() for arch in space])
     assert logits.shape == (64, 40) and logits.isfinite().all()
     same = torch.cdist(logits, logits, p=float("inf")) < 1e-4
@@ -661,7 +661,7 @@ def test_all_paths_at_once_have_the_logits_of_each(space, archs, mode, order):
             net(x, arch)
     net.eval()
     archs = orders(archs)[order]
-    found = list(net.forward_all(x, archs))
+    found = list(net.walk(x, archs))
     assert len(found) == len(archs)
     for arch, logits in zip(archs, found, strict=True):
         assert torch.equal(logits, net(x, arch)), arch
@@ -673,7 +673,7 @@ def test_each_operation_of_the_first_cell_is_computed_once():
     for name, module in net.named_modules():
         if name.count(".") == 4 or name == "stem":
             module.register_forward_hook(lambda *_, name=name: calls.update([name]))
-    logits = list(net.forward_all(images(MINI), sorted(MINI)))
+    logits = list(net.walk(images(MINI), sorted(MINI)))
     assert len(logits) == 125
     first = {name[-3:]: n for name, n in calls.items() if name.startswith("stages.0.0.ops")}
     # From the input each once; from node 1 once for each of the four that can reach it.
@@ -723,14 +723,14 @@ def test_a_walk_in_order_computes_few_operations_and_holds_few_outputs():
 @torch.no_grad()
 def test_a_walk_can_be_left_and_begun_anew():
     net, x = MINI.build(seed=1), images(MINI)
-    first = next(net.forward_all(x, [(3, 2, 3), (9, 9, 9)][:1]))
-    again = net.forward_all(x, [(3, 2, 3), (0, 0, 0), (3, 2, 3)])
+    first = next(net.walk(x, [(3, 2, 3), (9, 9, 9)][:1]))
+    again = net.walk(x, [(3, 2, 3), (0, 0, 0), (3, 2, 3)])
     found = list(again)
     assert torch.equal(found[0], first) and torch.equal(found[2], first)
     assert torch.equal(found[1], net(x, (0, 0, 0)))
-    assert list(net.forward_all(x, [])) == []
+    assert list(net.walk(x, [])) == []
     with pytest.raises(ValueError, match="operation 9 on edge 0"):
-        next(net.forward_all(x, [(1, 1, 1), (9, 9, 9)]))  # before anything is computed
+        next(net.walk(x, [(1, 1, 1), (9, 9, 9)]))  # before anything is computed
 
 
 # --- precision ---
@@ -774,7 +774,7 @@ def test_bfloat16_is_close_to_float32_and_keeps_weights_and_logits_in_it(space, 
 def test_autocast_is_over_when_the_caller_has_its_turn():
     net, x = MINI.build(precision="bfloat16"), images(MINI)
     conv = nn.Conv2d(1, 2, 3)
-    for logits in net.forward_all(x, [(3, 2, 3), (1, 1, 1)]):
+    for logits in net.walk(x, [(3, 2, 3), (1, 1, 1)]):
         assert logits.dtype == conv(x).dtype == torch.float32
         assert not torch.is_autocast_enabled("cpu")
     net(x, (3, 2, 3))

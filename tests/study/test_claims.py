@@ -1,5 +1,6 @@
-"""Verdicts: what notebooks save is what the README shows, and nothing else in it changes."""
+"""Claims as data: what notebooks save is what the README shows, and nothing else in it changes."""
 
+import math
 import subprocess
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pandas as pd
 import pytest
 
 from padalib.engine import paths
+from padalib.engine.runs import RunError
 from padalib.study import claims, readme
+from padalib.study.claims import Claim, Interval
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "data" / "results"
@@ -22,23 +25,95 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_table_has_a_row_a_claim_and_a_cell_a_scale(project, capsys):
-    readme.save("laptop", "02", [("best", "contradicted", "1.0 [0.9, 1.1]")])
-    readme.save("laptop", "01", [("grows", "reproduced", "|g| of 2"), ("own", "yes", "3")])
-    readme.save("cifar", "01", [("grows", "not resolved", "4 [3, 5]")])
-    readme.save("smoke", "01", [("grows", "reproduced", "means nothing")])
-    assert "grows: NOT RESOLVED. 4 [3, 5]\n" in capsys.readouterr().out
-    table = pd.read_csv(paths.results_dir("laptop") / "claims_01.csv")
-    assert table.verdict.tolist() == ["reproduced", "yes"]
-    head, line, *rows = readme.markdown().splitlines()
-    assert head.count("|") == line.count("|") == 5
+def claim(key: str, effect: float, low: float, high: float, **more) -> Claim:
+    intervals = [Interval(low, high, "seeds", 5)]
+    return claims.of(key, f"{key} is so", effect, intervals, f"it is {effect}", **more)
+
+
+def save(folder: Path, notebook: str, *found: Claim) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    claims.table(found).to_csv(folder / f"claims_{notebook}.csv", index=False)
+
+
+MANY = [
+    claim("01.tau", 0.44, 0.28, 0.59, unit="tau", figure="01_fig"),
+    claim("01.times", 0.9, 0.8, 1.3, unit="times", null=1.0, bound=0.2, wanted=-1),
+    claims.of(
+        "01.both",
+        "both, they say",
+        0.05,
+        [Interval(0.01, 0.09, "seeds", 5), Interval(-0.03, 0.13, "architectures", 1000)],
+        'a "quoted", long | one',
+        bound=0.1,
+    ),
+    Claim("01.none", "is open", claims.UNMEASURED, "nothing was measured"),
+]
+
+
+def test_claims_come_back_as_they_were_saved(tmp_path):
+    save(tmp_path, "01", *MANY)
+    save(tmp_path, "00", claim("00.a", 0.1, math.nan, math.nan))
+    found = claims.read(tmp_path)
+    assert list(found) == ["00.a", "01.tau", "01.times", "01.both", "01.none"]
+    assert repr(found["00.a"]) == repr(claim("00.a", 0.1, math.nan, math.nan))
+    for one in MANY:
+        assert repr(found[one.key]) == repr(one)  # NaN is equal to nothing, so by text
+
+
+def test_a_table_of_another_layout_is_named(tmp_path):
+    pd.DataFrame({"claim": ["grows"], "verdict": ["reproduced"]}).to_csv(tmp_path / "claims_01.csv")
+    with pytest.raises(ValueError, match=r"claims_01\.csv is no table of claims .* lacks key"):
+        claims.read(tmp_path)
+    assert claims.read(tmp_path / "nowhere") == {}
+
+
+def test_the_interval_that_decides_is_printed():
+    tau, times, both, none = MANY
+    assert claims.numbers(tau) == "+0.440 [+0.280, +0.590] tau"
+    assert claims.numbers(times) == "0.900 [0.800, 1.30] times"
+    assert claims.numbers(both) == "+0.0500 [-0.0300, +0.130]"
+    assert claims.numbers(none) == ""
+    below = claims.of(
+        "k", "s", -0.2, [Interval(-0.3, -0.1, "a", 5), Interval(-0.5, -0.02, "b", 5)], "e"
+    )
+    assert claims.deciding(below).over == "b"
+
+
+def test_the_table_has_a_row_a_claim_and_a_cell_a_scale(project):
+    save(project / "data/results/laptop", "02", claim("02.best", -1.0, -1.1, -0.9))
+    save(project / "data/results/laptop", "01", MANY[2], MANY[3])
+    save(project / "data/results/cifar", "01", MANY[0], claim("01.both", 4, 3, 5))
+    save(project / "data/results/smoke", "01", claim("01.smoke", 4, 3, 5))
+    head, line, *rows = readme.markdown(readme.published()).splitlines()
+    assert head == f"| claim | {readme.SCALES['cifar']} | {readme.SCALES['laptop']} |"
+    assert head.count("|") == line.count("|") == 4
     assert rows == [
-        "| grows | [`01`](notebooks/01_first.ipynb) | **not resolved**: 4 [3, 5] "
-        "| **reproduced**: \\|g\\| of 2 |",
-        "| own | [`01`](notebooks/01_first.ipynb) | not measured | **yes**: 3 |",
-        "| best | [`02`](notebooks/02_second.ipynb) | not measured "
-        "| **contradicted**: 1.0 [0.9, 1.1] |",
+        "| [01.tau is so](data/results/README.md#01tau) "
+        "| **shown**<br>+0.440 [+0.280, +0.590] tau | not measured |",
+        "| [01.both is so](data/results/README.md#01both) | **shown**<br>+4.00 [+3.00, +5.00] "
+        "| **not shown**<br>+0.0500 [-0.0300, +0.130] |",
+        "| [is open](data/results/README.md#01none) | not measured | **not measured** |",
+        "| [02.best is so](data/results/README.md#02best) | not measured "
+        "| **opposite here**<br>-1.00 [-1.10, -0.900] |",
     ]
+    words = [cell.split("](")[0].split("<br>") for row in rows for cell in row.split("|")]
+    assert max(len(part) for parts in words for part in parts) <= 40, "fits a page's width"
+
+
+def test_the_details_hold_every_number(project):
+    save(project / "data/results/laptop", "01", *MANY)
+    page = readme.details(readme.published())
+    assert "## 01.both\n\nboth, they say. Notebook: [`01_first.ipynb`](../../notebooks/" in page
+    for said in (
+        '- digits, `mini` (`laptop`): **not shown**. a "quoted", long | one; smallest effect',
+        "  Effect 0.440 tau, none would be 0.",
+        "  Interval over 5 seeds: [0.0100, 0.0900].",
+        "  Interval over 1,000 architectures: [-0.0300, 0.130].",
+        "  Bound of equivalence 0.100.",
+        "  Figure: [01_fig](../../figures/laptop/01_fig.png).",
+        "**not measured**. nothing was measured.",
+    ):
+        assert said in page
 
 
 def test_numbers_are_short():
@@ -55,25 +130,49 @@ def test_numbers_are_short():
 
 
 def test_only_what_is_between_the_marks_is_written(project):
-    readme.save("laptop", "01", [("grows", "reproduced", "2")])
+    save(project / "data/results/laptop", "01", *MANY)
     page = project / "README.md"
-    readme.update()
-    assert not page.exists()
-    for text in ("no marks\n", f"only one {readme.BEGIN}\n"):
-        page.write_text(text)
-        readme.update()
-        assert page.read_text() == text
+    for text in (None, "no marks\n", f"only one {readme.BEGIN}\n"):
+        if text is not None:
+            page.write_text(text)
+        with pytest.raises(ValueError, match="has no place for the claims"):
+            readme.update()
+        assert (page.read_text() if page.exists() else None) == text
     page.write_text(f"above\n{readme.BEGIN}old{readme.END}\nbelow\n")
     readme.update()
-    once = page.read_text()
-    assert once == f"above\n{readme.BEGIN}\n\n{readme.markdown()}\n\n{readme.END}\nbelow\n"
+    once, table = page.read_text(), readme.markdown(readme.published())
+    assert once == f"above\n{readme.BEGIN}\n\n{table}\n\n{readme.END}\nbelow\n"
+    assert (project / readme.DETAILS).read_text() == readme.details(readme.published())
     readme.update()
     assert page.read_text() == once
 
 
+def test_the_readme_is_written_whole_or_not_at_all(project, monkeypatch):
+    save(project / "data/results/laptop", "01", *MANY)
+    page = project / "README.md"
+    page.write_text(f"above\n{readme.BEGIN}old{readme.END}\nbelow\n")
+    before = page.read_text()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RunError, match="the disk is full"):
+        readme.update()
+    assert page.read_text() == before
+    assert [path.name for path in project.iterdir() if path.is_file()] == ["README.md"]
+
+
+def _published() -> bool:
+    clean = subprocess.run(["git", "diff", "--quiet", "--", RESULTS], cwd=ROOT, check=False)
+    heads = [path.read_text().split(",")[0] for path in RESULTS.glob("*/claims_*.csv")]
+    return clean.returncode == 0 and set(heads) == {"key"}
+
+
 @pytest.mark.skipif(
-    subprocess.run(["git", "diff", "--quiet", "--", RESULTS], cwd=ROOT, check=False).returncode,
-    reason="the result tables were made anew here, or this is no git checkout",
+    not _published(), reason="no table of claims is published in this layout, or this is no clone"
 )
-def test_the_readme_shows_the_committed_verdicts():
-    assert readme.markdown() in (ROOT / "README.md").read_text()
+def test_the_readme_shows_the_published_verdicts():
+    found = readme.published()
+    assert readme.markdown(found) in (ROOT / "README.md").read_text()
+    assert readme.details(found) == (ROOT / readme.DETAILS).read_text()

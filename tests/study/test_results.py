@@ -17,7 +17,7 @@ from padalib.benchmarks import truth
 from padalib.engine import launch, paths
 from padalib.engine.runs import Run, RunError, identity, versions
 from padalib.ranking.scores import ScoreConfig, sample
-from padalib.study import figures, results, scale, scales
+from padalib.study import figures, limits, ranking, results, scales
 from padalib.train import TrainConfig, Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,8 +246,8 @@ def test_a_figure_goes_with_the_numbers_it_shows(folder):
 
 
 def test_every_method_has_a_colour_of_its_own():
-    colours = [figures.colour(method) for method in scale.METHODS]
-    assert len(set(colours)) == len(scale.METHODS)
+    colours = [figures.colour(method) for method in scales.METHODS]
+    assert len(set(colours)) == len(scales.METHODS)
     assert figures.colour("my own") not in colours
 
 
@@ -264,13 +264,18 @@ def test_configs_of_a_scale_are_all_different(name, monkeypatch):
     monkeypatch.setattr(data, "fingerprint", lambda name: name)  # photographs may not be there
     scale = scales.get(name)
     assert scale.name == name
-    parts = [scale.trainings(), scale.probes(), scale.scorings(), scale.scorings(final=False)]
+    parts = [
+        scale.trainings(),
+        scale.probes(),
+        ranking.scorings(scale),
+        ranking.scorings(scale, final=False),
+    ]
     lengths = [1, len(scale.keep) + 1, 1, len(scale.keep) + 1]
     more = [scale.sharings(), scale.sharing_probes(), scale.sharing_scorings()]
     more += [scale.exacts(), scale.coupled(), scale.agreements()]
     runs = len(scale.methods) * len(scale.seeds)
     assert [len(part) for part in parts] == [length * runs for length in lengths]
-    for part in (*parts, *more, scale.whole_scorings(), scale.alones()):
+    for part in (*parts, *more, limits.wholes(scale), limits.alones(scale)):
         keys = [Run(config).key for config in part]
         assert len(set(keys)) == len(keys)
 

@@ -11,10 +11,8 @@ from padalib.data import images
 from padalib.engine import paths
 from padalib.engine.identity import describe
 from padalib.engine.runs import Run
-from padalib.ranking.scores import sample
-from padalib.study import scale as one
-from padalib.study import scales
-from padalib.study.scale import CANDIDATES, TIMED, Scale
+from padalib.study import limits, ranking, relation, scales, training
+from padalib.study.scales import CANDIDATES, TIMED, Scale
 
 PAPERS = ("paper", "paper-cifar100")
 SMALL = replace(spaces.get("nasbench201"), channels=2, cells=1, size=8)
@@ -58,13 +56,17 @@ def test_configs_are_made_without_reading_anything(name, monkeypatch):
     assert {(c.method.name, c.seed) for c in scale.trainings()} == {
         (method, seed) for method in scale.methods for seed in scale.seeds
     }
-    assert len(scale.probes()) == len(scale.scorings(final=False)) == runs * (1 + len(scale.keep))
-    assert len(scale.scorings()) == runs and len(scale.timings()) == len(scale.methods)
-    assert len(scale.whole_scorings()) == len(scale.whole)
-    assert len(scale.alones()) == scale.alone
+    early = ranking.scorings(scale, final=False)
+    assert len(scale.probes()) == len(early) == runs * (1 + len(scale.keep))
+    assert training.kept(scale) == (early if scale.keep else [])
+    assert len(ranking.configs(scale)) == runs
+    assert len(training.timings(scale)) == len(scale.methods)
+    assert len(limits.wholes(scale)) == len(scale.whole)
+    assert len(limits.alones(scale)) == scale.alone
     assert len(scale.ranked_archs()) == (scale.ranked or len(scale.space.classes()))
-    for config in (*scale.trainings(), *scale.probes(), *scale.scorings(), *scale.alones()):
-        assert config.device == "cpu"
+    for study in (training, ranking, relation, limits):
+        assert study.__name__.rpartition(".")[2] in scale.studies
+        assert {config.device for config in study.configs(scale)} <= {"cpu"}
     assert not paths.data_root().exists()
 
 
@@ -72,29 +74,38 @@ def test_configs_are_made_without_reading_anything(name, monkeypatch):
 def test_configs_agree_with_one_another(name):
     scale = scales.get(name)
     trainings = scale.trainings()
-    for training in trainings:
-        assert (training.data, training.space) == (scale.data, scale.space)
-        assert training.train_split == scale.train_split != scale.rank_split
-        assert set(training.keep) == {*scale.keep, *scale.exact_epochs}
-        assert training.arch is None
-        assert training.method.zero_grad == scale.zero_grad
-        plain = samplers.get(training.method.name)
-        assert training.method == replace(plain, zero_grad=scale.zero_grad)
-    assert [scoring.train for scoring in scale.scorings()] == trainings
-    for scoring in (*scale.scorings(), *scale.whole_scorings(), *scale.alones()):
+    for config in trainings:
+        assert (config.data, config.space) == (scale.data, scale.space)
+        assert config.train_split == scale.train_split != scale.rank_split
+        assert set(config.keep) == {*scale.keep, *scale.exact_epochs}
+        assert config.arch is None
+        assert config.method.zero_grad == scale.zero_grad
+        plain = samplers.get(config.method.name)
+        assert config.method == replace(plain, zero_grad=scale.zero_grad)
+    assert [scoring.train for scoring in ranking.scorings(scale)] == trainings
+    for scoring in (*ranking.scorings(scale), *limits.wholes(scale), *limits.alones(scale)):
         assert scoring.splits == (scale.rank_split,) and scoring.batch == scale.rank_batch
         assert scoring.images == scale.rank_images
         assert scoring.epoch == scoring.train.epochs
-    assert {scoring.archs for scoring in scale.scorings()} == {scale.ranked}
-    for early in scale.scorings(final=False):
+    assert {scoring.archs for scoring in ranking.scorings(scale)} == {scale.ranked}
+    for early in ranking.scorings(scale, final=False):
         assert early.images == (scale.images or scale.rank_images)
     last = [probe for probe in scale.probes() if probe.epoch == scale.epochs]
     assert [probe.train for probe in last] == trainings
     assert {probe.paths for probe in last} == {scale.final_paths}
     assert {probe.paths for probe in scale.probes() if probe not in last} <= {scale.paths}
-    for scoring, method in zip(scale.whole_scorings(), scale.whole, strict=True):
+    for scoring, method in zip(limits.wholes(scale), scale.whole, strict=True):
         assert scoring.train == scale.training(method, scale.seeds[0])
         assert scoring.archs is None and scoring.train in trainings
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "cifar"])
+def test_studies_ask_for_what_their_notebooks_read(name):
+    scale = scales.get(name)
+    assert set(training.configs(scale)) >= {*scale.trainings(), *training.kept(scale)}
+    assert set(relation.configs(scale)) == {*scale.probes(), *ranking.scorings(scale)}
+    assert not set(training.configs(scale)) & set(training.timings(scale))  # these run alone
+    assert set(limits.configs(scale)) == {*limits.wholes(scale), *limits.alones(scale)}
 
 
 @pytest.mark.parametrize("name", ["smoke", "laptop", "cifar"])
@@ -162,22 +173,6 @@ def test_cifar_compares_all_methods_and_controls_with_enough_of_everything():
     assert scale.on_gpu and not scale.needs_gpu
 
 
-def test_the_first_classes_of_the_ranked_can_be_trained_alone():
-    scale = scales.get("cifar")
-    assert scale.alone >= 64
-    ranked = scale.ranked_archs()
-    assert ranked == sample(scale.space, scale.ranked) and len(set(ranked)) == scale.ranked
-    trained = [scoring.train for scoring in scale.alones()]
-    classes = [scale.space.canonical(arch) for arch in ranked]
-    first = [arch for n, arch in enumerate(classes) if arch not in classes[:n]][: scale.alone]
-    assert [config.arch for config in trained] == first
-    own = scale.training("SPOS", scale.seeds[0])
-    for scoring, config in zip(scale.alones(), trained, strict=True):
-        assert scoring.archs is None and scoring.images == scale.rank_images
-        assert config.bn == "running" and config.epochs == scale.alone_epochs
-        assert replace(config, arch=None, bn=own.bn, epochs=own.epochs, keep=own.keep) == own
-
-
 # --- the paper's own setting ---
 
 
@@ -199,7 +194,7 @@ def test_the_paper_scale_is_the_released_recipe(name, labels):
     for config in scale.trainings():
         assert {field: getattr(config, field) for field in recipe} == recipe
         assert config.method.zero_grad
-    for scoring in scale.scorings():  # all architectures, on all 10,000 test images
+    for scoring in ranking.scorings(scale):  # all architectures, on all 10,000 test images
         assert (scoring.splits, scoring.batch, scoring.images) == (("test",), 512, None)
         assert scoring.archs is None
     assert len(scale.ranked_archs()) == 9445
@@ -223,7 +218,7 @@ def test_a_scale_takes_a_gpu_only_where_it_wants_one(monkeypatch):
     found = {name: scales.get(name).device for name in scales.SCALES}
     wanted = {"smoke": "cpu", "laptop": "cpu", "cifar": "cuda"} | dict.fromkeys(PAPERS, "cuda")
     assert found == wanted
-    assert {c.device for c in scales.get("cifar").scorings()} == {"cuda"}
+    assert {c.device for c in ranking.scorings(scales.get("cifar"))} == {"cuda"}
     monkeypatch.setenv("PADALIB_DEVICE", "cpu")
     assert {scales.get(name).device for name in scales.SCALES} == {"cpu"}
     monkeypatch.setenv("PADALIB_DEVICE", "cuda:0")
@@ -289,7 +284,7 @@ def test_scales_for_a_cpu_start_without_timing(name, seconds):
 
 def test_steps_are_timed_forward_and_backward_on_one_thread(monkeypatch):
     scale = replace(scales.get("paper"), space=SMALL, batch=4)
-    seen, built = [], one.build
+    seen, built = [], scales.build
 
     def build(config):
         net = built(config)
@@ -299,9 +294,9 @@ def test_steps_are_timed_forward_and_backward_on_one_thread(monkeypatch):
         net.stem[0].weight.register_hook(lambda grad: seen.append("backward"))
         return net
 
-    monkeypatch.setattr(one, "build", build)
+    monkeypatch.setattr(scales, "build", build)
     state, ticks = torch.get_rng_state(), iter((10.0, 16.0))
-    monkeypatch.setattr(one.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(scales.time, "perf_counter", lambda: next(ticks))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

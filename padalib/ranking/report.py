@@ -1,0 +1,282 @@
+"""The report card of a supernet's ranking: how good, where, how certain, and wrong in which way.
+
+Every measure stands beside its controls: what FLOPs or weights give without any training, tau among
+architectures of equal complexity, the supernet's rank averaged with that of the FLOPs (weight 1,
+never fitted), and what infinitely many seeds of it would reach. 95 % intervals over seeds
+(Student's), over architectures (drawn by distinct function), and over both.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from padalib.ranking import metrics, pairs
+from padalib.ranking.pairs import Estimate
+from padalib.spaces import Space
+
+QUINTILES, DRAWS = 5, 400
+MEASURES = {
+    "tau": "Kendall's tau-b with the truth",
+    "tau_loss": "the same, ranked by loss",
+    "within_flops": "tau among architectures of equal live FLOPs",
+    "within_flops_loss": "the same, ranked by loss",
+    "within_quintiles": "tau within fifths of live FLOPs",
+    "with_flops": "tau of the mean of the rank and the FLOPs' rank",
+    "upper_half": "tau among the truly better half",
+    "top_decile": "tau among the truly best tenth",
+    "p_at_5": "share of the predicted best 5 % that is in the true best 5 %",
+    "p_at_10": "share of the predicted best 10 % that is in the true best 10 %",
+    "regret_1": "points of accuracy lost by taking the favourite",
+    "regret_10": "points lost by taking the best of ten favourites",
+    "between_seeds": "mean tau between two seeds",
+    "limit": "tau that the mean of infinitely many seeds would reach",
+}
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A set of architectures with their truth: what any prediction of them is held against.
+
+    ValueError where a code is not of the space.
+    """
+
+    space: Space
+    codes: tuple[str, ...]
+    true: np.ndarray  # [A] accuracy in %, trained alone
+
+    def __post_init__(self) -> None:
+        fill = object.__setattr__
+        archs = [self.space.parse(code) for code in self.codes]
+        fill(self, "archs", archs)
+        fill(self, "flops", np.array([self.space.flops(arch) for arch in archs], float))
+        fill(self, "params", np.array([self.space.params(arch) for arch in archs], float))
+        names = [self.space.code(self.space.canonical(arch)) for arch in archs]
+        fill(self, "clusters", np.unique(names, return_inverse=True)[1])
+
+    @property
+    def quintile(self) -> np.ndarray:
+        """[A] fifth of the FLOPs, 0 to 4; equal FLOPs fall in one."""
+        ends = np.quantile(self.flops, np.arange(1, QUINTILES) / QUINTILES)
+        return np.searchsorted(ends, self.flops, side="left")
+
+
+def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The report card: a row for each of `MEASURES`.
+
+    scores: [A, S], higher is better, indexed by code, a column a seed; loss: the same, lower is
+    better. Columns: measure, value (mean over seeds), and intervals `seeds_low`, `seeds_high`,
+    `archs_low`, `archs_high`, `low`, `high` (both together); NaN where there is one seed only.
+    ValueError where the architectures are not those of `ranked`, or a score is not finite.
+    """
+    vectors = _columns(scores, ranked)
+    flops, true = ranked.flops, ranked.true
+    prior = stats.rankdata(flops)
+    smooth: dict[str, Callable[[np.ndarray], Estimate]] = {
+        "tau": lambda x: pairs.tau(x, true),
+        "within_flops": lambda x: pairs.tau_within(x, true, flops),
+        "within_quintiles": lambda x: pairs.tau_within(x, true, ranked.quintile),
+        "with_flops": lambda x: pairs.tau(stats.rankdata(x) + prior, true),
+        "upper_half": lambda x: pairs.tau_among(x, true, 0.5),
+        "top_decile": lambda x: pairs.tau_among(x, true, 0.1),
+    }
+    found = {name: [fn(x) for x in vectors] for name, fn in smooth.items()}
+    if loss is not None:
+        losses = _columns(loss, ranked)
+        found["tau_loss"] = [smooth["tau"](-x) for x in losses]
+        found["within_flops_loss"] = [smooth["within_flops"](-x) for x in losses]
+    rows = {name: _smooth(own, ranked.clusters) for name, own in found.items()}
+    rows |= _picked(vectors, ranked)
+    rows |= _agreement(vectors, found["tau"], ranked.clusters)
+    table = pd.DataFrame([{"measure": name} | rows[name] for name in MEASURES if name in rows])
+    for column in table.columns[1:]:  # an interval may not leave the range of its measure
+        at_least = np.where(table.measure.str.match("p_at|regret"), 0.0, -1.0)
+        at_most = np.where(table.measure.str.match("regret"), np.inf, 1.0)
+        table[column] = table[column].clip(at_least, at_most)
+    return table.assign(seeds=len(vectors), architectures=len(true))
+
+
+def controls(ranked: Ranked) -> dict[str, pd.DataFrame]:
+    """The cards of what needs no training: FLOPs of what is live, and weights."""
+    named = {"FLOPs": ranked.flops, "parameters": ranked.params}
+    return {
+        name: card(pd.DataFrame({0: values}, index=list(ranked.codes)), ranked)
+        for name, values in named.items()
+    }
+
+
+def bias(scores: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
+    """Which options a ranking likes more than the truth does.
+
+    The change of an architecture's rank, in standard deviations of ranks, by one more live option
+    of each kind (least squares over architectures; in a space where all positions are always live
+    the first option is what the others are held against). Columns: option, value (mean over seeds),
+    low, high (over seeds and architectures), true, true_low, true_high.
+    """
+    names = list(dict.fromkeys(o for p in ranked.space.positions for o in p.options))
+    counts = np.zeros((len(ranked.codes), len(names)))
+    for row, arch in zip(counts, ranked.archs, strict=True):
+        for position, option, live in zip(
+            ranked.space.positions, arch, ranked.space.live(arch), strict=True
+        ):
+            row[names.index(position.options[option])] += live
+    kept = np.flatnonzero(np.ptp(counts, axis=0) > 0)
+    if (counts.sum(1) == counts.sum(1)[0]).all():
+        kept = kept[1:]
+    design = np.column_stack([counts[:, kept], np.ones(len(counts))])
+    seeds = [_effects(design, x, ranked.clusters) for x in _columns(scores, ranked)]
+    true, true_error = _effects(design, ranked.true, ranked.clusters)
+    values = np.array([effects for effects, _ in seeds])
+    errors = np.sqrt(np.mean([np.square(error) for _, error in seeds], axis=0))
+    rows = []
+    for k, place in enumerate(kept):
+        spread = metrics.seeds_summary(values[:, k])
+        half = math.hypot(_half(spread), 1.96 * errors[k])
+        near = 1.96 * true_error[k]
+        rows.append(
+            {"option": names[place], "value": spread.mean, "low": spread.mean - half}
+            | {"high": spread.mean + half, "true": true[k]}
+            | {"true_low": true[k] - near, "true_high": true[k] + near}
+        )
+    return pd.DataFrame(rows)
+
+
+# --- parts ---
+
+
+def _columns(scores: pd.DataFrame, ranked: Ranked) -> list[np.ndarray]:
+    """One vector a seed, in the order of `ranked`."""
+    codes = list(ranked.codes)
+    if scores.index.has_duplicates or set(scores.index) != set(codes):
+        raise ValueError(
+            f"scores are of {len(scores)} architectures, the truth of {len(codes)}, and "
+            f"{len(set(scores.index) ^ set(codes))} are in one of them only: pass one score for "
+            "each architecture of the truth"
+        )
+    values = scores.loc[codes].to_numpy(float)
+    if not np.isfinite(values).all():
+        row, seed = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"the score of {codes[row]}, seed {seed}, is {values[row, seed]}")
+    return list(values.T)
+
+
+def _half(summary: metrics.Summary) -> float:
+    """Half the interval over seeds; 0 for one seed."""
+    return 0.0 if summary.n == 1 else (summary.high - summary.low) / 2
+
+
+def _row(values: np.ndarray, archs_half: float) -> dict[str, float]:
+    spread = metrics.seeds_summary(values)
+    half = math.hypot(_half(spread), archs_half)
+    return {
+        "value": spread.mean,
+        "seeds_low": spread.low,
+        "seeds_high": spread.high,
+        "archs_low": spread.mean - archs_half,
+        "archs_high": spread.mean + archs_half,
+        "low": spread.mean - half,
+        "high": spread.mean + half,
+    }
+
+
+def _smooth(estimates: list[Estimate], clusters: np.ndarray) -> dict[str, float]:
+    mean = Estimate(0.0, np.mean([estimate.influence for estimate in estimates], axis=0))
+    values = np.array([estimate.value for estimate in estimates])
+    return _row(values, 1.96 * mean.error(clusters))
+
+
+def _picked(vectors: list[np.ndarray], ranked: Ranked) -> dict[str, dict[str, float]]:
+    """What is decided by few architectures at the top: bootstrap over distinct functions."""
+    true, names = ranked.true, ("p_at_5", "p_at_10", "regret_1", "regret_10")
+    fns: Mapping[str, Callable] = {name: metrics.METRICS[name] for name in names}
+    order = np.argsort(ranked.clusters, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(ranked.clusters))[:-1])
+    rng = np.random.default_rng(0)
+    drawn: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(DRAWS):
+        at = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
+        for name, fn in fns.items():
+            drawn[name].append(np.mean([fn(x[at], true[at]) for x in vectors]))
+    rows = {}
+    for name, fn in fns.items():
+        low, high = np.quantile(drawn[name], [0.025, 0.975])
+        values = np.array([fn(x, true) for x in vectors])
+        row = _row(values, 0.0)
+        half = _half(metrics.seeds_summary(values))
+        row |= {"archs_low": low, "archs_high": high}
+        row["low"] = row["value"] - math.hypot(half, max(0.0, row["value"] - low))
+        row["high"] = row["value"] + math.hypot(half, max(0.0, high - row["value"]))
+        rows[name] = row
+    return rows
+
+
+def _agreement(
+    vectors: list[np.ndarray], taus: list[Estimate], clusters: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Agreement between seeds, and tau in the limit of infinitely many of them.
+
+    Kendall's tau as a correlation, r = sin(pi/2 tau) (Greiner 1909); the mean of many seeds
+    correlates with the truth by r / sqrt(r between seeds) (Spearman 1904). Intervals: over
+    architectures from the influence of each; over seeds by leaving out one at a time.
+    """
+    if len(vectors) < 2:
+        return {}
+    between = {
+        (a, b): pairs.tau(vectors[a], vectors[b]) for a, b in combinations(range(len(vectors)), 2)
+    }
+
+    def both(kept: tuple[int, ...]) -> tuple[float, float]:
+        own = [e.value for pair, e in between.items() if set(pair) <= set(kept)]
+        agreed = float(np.mean(own))
+        return agreed, _limit(float(np.mean([taus[k].value for k in kept])), agreed)
+
+    n = len(vectors)
+    every = tuple(range(n))
+    point = both(every)
+    tau = Estimate(float(np.mean([e.value for e in taus])), np.mean([e.influence for e in taus], 0))
+    agreed = Estimate(point[0], np.mean([e.influence for e in between.values()], axis=0))
+    step = 1e-5
+    slopes = [
+        (_limit(tau.value + step, point[0]) - point[1]) / step,
+        (_limit(tau.value, point[0] + step) - point[1]) / step,
+    ]
+    limit = Estimate(point[1], slopes[0] * tau.influence + slopes[1] * agreed.influence)
+    rows = {}
+    left = [both(every[:k] + every[k + 1 :]) for k in every] if n > 2 else []
+    for place, (name, estimate) in enumerate((("between_seeds", agreed), ("limit", limit))):
+        own = 1.96 * estimate.error(clusters)
+        over_seeds = math.nan
+        if left:
+            values = np.array([pair[place] for pair in left])
+            t = stats.t.ppf(0.975, n - 1)
+            over_seeds = t * math.sqrt((n - 1) / n * np.square(values - values.mean()).sum())
+        half = math.hypot(0.0 if math.isnan(over_seeds) else over_seeds, own)
+        value = estimate.value
+        rows[name] = {"value": value, "seeds_low": value - over_seeds}
+        rows[name] |= {"seeds_high": value + over_seeds, "archs_low": value - own}
+        rows[name] |= {"archs_high": value + own, "low": value - half, "high": value + half}
+    return rows
+
+
+def _limit(tau: float, between: float) -> float:
+    r = math.sin(math.pi / 2 * tau) / math.sqrt(max(math.sin(math.pi / 2 * between), 1e-9))
+    return 2 / math.pi * math.asin(max(-1.0, min(1.0, r)))
+
+
+def _effects(
+    design: np.ndarray, values: np.ndarray, clusters: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares effects on the standardised rank, and their errors by cluster."""
+    ranks = stats.rankdata(values)
+    ranks = (ranks - ranks.mean()) / ranks.std()
+    inverse = np.linalg.pinv(design.T @ design)
+    effects = inverse @ design.T @ ranks
+    moved = design * (ranks - design @ effects)[:, None]
+    summed = np.zeros((clusters.max() + 1, design.shape[1]))
+    np.add.at(summed, clusters, moved)
+    covariance = inverse @ (summed.T @ summed) @ inverse
+    return effects[:-1], np.sqrt(np.diag(covariance))[:-1]

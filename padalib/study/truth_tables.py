@@ -1,0 +1,40 @@
+"""Truth tables of our own, made here and, by maintainers, published."""
+
+from padalib import spaces
+from padalib.benchmarks import alone, truth
+from padalib.engine import paths
+
+LARGEST = 1000  # architectures to train alone, one by one
+
+
+def kept() -> list[str]:
+    """The spaces whose table is published in `data/truth/`."""
+    return [name for name in spaces.SPACES if truth.own_path(spaces.get(name)).exists()]
+
+
+def make(name: str, seeds: int, workers: int | None = None, publish: bool = False) -> str:
+    """Train every architecture of a space alone and write `build/truth/<name>.csv`; says how good.
+
+    With `publish` the table also becomes `data/truth/<name>.csv`. ValueError for a space that is
+    too large for it.
+    """
+    space = spaces.get(name)
+    if len(space) > LARGEST:
+        raise ValueError(
+            f"{name} has {len(space):,} architectures, too many to train each alone (at most "
+            f"{LARGEST:,}); its truth comes from a published benchmark, see data/README.md"
+        )
+    table = alone.build(name, range(seeds), workers)
+    own, home = paths.project_root() / "build" / "truth" / f"{name}.csv", truth.own_path(space)
+    alone.save(table, own)
+    # One of each class: members that share a run would agree perfectly.
+    codes = [space.code(arch) for arch in space.classes()]
+    tau, low, high = truth.load(space, own).ceiling("test", codes)
+    said = [f"{own}: agreement of {seeds} seeds, tau {tau:.3f} [{low:.3f}, {high:.3f}]"]
+    if publish:
+        alone.save(table, home)
+        said.append(f"published as {home}")
+    elif home.exists():
+        same = own.read_bytes() == home.read_bytes()
+        said.append(f"the published table {home} {'is the same' if same else 'differs'}")
+    return "\n".join(said)

@@ -1,0 +1,111 @@
+"""The report card: planted rankings come out as what they are."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from padalib import spaces
+from padalib.ranking import metrics, report
+
+MINI = spaces.get("mini")
+CODES = tuple(MINI.code(arch) for arch in MINI)
+
+
+def ranked(true=None, space=MINI):
+    codes = tuple(space.code(arch) for arch in space)
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=len(codes)) if true is None else true
+    return report.Ranked(space, codes, np.asarray(true, float))
+
+
+def seeds(own, noise, n=4):
+    rng = np.random.default_rng(1)
+    columns = {seed: own.true + noise * rng.normal(size=len(own.true)) for seed in range(n)}
+    return pd.DataFrame(columns, index=list(own.codes))
+
+
+def test_a_perfect_ranking_has_a_perfect_card():
+    own = ranked()
+    card = report.card(seeds(own, 0), own).set_index("measure").value
+    assert card.drop(["regret_1", "regret_10", "with_flops"]).tolist() == pytest.approx([1] * 9)
+    assert card.regret_1 == card.regret_10 == 0 and card.with_flops < 1
+
+
+def test_values_are_means_of_the_metrics_over_seeds():
+    own = ranked()
+    scores = seeds(own, 1.0)
+    card = report.card(scores, own, -scores).set_index("measure")
+    for name in ("tau", "p_at_5", "p_at_10", "regret_1", "regret_10"):
+        fn = metrics.METRICS[name]
+        summary = metrics.seeds_summary([fn(scores[s].to_numpy(), own.true) for s in scores])
+        assert card.value[name] == pytest.approx(summary.mean)
+        if summary.low > 0:
+            assert card.seeds_low[name] == pytest.approx(summary.low)
+    assert card.value.tau_loss == pytest.approx(card.value.tau)
+    assert (card.low <= card.seeds_low + 1e-9).all() and (card.archs_low <= card.value).all()
+    assert set(card.index) == set(report.MEASURES)
+
+
+def test_the_limit_is_what_the_mean_of_many_seeds_reaches():
+    own = ranked(np.random.default_rng(3).normal(size=125))
+    card = report.card(seeds(own, 1.0, 5), own).set_index("measure")
+    many = seeds(own, 1.0, 2000).mean(axis=1)
+    assert metrics.tau(many.to_numpy(), own.true) > 0.95
+    assert card.low.limit < 0.97 and card.value.limit > card.value.tau + 0.2
+    # A common error stays, however many seeds there are.
+    wrong = own.true + np.random.default_rng(4).normal(size=125)
+    common = pd.DataFrame({s: wrong for s in range(3)}, index=list(CODES))
+    card = report.card(common, own).set_index("measure").value
+    assert card.between_seeds == 1 and card.limit == pytest.approx(card.tau)
+
+
+def test_one_seed_has_no_agreement_and_no_interval_over_seeds():
+    own = ranked()
+    card = report.card(seeds(own, 1.0, 1), own).set_index("measure")
+    assert "limit" not in card.index and card.seeds_low.isna().all()
+    assert (card.low.loc["tau"], card.high.loc["tau"]) == pytest.approx(
+        (card.archs_low.loc["tau"], card.archs_high.loc["tau"])
+    )
+
+
+def test_the_order_of_rows_does_not_matter_and_other_architectures_are_refused():
+    own = ranked()
+    scores = seeds(own, 1.0)
+    shuffled = scores.sample(frac=1, random_state=0)
+    assert report.card(shuffled, own).equals(report.card(scores, own))
+    with pytest.raises(ValueError, match="124 architectures, the truth of 125, and 1 are in one"):
+        report.card(scores.iloc[1:], own)
+    scores.iloc[3, 1] = math.nan
+    with pytest.raises(ValueError, match=r"score of 0-0-3, seed 1, is nan"):
+        report.card(scores, own)
+
+
+def test_bias_finds_what_was_planted():
+    counts = np.array(
+        [[sum(op == k for *_, op in MINI.plan(a)) for k in range(1, 5)] for a in MINI]
+    )
+    own = ranked(counts @ [0, 1, 2, -1] + 1e-3 * np.arange(125))
+    likes_skip = pd.DataFrame(
+        {0: counts @ [2.0, 1, 2, -1] + 1e-3 * np.arange(125)}, index=list(CODES)
+    )
+    found = report.bias(likes_skip, own).set_index("option")
+    assert list(found.index) == ["skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+    assert found.low["skip_connect"] > found.true_high["skip_connect"]
+    assert found.true["nor_conv_3x3"] > found.true["nor_conv_1x1"] > found.true["avg_pool_3x3"]
+
+
+def test_where_all_positions_are_live_the_first_option_is_the_reference():
+    chain = spaces.get("chain-mini")
+    own = ranked(np.arange(243.0), chain)
+    found = report.bias(pd.DataFrame({0: own.true}, index=list(own.codes)), own)
+    assert found.option.tolist() == ["conv_3x3", "sep_5x5"]
+    assert (found.value == found.true).all() and (found.value > 0).all()
+
+
+def test_controls_are_cards_without_training():
+    own = ranked(np.array([MINI.flops(arch) for arch in MINI]) + 0.0)
+    found = report.controls(own)
+    assert found["FLOPs"].set_index("measure").value.tau == pytest.approx(1)
+    assert found["parameters"].set_index("measure").value.tau < 1

@@ -1,0 +1,168 @@
+"""What every path sampler promises on every space, whatever its positions and options are."""
+
+from collections import Counter
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import pytest
+import torch
+
+from padalib import samplers, spaces
+from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPaths
+from padalib.spaces import ChainSpace, Position
+
+THREE = ("conv_1x1", "conv_3x3", "sep_5x5")
+
+
+@dataclass(frozen=True)
+class Uneven(ChainSpace):
+    """Unequal numbers of options, one of a single option, and a second table."""
+
+    @cached_property
+    def positions(self):
+        return (
+            Position("a", THREE[1:]),
+            Position("b", THREE),
+            Position("c", ("conv_3x3",)),
+            Position("d", THREE[::-1], table="late"),
+        )
+
+
+SPACES = {
+    "cell": spaces.get("mini"),
+    "cell without free options": replace(spaces.get("mini"), ops=spaces.CONVS),
+    "cell that shares": replace(spaces.get("mini"), extent=2),
+    "chain": spaces.get("chain-mini"),
+    "uneven": Uneven("uneven", strides=(1, 2, 1, 1)),
+}
+METHODS = samplers.METHODS
+EPOCHS = 4
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(params=SPACES)
+def space(request):
+    return SPACES[request.param]
+
+
+@pytest.fixture(params=METHODS)
+def paths(request, space):
+    """A sampler of the method after steps with random gradients, in its last epoch."""
+    sampler = METHODS[request.param].paths.build(space, EPOCHS)
+    net, generator = space.build(), rng(1)
+    for parameter in net.parameters():
+        parameter.grad = torch.rand(parameter.shape, generator=generator)
+    for epoch in range(EPOCHS):
+        sampler.new_epoch(epoch)
+        if epoch < EPOCHS - 1:
+            for _ in range(30):
+                sampler.observe(sampler.draw(generator), net, 1.0)
+    return sampler
+
+
+def chances(paths):
+    """p of every architecture, by a formula of its own."""
+    space = paths.space
+    if isinstance(paths, ProductPaths):
+        found = {}
+        for arch in space:
+            found[arch] = 1.0
+            for own, option in zip(paths.entries.at, arch, strict=True):
+                p = [float(paths.p[entry]) for entry in own]
+                found[arch] *= p[option] / sum(p)
+        return found
+    if isinstance(paths, samplers.BalancedPaths):
+        sizes = Counter(map(space.level, space))
+        return {arch: 1 / len(sizes) / sizes[space.level(arch)] for arch in space}
+    return dict.fromkeys(space, 1 / len(space))
+
+
+def test_probabilities_sum_to_one_and_weights_are_their_inverse(paths):
+    p = chances(paths)
+    assert sum(p.values()) == pytest.approx(1, abs=1e-5)
+    for arch, own in p.items():
+        assert paths.weight(arch) == pytest.approx(1 / len(p) / own, rel=1e-4)
+    assert sum(own * paths.weight(arch) for arch, own in p.items()) == pytest.approx(1, abs=1e-4)
+
+
+def test_options_are_drawn_as_often_as_their_probabilities_say(paths):
+    p, generator, n = chances(paths), rng(2), 3000
+    drawn = []
+    for _ in range(n // paths.group):
+        paths.forget()
+        drawn += paths.draw(generator)
+    assert all(paths.space.validate(arch) == arch for arch in drawn)
+    for place, position in enumerate(paths.space.positions):
+        seen = Counter(arch[place] for arch in drawn)
+        for option in range(len(position.options)):
+            wanted = sum(own for arch, own in p.items() if arch[place] == option)
+            assert seen[option] / len(drawn) == pytest.approx(wanted, abs=0.05)
+
+
+def test_pa_with_equal_scores_draws_like_spos(space):
+    pa, spos = GradNormPaths(space, EPOCHS), UniformPaths(space, EPOCHS)
+    pa.scores, pa.counts = torch.full_like(pa.p, 3.0), [1] * len(pa.p)
+    pa.new_epoch(EPOCHS - 1)
+    a, b = rng(), rng()
+    assert [pa.draw(a) for _ in range(100)] == [spos.draw(b) for _ in range(100)]
+
+
+def test_where_every_option_has_weights_the_schedule_is_spos(space):
+    every = all(
+        space.weights(place, option)
+        for place, position in enumerate(space.positions)
+        for option in range(len(position.options))
+    )
+    schedule, spos = samplers.Curriculum(space, EPOCHS), UniformPaths(space, EPOCHS)
+    schedule.new_epoch(EPOCHS - 1)
+    a, b = rng(), rng()
+    same = [schedule.draw(a) for _ in range(50)] == [spos.draw(b) for _ in range(50)]
+    assert same == every == ("none" not in space.entries().names)
+
+
+def test_a_fair_group_deals_every_option_in_turn(space):
+    paths, generator = FairPaths(space, EPOCHS), rng()
+    steps = [paths.draw(generator) for _ in range(60)]
+    for place, position in enumerate(space.positions):
+        n = len(position.options)
+        if n == paths.group:
+            assert all(sorted(arch[place] for arch in group) == list(range(n)) for group in steps)
+        dealt = [arch[place] for group in steps for arch in group]
+        for start in range(0, len(dealt) - n + 1, n):
+            assert sorted(dealt[start : start + n]) == list(range(n))
+
+
+def test_fair_hands_survive_a_checkpoint():
+    space = SPACES["uneven"]
+    a, b = FairPaths(space, EPOCHS), FairPaths(space, EPOCHS)
+    one, other = rng(), rng(5)
+    a.draw(one)
+    b.restore(deepcopy(a.state()))
+    other.set_state(one.get_state())
+    assert [a.draw(one) for _ in range(7)] == [b.draw(other) for _ in range(7)]
+
+
+def test_scores_of_pa_by_position():
+    space = SPACES["uneven"]
+    paths = GradNormPaths(space, EPOCHS, shared=False)
+    assert list(paths.log()) == [
+        "p_a/conv_3x3", "p_a/sep_5x5", "p_b/conv_1x1", "p_b/conv_3x3", "p_b/sep_5x5",
+        "p_c/conv_3x3", "p_d/sep_5x5", "p_d/conv_3x3", "p_d/conv_1x1",
+    ]  # fmt: skip
+    net = space.build()
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    paths.new_epoch(0)
+    paths.observe([(0, 1, 0, 1)], net, 1.0)
+    paths.observe([(1, 2, 0, 1)], net, 1.0)
+    weights = {("a", 0): 576, ("a", 1): 264, ("b", 1): 1152, ("b", 2): 328, ("c", 0): 2304}
+    names = list(paths.log())
+    for (place, option), count in weights.items():
+        position = next(p for p in space.positions if p.name == place)
+        entry = names.index(f"p_{place}/{position.options[option]}")
+        assert float(paths.scores[entry]) == pytest.approx(count**0.5)  # of all its weights
+    assert float(paths.scores[names.index("p_b/conv_1x1")]) == 0

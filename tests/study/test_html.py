@@ -1,0 +1,158 @@
+"""Pages of executed notebooks: complete, linked, and asking for nothing."""
+
+import base64
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+from made_up import write
+from nbformat.v4 import new_markdown_cell, new_output
+
+from padalib.cli import main
+from padalib.engine import paths
+from padalib.study import claims, driver, html
+from padalib.study.claims import Claim, Interval
+
+PIXEL = base64.b64encode(b"\x89PNG").decode()
+# Every tag that makes a browser fetch something, and where it says what.
+SOURCES = {"src", "srcset", "data", "poster", "background", "action", "formaction"}
+
+
+class Page(HTMLParser):
+    """What is asked for, linked to and said by a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.asked, self.links, self.images, self.tags = [], [], [], []
+        self.text = path.read_text()
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attrs):
+        own = dict(attrs)
+        self.tags.append(tag)
+        self.asked += [value for name, value in own.items() if name in SOURCES]
+        if tag == "link":
+            self.asked.append(own.get("href"))
+        if tag == "a":
+            self.links.append(own.get("href"))
+        if tag == "img":
+            self.images.append(own.get("alt"))
+
+
+def cell_with(path: Path, *found: nbformat.NotebookNode, tag: str | None = None) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].outputs = list(found)
+    if tag:
+        notebook.cells[-1].metadata.tags = [tag]
+    nbformat.write(notebook, path)
+
+
+def drawn(**metadata) -> nbformat.NotebookNode:
+    return new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": metadata})
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    folder = tmp_path / "build/smoke"
+    path = write(folder / "00_a.ipynb", "figure()")
+    cell_with(path, drawn(alt="tau of <both> methods"), drawn())
+    notebook = nbformat.read(path, as_version=4)
+    text = (
+        "# What is α?\n\nSee [next](01_b.ipynb#here), [far](https://example.org/x.ipynb), "
+        "$\\alpha \\sim p_i$ and `$5`.\n\n$$\\sum_i \\frac{1}{q_i}$$\n\n"
+        "\\begin{align}a &= b\\end{align}\n\n<script src='https://cdn.example/x.js'></script>"
+    )
+    notebook.cells[0] = new_markdown_cell(text)
+    nbformat.write(notebook, path)
+    write(folder / "01_b.ipynb", "print('b')")
+    path = write(folder / "02_c.ipynb", "bar()")
+    cell_with(path, new_output("stream", text="BAR"), tag="progress")
+    (folder / "scratch.ipynb").write_text("no notebook")
+    return folder
+
+
+def test_the_pages_ask_for_nothing(folder, capsys):
+    live = {html.LIVE[0]: {"model_id": "x"}, "text/plain": "HBox(...)"}
+    cell_with(folder / "01_b.ipynb", new_output("display_data", live))
+    assert main(["html", "--scale", "smoke"]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "html/index.html")
+    pages = {path.name: Page(path) for path in (folder / "html").iterdir()}
+    assert set(pages) == {"index.html", "00_a.html", "01_b.html", "02_c.html"}
+    for page in pages.values():
+        assert "Smoke shows that it runs; its numbers mean nothing." in page.text
+        assert all(asked.startswith("data:") for asked in page.asked)
+        assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+        assert "url(" not in page.text and "@import" not in page.text
+        assert 'http-equiv="Content-Security-Policy" content="default-src \'none\';' in page.text
+        assert "MathJax" not in page.text and "require" not in page.text
+    assert "HBox" not in pages["01_b.html"].text
+
+
+def test_formulas_are_mathml(folder):
+    assert main(["html", "--scale", "smoke"]) == 0
+    text = (folder / "html/00_a.html").read_text()
+    assert text.count("<math") == text.count("</math>") == 3
+    assert text.count('display="block"') == 2 and "<mfrac>" in text and "<msub>" in text
+    assert "<code>$5</code>" in text
+    assert html.mathml("\\alpha \\sim p").count("<mo>") == 1
+    assert html.mathml("\\lVert g\\rVert^2").count('<mo stretchy="false">') == 2
+    assert html.mathml("a < b_") == "<code>a &lt; b_</code>"
+
+
+def test_pages_have_titles_and_lead_to_each_other(folder):
+    assert main(["html", "--scale", "smoke"]) == 0
+    first, middle, last = (Page(folder / f"html/{n}.html") for n in ("00_a", "01_b", "02_c"))
+    assert "<title>What is α? · smoke</title>" in first.text
+    assert first.links[:2] == ["index.html", "01_b.html"] and first.links[-1] == "01_b.html"
+    assert middle.links[:3] == ["00_a.html", "index.html", "02_c.html"]
+    assert last.links[:2] == ["01_b.html", "index.html"]
+    assert "01_b.html#here" in first.links and "https://example.org/x.ipynb" in first.links
+
+
+def test_images_have_alt_texts(folder):
+    assert main(["html", "--scale", "smoke"]) == 0
+    page = Page(folder / "html/00_a.html")
+    assert page.images == ["tau of <both> methods", "figure of What is α?"]
+
+
+def test_progress_is_left_out_and_old_pages_go(folder):
+    (folder / "html").mkdir()
+    (folder / "html/09_old.html").touch()
+    assert main(["html", "--scale", "smoke"]) == 0
+    assert "BAR" not in (folder / "html/02_c.html").read_text()
+    assert ">bar</span>" in Page(folder / "html/02_c.html").text
+    assert not (folder / "html/09_old.html").exists()
+
+
+def test_the_index_has_the_verdicts(folder, tmp_path, monkeypatch):
+    own = Claim(
+        "01.a", "*it* <grows>", "shown", "by much", 0.4, (Interval(0.3, 0.5, "seeds", 5),), "tau"
+    )
+    (folder / "results").mkdir()
+    claims.table([own]).to_csv(folder / "results/claims_01.csv", index=False)
+    monkeypatch.setattr(driver, "record", lambda folder: {"00_a": {}, "01_b": {}})
+    assert main(["html", "--scale", "smoke"]) == 0
+    index = Page(folder / "html/index.html")
+    assert index.links == ["00_a.html", "01_b.html", "02_c.html", "01_b.html"]
+    assert (
+        "<em>it</em> &lt;grows&gt;</a></td><td>shown</td><td>+0.400 [+0.300, +0.500] tau"
+        in index.text
+    )
+    assert "its numbers mean nothing" in index.text
+    assert index.text.count("did not run to its end") == 1
+
+    home = tmp_path / "data/results/smoke"
+    home.mkdir(parents=True)
+    claims.table([own]).to_csv(home / "claims_01.csv", index=False)
+    assert main(["html", "--scale", "smoke"]) == 0
+    assert "agrees: yes, identical" in (folder / "html/index.html").read_text()
+
+
+def test_what_was_redrawn_is_shown_where_nothing_was_computed(folder, tmp_path):
+    folder.rename(tmp_path / "build/redrawn")
+    folder.mkdir()
+    (tmp_path / "build/redrawn").rename(folder / "redrawn")
+    assert main(["html", "--scale", "smoke"]) == 0
+    assert "Redrawn from the published" in (folder / "redrawn/html/index.html").read_text()

@@ -1,0 +1,287 @@
+"""A reproduction held against what is published; and how it becomes what is published."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from made_up import write
+
+from padalib.cli import main
+from padalib.engine import paths
+from padalib.study import claims, driver, publishing, readme, reproduction
+from padalib.study.claims import Claim, Interval
+from padalib.study.reproduction import agreement, inside
+
+
+def made(key: str, effect: float, *intervals: tuple, null: float = 0.0, verdict="shown") -> Claim:
+    found = tuple(Interval(low, high, *over) for low, high, *over in intervals)
+    return Claim(key, f"{key} is so", verdict, "evidence", effect, found, null=null)
+
+
+SEEDS = ("seeds", 5)
+
+
+@pytest.mark.parametrize(
+    ("published", "own", "wanted"),
+    [
+        # [.3, .5] widened by half of [.2, .4], which is .1
+        (made("a", 0.4, (0.3, 0.5, *SEEDS)), made("a", 0.3, (0.2, 0.4, *SEEDS)), True),
+        (made("a", 0.4, (0.3, 0.5, *SEEDS)), made("a", 0.21, (0.11, 0.31, *SEEDS)), True),
+        (made("a", 0.4, (0.3, 0.5, *SEEDS)), made("a", 0.19, (0.09, 0.29, *SEEDS)), False),
+        (made("a", 0.4, (0.3, 0.5, *SEEDS)), made("a", 0.61, (0.51, 0.71, *SEEDS)), False),
+        # of two intervals one is enough, widened by its own kind
+        (
+            made("a", 0.4, (0.39, 0.41, *SEEDS), (0.1, 0.7, "architectures", 9)),
+            made("a", 0.2, (0.19, 0.21, *SEEDS), (0.1, 0.3, "architectures", 9)),
+            True,
+        ),
+        # no interval of its own kind: not widened
+        (made("a", 0.4, (0.3, 0.5, *SEEDS)), made("a", 0.29, (0.0, 0.6, "images", 9)), False),
+        # ratios by logarithms: [2, 8] widened by a factor of 2 is [1, 16]
+        (made("a", 4, (2, 8, *SEEDS), null=1), made("a", 15, (7.5, 30, *SEEDS), null=1), True),
+        (made("a", 4, (2, 8, *SEEDS), null=1), made("a", 17, (8.5, 34, *SEEDS), null=1), False),
+        (made("a", 4, (2, 8, *SEEDS), null=1), made("a", 0.9, (0.45, 1.8, *SEEDS), null=1), False),
+        # nothing to compare
+        (made("a", math.nan), made("a", math.nan), None),
+        (made("a", 0.4), made("a", 0.5), None),
+        (made("a", 0.4, (math.nan, math.nan, *SEEDS)), made("a", 0.5), None),
+        (made("a", 0.4, (0.3, 0.5, *SEEDS)), made("a", math.nan), False),
+    ],
+)
+def test_an_estimate_lies_inside_the_published_interval_widened_by_its_own(published, own, wanted):
+    assert inside(published, own) is wanted
+
+
+def test_agreement_in_words():
+    published, near = made("a", 0.4, (0.3, 0.5, *SEEDS)), made("a", 0.35, (0.3, 0.4, *SEEDS))
+    far = made("a", 2.0, (1.9, 2.1, *SEEDS))
+    assert agreement(published, published) == "yes, identical"
+    assert agreement(published, near) == "yes"
+    assert agreement(published, far) == "no: estimate outside"
+    assert agreement(published, replace(near, verdict="not shown")) == "no: another verdict"
+    both = agreement(published, replace(far, verdict="not shown"))
+    assert both == "no: another verdict, estimate outside"
+    assert agreement(None, near) == "not published"
+    assert agreement(near, None) == "not here"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """A project of one notebook that concludes, draws and tabulates what `RESULT` says."""
+    root = tmp_path / "project"
+    monkeypatch.setattr(paths, "project_root", lambda: root)
+    monkeypatch.setattr(driver, "studies", lambda: [])
+    (root / "README.md").parent.mkdir()
+    (root / "README.md").write_text(f"above\n{readme.BEGIN}{readme.END}\nbelow\n")
+    return root
+
+
+def save(folder: Path, *found: Claim) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    claims.table(found).to_csv(folder / "claims_01.csv", index=False, lineterminator="\n")
+
+
+def notebook(root: Path, effect: float, figure: str = "png") -> Path:
+    """A notebook that writes a figure, a table and a claim, where the workbook would."""
+    own = made("01.a", effect, (effect - 0.1, effect + 0.1, *SEEDS))
+    text = claims.table([own]).to_csv(index=False, lineterminator="\n")
+    source = (
+        "import pathlib\n"
+        "home = pathlib.Path('../build') / scale / ('redrawn' if redraw else '.')\n"
+        f"files = {{'figures/01_a.png': {figure!r}, 'results/claims_01.csv': {text!r}}}\n"
+        "files |= {} if redraw else {'results/rows.csv': 'x\\n1\\n'}\n"
+        "for name, text in files.items():\n"
+        "    (home / name).parent.mkdir(parents=True, exist_ok=True)\n"
+        "    (home / name).write_text(text)\n"
+    )
+    return write(root / "notebooks/01_a.ipynb", source)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+def test_a_run_ends_with_the_comparison_and_leaves_what_is_published(root, capfd):
+    save(root / "data/results/laptop", made("01.a", 0.42, (0.3, 0.5, *SEEDS)), made("01.b", 1.0))
+    notebook(root, 0.4)
+    before = tree(root / "data"), (root / "README.md").read_text()
+    assert main(["run"]) == 0
+    assert (tree(root / "data"), (root / "README.md").read_text()) == before
+    out = capfd.readouterr().out
+    *_, last, odd = out.strip().splitlines()
+    assert last == (
+        "1 of 2 published claims agree: the same verdict, and your estimate inside the published "
+        "interval widened by half of yours."
+    )
+    assert odd == "Look at: 01.b (not here)."
+    assert "claim " in out and "published " in out and "yours " in out and "agrees?" in out
+    line = next(line for line in out.splitlines() if line.startswith("01.a is so (01.a)"))
+    assert line.split()[-1] == "yes" and line.count("shown") == 2
+    assert "+0.420 [+0.300, +0.500]" in out and "+0.400 [+0.300, +0.500]" in out
+    assert main(["compare"]) == 0
+    assert capfd.readouterr().out.strip() == out[out.index("claim ") :].strip()
+
+
+def test_findings_that_differ_are_said_plainly_and_no_failure(root, capfd):
+    save(root / "data/results/laptop", made("01.a", 5.0, (4.9, 5.1, *SEEDS), verdict="equivalent"))
+    notebook(root, 0.4)
+    assert main(["run"]) == 0
+    out = capfd.readouterr().out
+    assert out.strip().endswith("Look at: 01.a (no: another verdict, estimate outside).")
+    assert "0 of 1 published claims agree" in out
+
+
+def test_smoke_means_nothing(root, capfd):
+    notebook(root, 0.4)
+    assert main(["run", "--scale", "smoke"]) == 0
+    last = capfd.readouterr().out.strip().splitlines()[-1]
+    assert last.startswith("Claims judged: 1, in ")
+    assert last.endswith("Smoke shows that it runs; its numbers mean nothing.")
+    for verdict in claims.VERDICTS:
+        assert verdict.upper() not in last
+
+
+def test_notebooks_that_did_not_end_are_named(root, capfd):
+    save(root / "build/laptop/results", made("01.a", 0.4))
+    notebook(root, 0.4)
+    assert main(["compare"]) == 0
+    out = capfd.readouterr().out
+    assert "Nothing is published at scale laptop to compare with." in out
+    assert "Not run to the end here: 01_a; their claims may be old." in out
+
+
+def test_columns_are_wrapped(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [["one two three four five six seven eight nine ten", "a\nb", "yes"]]
+    text = reproduction.columns(["claim", "x", "y"], rows, (0, 10, 30)).splitlines()
+    assert text == [
+        "claim                                 x           y",
+        f"{'-' * 36}  {'-' * 10}  {'-' * 30}",
+        "one two three four five six seven     a           yes",
+        "eight nine ten                        b",
+    ]
+
+
+# --- redrawn ---
+
+
+def test_redrawn_figures_are_compared_byte_for_byte(root, capfd):
+    notebook(root, 0.4)
+    assert main(["run"]) == 0
+    assert main(["publish"]) == 0
+    before = tree(root / "data") | tree(root / "figures")
+    capfd.readouterr()
+    assert main(["figures"]) == 0
+    out = capfd.readouterr().out
+    assert "1 of 1 figures byte-identical to the published ones" in out
+    assert "1 of 1 redrawn tables byte-identical to the published ones" in out
+    assert (root / "build/laptop/redrawn/figures/01_a.png").exists()
+
+    (root / "figures/laptop/02_b.png").touch()
+    notebook(root, 0.4, figure="another")
+    assert main(["figures"]) == 0
+    out = capfd.readouterr().out
+    assert "0 of 2 figures byte-identical to the published ones" in out
+    assert "  01_a: differs (.png)\n" in out and "  02_b: was not redrawn\n" in out
+    assert main(["figures", str(root / "notebooks/01_a.ipynb")]) == 0
+    assert "0 of 1 figures byte-identical" in capfd.readouterr().out
+    (root / "figures/laptop/02_b.png").unlink()
+    assert tree(root / "data") | tree(root / "figures") == before
+
+
+# --- published ---
+
+
+def test_publishing_replaces_both_folders_and_the_readme(root, capfd):
+    home = root / "data/results/laptop"
+    save(home, made("01.a", 9.0))
+    (home / "stale.csv").touch()
+    (root / "figures/laptop").mkdir(parents=True)
+    (root / "figures/laptop/stale.svg").touch()
+    notebook(root, 0.4)
+    (root / "build/laptop/results").mkdir(parents=True)
+    (root / "build/laptop/results/of_yesterday.csv").touch()
+    assert main(["run"]) == 0
+    capfd.readouterr()
+    assert main(["publish"]) == 0
+    out = capfd.readouterr().out
+    assert f"{home}: 2 files, 1 changed, new: rows.csv, removed: stale.csv\n" in out
+    assert set(tree(root / "data/results")) == {
+        "README.md",
+        "laptop/claims_01.csv",
+        "laptop/rows.csv",
+    }
+    assert tree(root / "figures") == {"laptop/01_a.png": "png"}
+    assert claims.read(home)["01.a"].effect == 0.4
+    assert "<br>+0.400 [+0.300, +0.500]" in (root / "README.md").read_text()
+
+
+def test_only_whole_and_own_runs_are_published(root, capfd):
+    path = notebook(root, 0.4)
+    other = write(
+        root / "notebooks/02_b.ipynb",
+        "print(scale, seed)",
+        parameters="scale = 'laptop'\nseed = 3",
+    )
+
+    def refused(why: str) -> None:
+        capfd.readouterr()
+        before = tree(root / "data") if (root / "data").exists() else None
+        assert main(["publish"]) == 2
+        err = capfd.readouterr().err
+        assert err.startswith("error: this is no whole run of scale laptop") and why in err
+        assert (tree(root / "data") if (root / "data").exists() else None) == before
+
+    refused("01_a did not run to its end; 02_b did not run to its end")
+    assert main(["run", str(path)]) == 0
+    refused("published: 02_b did not run to its end. Run `make reproduce SCALE=laptop`")
+    assert main(["run", str(other), "-p", "seed", "4"]) == 0
+    refused("02_b was run with seed of your own")
+    assert main(["run", str(other)]) == 0
+    assert main(["publish"]) == 0
+    rows = root / "build/laptop/results/rows.csv"
+    rows.write_text("x\n2\n")
+    refused("results/rows.csv was changed since")
+    rows.unlink()
+    refused("results/rows.csv was removed since")
+    notebook(root, 0.5)
+    refused("01_a or the package was edited since")
+
+
+def test_a_failure_while_publishing_leaves_what_was_published(root, monkeypatch, capfd):
+    save(root / "data/results/laptop", made("01.a", 9.0))
+    (root / "figures/laptop").mkdir(parents=True)
+    (root / "figures/laptop/01_a.png").write_text("old")
+    notebook(root, 0.4)
+    assert main(["run"]) == 0
+    before = {kind: tree(root / kind / rest) for kind, rest in (("data", "results/laptop"),)}
+    before["figures"] = tree(root / "figures/laptop")
+    real = publishing.shutil.copyfile
+
+    def full(source, target):
+        if Path(source).suffix == ".png":
+            raise OSError(28, "No space left on device", str(target))
+        return real(source, target)
+
+    monkeypatch.setattr(publishing.shutil, "copyfile", full)
+    assert main(["publish"]) == 2
+    assert "No space left on device" in capfd.readouterr().err
+    assert tree(root / "data/results/laptop") == before["data"]
+    assert tree(root / "figures/laptop") == before["figures"]
+
+
+def test_smoke_is_not_published(root, capsys):
+    notebook(root, 0.4)
+    assert main(["publish", "--scale", "smoke"]) == 2
+    assert "its numbers mean nothing" in capsys.readouterr().err
+
+
+def test_pages_alone_can_be_written(root):
+    save(root / "data/results/laptop", made("01.a", 9.0))
+    notebook(root, 0.4)
+    assert main(["publish", "--pages"]) == 0
+    assert "<br>+9.00" in (root / "README.md").read_text()
+    assert json.dumps(tree(root / "data/results")).count("01.a") >= 2

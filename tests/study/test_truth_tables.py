@@ -1,0 +1,56 @@
+"""Truth tables made by the command: to a place of their own, published only when asked."""
+
+from pathlib import Path
+
+import pytest
+
+from padalib.benchmarks import alone, truth
+from padalib.cli import main
+from padalib.engine import paths
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """The published table is of two seeds; `build` gives the first ones of the real table."""
+    real = truth.load("mini").table
+
+    def build(name, seeds, workers):
+        asked.append((name, list(seeds), workers))
+        keep = [*(f"{quantity}_{seed}" for quantity in truth.QUANTITIES for seed in seeds)]
+        return real[["string", *keep, "params", "flops"]]
+
+    asked = build.asked = []
+    monkeypatch.setattr(alone, "build", build)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    alone.save(build("mini", range(2), None), tmp_path / "data/truth/mini.csv")
+    asked.clear()
+    return tmp_path
+
+
+def test_a_table_is_made_beside_the_published_one(root, capsys):
+    home, own = root / "data/truth/mini.csv", root / "build/truth/mini.csv"
+    before = home.read_bytes()
+    assert main(["truth", "--seeds", "2"]) == 0
+    out = capsys.readouterr().out
+    assert f"{own}: agreement of 2 seeds, tau 0." in out
+    assert f"the published table {home} is the same" in out
+    assert main(["truth", "mini", "--seeds", "3", "--workers", "2"]) == 0
+    assert f"the published table {home} differs" in capsys.readouterr().out
+    assert home.read_bytes() == before != own.read_bytes()
+    assert main(["truth", "--publish"]) == 0
+    assert f"published as {home}" in capsys.readouterr().out
+    assert home.read_bytes() == own.read_bytes() != before
+    seeds = [0, 1, 2]
+    assert alone.build.asked == [
+        ("mini", [0, 1], None),
+        ("mini", seeds, 2),
+        ("mini", seeds, None),
+    ]
+
+
+def test_a_space_that_is_too_large_is_refused(root, capsys):
+    assert main(["truth", "nasbench201"]) == 2
+    assert "15,625 architectures, too many to train each alone" in capsys.readouterr().err
+    assert main(["truth", "nowhere"]) == 2
+    assert "unknown space 'nowhere'" in capsys.readouterr().err
+    assert alone.build.asked == []

@@ -1,0 +1,85 @@
+"""The house: which room may use which, told from the code's own imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = {
+    "engine": 0, "spaces": 1,
+    "samplers": 2, "data": 2,
+    "train": 3,
+    "ranking": 4,
+    "probes": 5, "benchmarks": 5,
+    "study": 6,
+    "cli": 7, "__main__": 8, "bench": 7,
+}  # fmt: skip
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2700
+FILES = sorted([*ROOT.glob("padalib/**/*.py"), *ROOT.glob("bench/*.py")])
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in FILES}
+
+
+def imports(path):
+    """The project's modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            inner = whole & MODULES.keys()
+            found |= inner | ({node.module} if len(inner) < len(node.names) else set())
+    return {name for name in found if name in MODULES and name != "padalib"}
+
+
+def room(name):
+    parts = name.split(".")
+    return parts[0] if parts[0] == "bench" else parts[1]
+
+
+GRAPH = {name: imports(path) for name, path in MODULES.items()}
+
+
+def test_every_file_is_in_a_room():
+    assert {room(name) for name in MODULES if name != "padalib"} <= FLOORS.keys()
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "padalib"])
+def test_imports_point_down(name):
+    for other in GRAPH[name]:
+        below = FLOORS[room(other)] < FLOORS[room(name)]
+        assert below or room(other) == room(name), f"{name} may not import {other}"
+
+
+def test_there_is_no_circle():
+    left = {name: set(others) - {name} for name, others in GRAPH.items()}
+    while left:
+        free = [name for name, others in left.items() if not others & left.keys()]
+        assert free, f"these import each other in a circle: {sorted(left)}"
+        for name in free:
+            del left[name]
+
+
+def test_a_cell_names_its_operations_in_its_own_room_only():
+    for path in FILES:
+        if room(name_of(path) + ".") not in ("spaces", "bench", "benchmarks"):
+            assert 'startswith("nor_conv' not in path.read_text(), path
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_module_is_over_350_lines(path):
+    assert len(path.read_text().splitlines()) <= 350
+
+
+def test_the_core_can_be_read_in_an_afternoon():
+    own = [path for path in FILES if {*path.relative_to(ROOT).parts} & {*CORE}]
+    lines = sum(len(path.read_text().splitlines()) for path in own)
+    assert 1500 < lines <= CORE_LINES
