@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import padalib
+from padalib.engine import origin
 from padalib.engine.source import code_of
 from padalib.engine.values import plain
 
@@ -19,7 +20,7 @@ def describe(value: Any) -> Any:
     if hasattr(value, "describe"):
         return value.describe()
     if dataclasses.is_dataclass(value):
-        return _described(value, code_of(type(value)))
+        return _described(value, values=True)
     if isinstance(value, (list, tuple)):
         return [describe(item) for item in value]
     if isinstance(value, dict):
@@ -31,13 +32,14 @@ def describe(value: Any) -> Any:
     raise TypeError(f"a config cannot hold {value!r} ({type(value).__name__}): it has no identity")
 
 
-def _described(value: Any, code: dict[str, str]) -> dict[str, Any]:
+def _described(value: Any, values: bool) -> dict[str, Any]:
     named = {
         f.name: describe(getattr(value, f.name))
         for f in dataclasses.fields(value)
         if f.metadata.get("identity", True)
     }
-    return {"kind": type(value).__name__} | named | ({"code": code} if code else {})
+    named = {"kind": type(value).__name__} | named
+    return named if origin.known(type(value)) else named | {"code": code_of(type(value), values)}
 
 
 def identity(config: Any) -> dict[str, Any]:
@@ -47,8 +49,7 @@ def identity(config: Any) -> dict[str, Any]:
     config from outside padalib the code counts, but not what its module's variables hold.
     """
     recipe = padalib.RECIPE + getattr(config, "changes", 0)
-    described = _described(config, code_of(type(config), values=False))
-    return {"config": described, "inputs": config.inputs(), "recipe": recipe}
+    return {"config": _described(config, values=False), "inputs": config.inputs(), "recipe": recipe}
 
 
 def key(config: Any) -> str:
