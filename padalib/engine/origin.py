@@ -186,6 +186,7 @@ def nested(code: CodeType) -> list[CodeType]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def fingerprint(code: CodeType) -> str:
     """A digest of what code does; its place in the file and comments do not count."""
     parts = [
