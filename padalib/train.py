@@ -15,7 +15,7 @@ from padalib.engine import checked
 from padalib.engine.checked import Count, NotNegative, Positive, Whole, Within
 from padalib.engine.devices import check_device
 from padalib.engine.runs import Run
-from padalib.samplers import Method, PathSampler
+from padalib.samplers import Method, PathSampler, watch
 from padalib.samplers.alone import AlonePath
 from padalib.spaces import Arch, Space, Supernet
 
@@ -139,7 +139,7 @@ class TrainConfig:
         if trainer.epoch == 0 and 0 in self.keep:
             run.save_state("epoch_0", trainer.state())
         while trainer.epoch < self.epochs:
-            bad = trainer.train_epoch() or trainer.broken()
+            bad = watch.epoch(trainer, build_samplers) or trainer.broken()
             if bad is not None:
                 run.fail(
                     f"the {bad} of epoch {trainer.epoch} (learning rate "

@@ -10,9 +10,9 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 from typing import NamedTuple
 
-import cloudpickle
 import psutil
 
+from padalib.engine import pickling
 from padalib.engine.lock import PATIENCE, Busy
 from padalib.engine.machine import cores
 from padalib.engine.pool import Pool
@@ -161,12 +161,12 @@ class _Work:
             self._end(run, f"it needs {lacking[0]}, which failed" if lacking else _damage(run))
             return
         try:
-            pickled = cloudpickle.dumps(run.config)
+            packed = pickling.pack(run)
         except Exception as error:
             self._end(run, _words(error))
             return
         try:
-            future = self.executor.submit(_compute, pickled)
+            future = self.executor.submit(_compute, packed)
         except Exception as error:  # no process to be had
             self._died(run, f"no process could be started ({_words(error)})")
             return
@@ -249,10 +249,10 @@ def _stopped() -> Stopped:
     return ScriptStopped(STOPPED)
 
 
-def _compute(pickled: bytes) -> str | None:
-    """Compute a run; what went wrong comes back as text, because not every exception pickles."""
+def _compute(packed: bytes) -> str | None:
+    """Compute a packed run; what went wrong comes back as text: not every exception pickles."""
     try:
-        Run(cloudpickle.loads(pickled)).compute(wait=False)
+        pickling.unpack(packed).compute(wait=False)
     except Busy:
         raise
     except RunError as error:

@@ -9,12 +9,10 @@ from its folder ever after.
 """
 
 import copy
-import dataclasses
 import hashlib
 import io
 import json
 import os
-import pickle
 import re
 from contextlib import suppress
 from functools import cached_property
@@ -24,7 +22,6 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-import padalib
 from padalib.engine import paths
 from padalib.engine.files import (
     RunError,
@@ -35,10 +32,11 @@ from padalib.engine.files import (
     make_folder,
     write_bytes,
 )
+from padalib.engine.identity import digest, identity, key
 from padalib.engine.lock import held
 from padalib.engine.machine import one_thread, versions
 
-MAGIC = b"padalib state, sha256 "
+MAGIC = b"padalib state of "
 
 
 class Config(Protocol):
@@ -52,39 +50,24 @@ class Config(Protocol):
     def compute(self, run: "Run") -> None: ...
 
 
-def describe(value: Any) -> Any:
-    """A config as plain JSON: the identity of what it stands for."""
-    if hasattr(value, "describe"):
-        return value.describe()
-    if dataclasses.is_dataclass(value):
-        named = {
-            f.name: describe(getattr(value, f.name))
-            for f in dataclasses.fields(value)
-            if f.metadata.get("identity", True)
-        }
-        return {"kind": type(value).__name__} | named
-    if isinstance(value, (list, tuple)):
-        return [describe(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): describe(item) for key, item in value.items()}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(f"a config cannot hold {value!r} ({type(value).__name__}): it has no identity")
+def pack_state(label: str, state: Any) -> bytes:
+    """A state as bytes; RunError where it holds what cannot be read again."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(state, buffer)
+        torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
+    except Exception as error:  # pickle raises whatever an object does to say no
+        raise RunError(
+            f"the state of {label} holds something that cannot be read again: attributes of a "
+            "sampler must be tensors, numbers, strings, and lists or dicts of them, or be left "
+            f"out by its `state` ({str(error).splitlines()[0]})"
+        ) from None
+    return buffer.getvalue()
 
 
-def identity(config: Config) -> dict[str, Any]:
-    """All that a run's result depends on: its config, its inputs and the recipe's version.
-
-    Where only one kind of run has changed, its config counts that in `changes`.
-    """
-    recipe = padalib.RECIPE + getattr(config, "changes", 0)
-    return {"config": describe(config), "inputs": config.inputs(), "recipe": recipe}
-
-
-def key(config: Config) -> str:
-    """Hash of the identity, 16 hex digits."""
-    text = json.dumps(identity(config), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def unpack_state(content: bytes) -> Any:
+    """The inverse of `pack_state`, onto the CPU."""
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 class Run:
@@ -162,33 +145,29 @@ class Run:
         return (self.folder / f"{name}.pt").exists()
 
     def save_state(self, name: str, state: Any) -> None:
-        """Save tensors, numbers, strings and containers of them, with a digest."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getvalue()
-        try:
-            torch.load(io.BytesIO(content), weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise RunError(
-                f"the state of {self.config.label} holds something that cannot be read again: "
-                "attributes of a sampler must be tensors, numbers, strings, and lists or dicts of "
-                f"them ({str(error).splitlines()[0]})"
-            ) from None
-        header = MAGIC + _sha(content).encode() + b"\n"
-        write_bytes(self.folder / f"{name}.pt", header + content)
+        """Save tensors, numbers, strings and containers of them, sealed with the run's key."""
+        content = pack_state(self.config.label, state)
+        header = f"{self.key} {_seal(self.key, content)}\n"
+        write_bytes(self.folder / f"{name}.pt", MAGIC + header.encode() + content)
 
     def load_state(self, name: str) -> Any:
-        """Load a state onto the CPU; RunError where the file is missing, truncated or edited."""
+        """Load a state onto the CPU; RunError where the file is not what this run saved."""
         path = self.folder / f"{name}.pt"
         if not path.exists():
             raise RunError(f"{path} is missing: delete the folder {self.folder} to train again")
         header, _, content = path.read_bytes().partition(b"\n")
-        if not header.startswith(MAGIC) or header[len(MAGIC) :] != _sha(content).encode():
+        owner, _, seal = header.removeprefix(MAGIC).decode("utf-8", "replace").partition(" ")
+        if header.startswith(MAGIC) and seal == _seal(owner, content):
+            if owner == self.key:
+                return unpack_state(content)
             raise RunError(
-                f"{path} is truncated or was edited (its digest does not match): delete the folder "
-                f"{self.folder} to train again"
+                f"{path} is a state of another run ({owner}): delete the folder {self.folder} to "
+                "train again"
             )
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        raise RunError(
+            f"{path} is truncated or was edited (its digest does not match), or is of an older "
+            f"padalib: delete the folder {self.folder} to train again"
+        )
 
     # --- life ---
 
@@ -229,7 +208,13 @@ class Run:
         return f"{self.config.label} failed: {reason}. Delete {self.folder} to try it again"
 
     def _check_folder(self) -> None:
-        mine = json.loads(json.dumps(identity(self.config)))
+        mine = identity(self.config)
+        if digest(mine) != self.key:
+            raise RunError(
+                f"{self.config.label} is not what it was when its run was asked for: something "
+                "that it uses changed in between; ask again"
+            )
+        mine = json.loads(json.dumps(mine))
         try:
             theirs = self._read_json("config.json")
         except RunError:
@@ -323,6 +308,10 @@ def _lines(log: Path) -> list[str]:
         return log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
+
+
+def _seal(key: str, content: bytes) -> str:
+    return _sha(f"{key} ".encode() + content)
 
 
 def _sha(content: bytes) -> str:

@@ -20,7 +20,12 @@ from padalib.samplers.update import Accumulate
 def compose(
     name: str, paths: type | Part = UniformPaths, data: type | Part = Shuffled, **options
 ) -> Method:
-    """A method of given samplers (classes, or `part(cls, option=...)`), one path group a step."""
+    """A method of given samplers (classes, or `part(cls, option=...)`), one path group a step.
+
+    What a class of your own does now is part of the identity of its runs: its code, all that it
+    uses, and the whole of your own modules among that (`engine.source` says what cannot be seen).
+    If any of it changes later, the method is refused until it is composed again.
+    """
     paths = paths if isinstance(paths, Part) else part(paths)
     data = data if isinstance(data, Part) else part(data)
     return Method(name, paths, data, part(Accumulate)).with_options(name, **options)

@@ -1,5 +1,6 @@
 """What a path sampler, a data sampler and an update rule are, and how a method is made of them."""
 
+import copy
 import inspect
 import json
 from dataclasses import dataclass, field
@@ -8,16 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from padalib.engine import checked
-from padalib.samplers.source import source_of
+from padalib.engine import checked, origin
+from padalib.engine.source import code_of, difference
+from padalib.engine.values import Speller, plain
 from padalib.spaces import Arch, Entries, Space, Supernet
 
 
 class PathSampler:
     """Draws the paths of each step, and may learn from their gradients.
 
-    Your own: inherit, write `draw`, and whatever else it needs. Attributes set on `self` (numbers,
-    strings, tensors, and lists or dicts of them) are saved with each checkpoint.
+    Your own: inherit, write `draw`, and whatever else it needs. What it needs from one epoch to
+    the next lives in attributes of `self` (numbers, strings, tensors, and lists or dicts of them),
+    which `state` returns and each checkpoint saves; not in globals, the class, `epochs`, the space
+    or the network. What it draws comes from the generator that it is given, which is torch's: not
+    from `random`, `np.random` or torch's own. `samplers.watch` tests both in every epoch and
+    refuses the others; for that it makes a second sampler and draws from it once an epoch. It
+    cannot see what depends on the process (the order of a set of strings, the environment, files).
     """
 
     group = 1  # paths drawn for one step
@@ -110,7 +117,8 @@ class ProductPaths(PathSampler):
 class DataSampler:
     """A stream of training indices, and what it learns from their outputs.
 
-    Your own: inherit and write `refill`; `draw` cuts the stream into batches.
+    Your own: inherit and write `refill`; `draw` cuts the stream into batches. What was said of
+    `PathSampler` about attributes and the generator holds here too.
     """
 
     def __init__(self, n: int, epochs: int) -> None:
@@ -157,26 +165,27 @@ class DataSampler:
 class Part:
     """A class and its options, as data: what a config stores of a sampler or an update rule.
 
-    The source of a class from outside padalib is part of it, so that two versions of a sampler
-    written in a notebook never share a run.
+    What a class from outside padalib does is part of it (`engine.source` says what is seen), so
+    that two versions of a sampler written in a notebook never share a run. ValueError where that
+    cannot be told, and for options that are no numbers, strings, booleans or lists of them.
     """
 
     cls: type
     options: tuple[tuple[str, Any], ...] = ()
-    source: str | None = field(default=None, init=False)
+    code: tuple[tuple[str, str], ...] = field(default=(), init=False)  # when it was composed
 
     def __post_init__(self) -> None:
-        given = checked.options(self.cls, dict(self.options))
+        given = copy.deepcopy(plain(checked.options(self.cls, dict(self.options))))
         object.__setattr__(self, "options", tuple(given.items()))
         try:
             json.dumps(given)
-        except TypeError:
+        except (TypeError, ValueError):
             raise ValueError(
                 f"options of {self.cls.__name__} must be numbers, strings, booleans or lists of "
-                f"them (they are part of the run's identity), got {dict(self.options)}"
+                f"them (they are part of the run's identity), got {given}"
             ) from None
-        if not self.cls.__module__.startswith("padalib."):
-            object.__setattr__(self, "source", source_of(self.cls))
+        if not origin.known(self.cls):
+            object.__setattr__(self, "code", tuple(code_of(self.cls).items()))
 
     def build(self, *args: Any) -> Any:
         """An instance; ValueError for options that the class does not take."""
@@ -184,12 +193,32 @@ class Part:
             inspect.signature(self.cls).bind(*args, **dict(self.options))
         except TypeError as error:
             raise ValueError(f"options of {self.cls.__name__}: {error}") from None
-        return self.cls(*args, **dict(self.options))
+        return self.cls(*args, **copy.deepcopy(dict(self.options)))
+
+    def changes(self) -> str:
+        """What the class does otherwise than when it was composed, in words; '' if nothing."""
+        return difference(dict(self.code), code_of(self.cls)) if self.code else ""
+
+    def check(self) -> None:
+        """ValueError where the class is not what it was when it was composed."""
+        changes = self.changes()
+        if changes:
+            raise ValueError(
+                f"{self.cls.__name__} is not what it was when it was composed ({changes}): compose "
+                "it again (after an edit of a module, importlib.reload it and run the cells that "
+                "use it first), or give what varies as an option"
+            )
 
     def describe(self) -> dict[str, Any]:
-        """The part's identity, for the run's hash."""
-        described = {"class": self.cls.__name__, "options": dict(self.options)}
-        return described if self.source is None else described | {"source": self.source}
+        """The part's identity, for the run's hash; ValueError as in `check`."""
+        self.check()
+        scalar = (bool, int, float, str, type(None))
+        options = {
+            name: value if type(value) in scalar else Speller(repr).spell(value)
+            for name, value in self.options
+        }
+        code = dict(self.code) or code_of(self.cls)  # of padalib's own: what was changed in it
+        return {"class": self.cls.__name__, "options": options} | ({"code": code} if code else {})
 
 
 def part(cls: type, **options: Any) -> Part:
@@ -219,6 +248,7 @@ class Method:
         parts, unknown = {}, set(options)
         for role in ("paths", "data", "update"):
             old: Part = getattr(self, role)
+            old.check()
             taken = set(inspect.signature(old.cls).parameters)
             mine = {key: value for key, value in options.items() if key in taken}
             unknown -= set(mine)

@@ -9,7 +9,8 @@ import torch
 from padalib import data, samplers, spaces
 from padalib.data import images
 from padalib.engine import paths
-from padalib.engine.runs import Run, describe
+from padalib.engine.identity import describe
+from padalib.engine.runs import Run
 from padalib.study import limits, optimum, ranking, relation, scales, sharing, training, variance
 from padalib.study.scales import TIMED, Scale
 from padalib.study.sharing import CANDIDATES

@@ -1,0 +1,166 @@
+"""What a sampler's next epoch depends on is what is saved of it: anything else is refused.
+
+A run that was cut goes on from its last state. So samplers written by the user are watched in every
+epoch: a second one, made anew from the state that is saved, must be the same and draw the same; the
+streams that Python, numpy and torch share must stay where they are; and what the classes use
+besides (`engine.source`) must stay as it was.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from padalib.engine.runs import RunError, pack_state, unpack_state
+from padalib.engine.source import Walk, difference
+from padalib.engine.values import digest, remembered
+from padalib.samplers.base import DataSampler, Part, PathSampler
+from padalib.spaces import Arch
+
+Samplers = tuple[PathSampler, DataSampler]
+KEEP = "keep what it needs from epoch to epoch in attributes of `self`, which are saved"
+
+
+def epoch(trainer: Any, build: Callable[[Any, int], Samplers]) -> str | None:
+    """Train an epoch; RunError where a resumed run would lack what the samplers go by.
+
+    Samplers of padalib, which keep these rules, are not watched.
+    """
+    method = trainer.config.method
+    mine = [part for part in (method.paths, method.data, method.update) if part.code]
+    if trainer.config.arch is not None or not mine:
+        return trainer.train_epoch()
+    watch = _Watch(trainer, mine, lambda: build(trainer.config, len(trainer.images)))
+    watch.begin()
+    found = trainer.train_epoch()
+    watch.end()
+    return found
+
+
+class _Watch:
+    """Watches the samplers of a training run for one epoch."""
+
+    def __init__(self, trainer: Any, mine: list[Part], build: Callable[[], Samplers]) -> None:
+        self.trainer, self.mine, self.build = trainer, mine, build
+        self.live: Samplers = (trainer.paths, trainer.data)
+        self.name = " and ".join(part.cls.__name__ for part in mine)
+        self._forget_caches()
+        self.streams, self.shared = streams(), self._shared()
+
+    def begin(self) -> None:
+        """Before the epoch: two runs that go on from here must draw the same."""
+        if self.trainer.epoch == 0:
+            self._compare(self.build(), "when it is made a second time")
+        one, other = self._draws(), self._draws()
+        if one != other:
+            self._outside()
+            self._refuse(
+                "does not draw the same when it is made again from the state that is saved",
+                f"draw from the generator that is passed in, and {KEEP}",
+            )
+
+    def end(self) -> None:
+        """After the epoch: nothing but the samplers' own attributes has changed."""
+        self._outside()
+        self._compare(self._twin(), "when it is made again from the state that is saved")
+
+    def _draws(self) -> tuple[list[Arch], list[int]]:
+        """What new samplers in the saved state draw first."""
+        paths, data = twin = self._twin() if self.trainer.epoch else self.build()
+        for sampler in twin:
+            sampler.new_epoch(self.trainer.epoch)
+        rng = {name: _copy(self.trainer.generators[name]) for name in ("paths", "data")}
+        archs = list(map(tuple, paths.draw(rng["paths"])))
+        drawn = archs, data.draw(self.trainer.config.batch, rng["data"]).tolist()
+        self._forget_caches()
+        return drawn
+
+    def _outside(self) -> None:
+        """RunError where something changed that is no attribute of the samplers."""
+        moved = [name for name, state in streams().items() if self.streams[name] != state]
+        if moved:
+            self._refuse(
+                f"draws from a stream that all code shares ({', '.join(moved)})",
+                "draw from the `generator` that is passed in (torch's: "
+                "`torch.randint(5, (), generator=generator)`)",
+            )
+        changes = [part.changes() for part in self.mine]
+        changes += [difference(self.shared, self._shared())]
+        if any(changes):
+            said = "; ".join(filter(None, changes))
+            self._refuse(f"changes what is not saved with it ({said})", KEEP)
+
+    def _refuse(self, does: str, remedy: str) -> None:
+        raise RunError(f"{self.name} {does}; a run that was cut would go on differently: {remedy}")
+
+    def _twin(self) -> Samplers:
+        """New samplers in the saved state of the live ones."""
+        twin = self.build()
+        for old, new in zip(self.live, twin, strict=True):
+            new.restore(unpack_state(pack_state(self.name, old.state())))
+        return twin
+
+    def _compare(self, twin: Samplers, where: str) -> None:
+        for old, new in zip(self.live, twin, strict=True):
+            changes = difference(self._attributes(new), self._attributes(old))
+            if changes:
+                self._outside()
+                self._refuse(f"is another {where} ({changes})", KEEP)
+
+    def _shared(self) -> dict[str, str]:
+        """What the space, the network (beside its weights) and the update rule hold."""
+        walk = Walk(device=False)
+        found = {
+            f"{name} of the space": value
+            for name, value in vars(self.live[0].space).items()
+            if not remembered(type(self.live[0].space), name)
+        }
+        found |= {
+            f"{name} of the network": value
+            for name, value in vars(self.trainer.net).items()
+            if not name.startswith("_") and name != "training"
+        }
+        found |= {f"{name} of the update rule": v for name, v in vars(self.trainer.update).items()}
+        for name, value in sorted(found.items()):
+            walk.use(name, value, soft=True)
+        return walk.finish().entries
+
+    def _attributes(self, thing: Any) -> dict[str, str]:
+        """Names -> texts of all that an object holds."""
+        walk = Walk(device=False)
+        dictionary, slots = object.__reduce_ex__(thing, 2)[2], None
+        if isinstance(dictionary, tuple):
+            dictionary, slots = dictionary
+        for name, value in sorted(((dictionary or {}) | (slots or {})).items()):
+            walk.use(name, value, soft=True)
+        return walk.finish().entries
+
+    def _forget_caches(self) -> None:
+        """Cached functions begin each epoch empty, as they do in a run that goes on."""
+        for cached in Walk().follow(*(part.cls for part in self.mine)).caches:
+            cached.cache_clear()
+
+
+def streams() -> dict[str, str]:
+    """The states of the random streams that all code of a process shares."""
+    found = {
+        "Python's `random`": digest(repr(random.getstate())),
+        "numpy's `np.random`": digest(repr([*map(_text, np.random.get_state())])),
+        "torch's default generator": digest(torch.get_rng_state().numpy().tobytes()),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        states = [state.numpy().tobytes() for state in torch.cuda.get_rng_state_all()]
+        found["torch's default generators on CUDA"] = digest(b"".join(states))
+    return found
+
+
+def _text(part: Any) -> Any:
+    return part.tobytes() if isinstance(part, np.ndarray) else part
+
+
+def _copy(generator: torch.Generator) -> torch.Generator:
+    again = torch.Generator(generator.device)
+    again.set_state(generator.get_state())
+    return again
