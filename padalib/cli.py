@@ -182,16 +182,17 @@ def setup(args: Namespace) -> None:
 @command(
     "train every architecture of small spaces alone, and make their truth tables",
     "padalib truth\npadalib truth mini --seeds 3 --publish",
-    argument("spaces", nargs="*", help="their names (default: those of data/truth/)"),
+    argument("spaces", nargs="*", help="their names (default: all whose table the project keeps)"),
     argument("--seeds", type=positive, default=3, help="trainings of each architecture"),
     WORKERS,
     argument("--publish", action="store_true", help="for maintainers: make it the published one"),
 )
 def truth(args: Namespace) -> None:
+    from padalib.benchmarks import layouts
     from padalib.study import truth_tables
 
     check_environment()
-    for space in args.spaces or truth_tables.kept():
+    for space in args.spaces or layouts.KEPT:
         print(truth_tables.make(space, args.seeds, args.workers, args.publish))
 
 

@@ -7,11 +7,6 @@ from padalib.engine import paths
 LARGEST = 1000  # architectures to train alone, one by one
 
 
-def kept() -> list[str]:
-    """The spaces whose table is published in `data/truth/`."""
-    return [name for name in layouts.KEPT if layouts.own_path(spaces.get(name)).exists()]
-
-
 def make(name: str, seeds: int, workers: int | None = None, publish: bool = False) -> str:
     """Train every architecture of a space alone and write `build/truth/<name>.csv`; says how good.
 
