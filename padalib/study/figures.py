@@ -27,7 +27,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from padalib.engine import paths
 from padalib.engine.runs import write_bytes
 from padalib.ranking import metrics
 
@@ -108,7 +107,7 @@ def mosaic(
 
 
 @style()
-def save(figure: Figure, folder: str | Path, name: str, table: pd.DataFrame, caption: str) -> None:
+def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: str) -> None:
     """Write `<folder>/<name>.{png,svg,csv}`, the csv being the plotted numbers, and show the png.
 
     The same table gives the same bytes: dates and program names are left out. `caption` is set
@@ -120,7 +119,6 @@ def save(figure: Figure, folder: str | Path, name: str, table: pd.DataFrame, cap
     figure.set_dpi(matplotlib.rcParams["figure.dpi"])  # not that of this machine's screen
     figure.draw_without_rendering()  # lays out, once: a second layout would start from this one
     figure.set_layout_engine("none")
-    folder = paths.figures_dir(folder) if isinstance(folder, str) else folder
     files = {}
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         buffer = io.BytesIO()

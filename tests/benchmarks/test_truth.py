@@ -115,7 +115,10 @@ def test_the_committed_table_and_a_perfect_predictor():
 
 def test_default_path(path, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path / "project")
-    remedy = rf"`git -C {tmp_path}/project checkout -- data/truth/mini.csv` or .*`padalib truth mini --publish`"
+    project = tmp_path / "project"
+    remedy = (
+        rf"`git -C {project} checkout -- data/truth/mini.csv` or .*`padalib truth mini --publish`"
+    )
     with pytest.raises(FileNotFoundError, match=rf"no truth table of mini at .*{remedy}"):
         truth.load("mini")
     alone.save(truth.load("mini", path).table, tmp_path / "project" / "data" / "truth" / "mini.csv")
