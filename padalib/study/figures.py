@@ -9,6 +9,7 @@ import textwrap
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ OPERATIONS = {
     "nor_conv_1x1": ("conv 1×1", "#3D8FD6"),
     "nor_conv_3x3": ("conv 3×3", "#004F87"),
     "avg_pool_3x3": ("avg pool", "#C06000"),
+    "conv_1x1": ("conv 1×1", "#3D8FD6"),
+    "conv_3x3": ("conv 3×3", "#004F87"),
+    "sep_5x5": ("separable 5×5", "#7A2E1F"),
 }
 GREY = "#767676"  # of lines and words that are no method's
 BAND = "#DDDDDD"  # of areas behind the marks, and no mark's
@@ -63,6 +67,14 @@ SHOWN_AT = 120  # pixels an inch in a notebook, where 7 pt are then read with ea
 def colour(method: str) -> str:
     """A method's colour; methods of your own get the remaining one."""
     return COLOURS.get(method, OWN)
+
+
+def operations(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Label and colour of each option; those of a space of your own take what colours there are."""
+    known = {name: OPERATIONS[name] for name in names if name in OPERATIONS}
+    taken = {shade for _, shade in known.values()}
+    spare = cycle(shade for shade in COLOURS.values() if shade not in taken)
+    return {name: known.get(name) or (name.replace("_", " "), next(spare)) for name in names}
 
 
 def shades(levels: Iterable) -> dict[Any, str]:
