@@ -201,11 +201,7 @@ def halves(seeds: int, epochs: int) -> None:
         for seed in range(seeds)
         for kind in ("bfloat16", "float32")
     ]
-    true = truth.load(study.space).accuracy("test")
-    taus = []
-    for run in quietly(configs, launch.cores()):
-        scores = run.table("scores").set_index("code").accuracy
-        taus.append(metrics.tau(scores, true[scores.index]))
+    taus = [truth.compare(run).tau for run in quietly(configs, launch.cores())]
     found = metrics.paired_difference(taus[::2], taus[1::2])
     changed = metrics.verdict(found.low, found.high, "higher", "lower", "unchanged")
     print(

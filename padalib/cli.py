@@ -156,8 +156,9 @@ def compare(args: Namespace) -> None:
 
 @command(
     "for maintainers: make what was computed here the published tables, figures and README",
-    "padalib publish --scale laptop\npadalib publish --pages",
+    "padalib publish --scale laptop\npadalib publish --scale cifar --redrawn",
     SCALE,
+    argument("--redrawn", action="store_true", help="what `padalib figures` made, not `run`"),
     argument("--pages", action="store_true", help="write the README's table anew, nothing else"),
 )
 def publish(args: Namespace) -> None:
@@ -165,8 +166,9 @@ def publish(args: Namespace) -> None:
 
     known(args.scale)
     if not args.pages:
-        print("\n".join(publishing.publish(args.scale)))
-    readme.update()
+        print("\n".join(publishing.publish(args.scale, args.redrawn)))
+    else:
+        readme.update()
     print(f"README.md and {readme.DETAILS} say what is published; look at `git diff` and commit")
 
 

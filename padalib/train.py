@@ -86,7 +86,7 @@ class TrainConfig:
     def label(self) -> str:
         """A name for people."""
         what = self.method.name if self.arch is None else "alone " + self.space.code(self.arch)
-        return f"{what} {self.space.name} seed {self.seed}"
+        return f"{what} {spaces.label(self.space)} seed {self.seed}"
 
     @property
     def ticks(self) -> int:
@@ -135,6 +135,7 @@ class TrainConfig:
             past = [f"epoch_{epoch}" for epoch in self.keep if epoch < trainer.epoch]
             if not all(map(run.has_state, past)):
                 trainer = Trainer(self)  # it has kept too few: from the start
+        run.resume(trainer.epoch)
         if trainer.epoch == 0 and 0 in self.keep:
             run.save_state("epoch_0", trainer.state())
         while trainer.epoch < self.epochs:

@@ -2,7 +2,9 @@
 
 import os
 from collections import Counter, defaultdict
+from functools import cache
 
+import live
 import matplotlib
 import pytest
 import torch
@@ -16,6 +18,22 @@ def data_root(tmp_path, monkeypatch):
     monkeypatch.setenv("PADALIB_DATA", str(tmp_path / "data"))
     for name in ("PADALIB_WORKERS", "PADALIB_HEADLESS", "PADALIB_DEVICE", "PADALIB_FORCE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A copy of the project at scale `smoke`; its runs are kept for all tests of a session."""
+    return live.copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def executed(project):
+    """The notebook of a name with its outputs, executed in the copy once a session."""
+    return cache(
+        lambda name: live.execute(
+            project / "notebooks" / name, live.environment(project, project / "data")
+        )
+    )
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -325,13 +325,15 @@ def test_a_run_that_kept_too_few_states_trains_again_to_the_same(cut):
         trainer.train_epoch()
 
 
-def test_a_run_is_unfinished_while_it_trains_again_for_more_states(broken_loss):
+def test_a_run_that_fails_to_train_again_for_more_states_keeps_what_it_has(broken_loss):
     before = Run(small(keep=())).compute()
+    last = train.load(before).state()
     run = Run(small(keep=(1,)))
     broken_loss(0, float("nan"))
     with pytest.raises(RunError, match="loss was nan"):
         run.compute()
-    assert not run.done and not before.done
+    assert before.done and not run.done
+    assert same(train.load(before).state(), last) and len(before.table("curves")) == 3
 
 
 def test_an_epoch_that_was_not_kept_says_what_to_do():

@@ -3,30 +3,36 @@
 A table has one row per architecture, indexed by `code` ("3-0-2"), with the columns `string` and
 accuracy (%) on validation and test: `valid_acc_<seed>`, or `valid_acc` where only means over seeds
 are known. Tables of our own (made by `alone`) have seeds 0..S-1, mean losses too, `params` and
-`flops`.
+`flops`; the benchmark's have its own number of each architecture, `index`, where the file tells it.
+
+Codes number the operations of one space. `compare` holds scores from anywhere against a table.
 """
 
 import math
-import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from io import StringIO
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from padalib import data as datasets
 from padalib import spaces
-from padalib.benchmarks import tables
-from padalib.benchmarks.tables import BENCHMARK, SPLITS
+from padalib.benchmarks import given, layouts, matching, tables
+from padalib.benchmarks.checks import seeds_of
+from padalib.benchmarks.matching import Comparison
+from padalib.benchmarks.tables import SPLITS
+from padalib.data import images
 from padalib.engine import paths
 from padalib.ranking import metrics
+from padalib.ranking.vectors import few
 from padalib.spaces import Space
 
 OWN = "trained alone here"
-QUANTITIES = ("valid_acc", "valid_loss", "test_acc", "test_loss")
+# Pixels of the benchmark's images; "cifar10-16" is CIFAR-10 averaged to 16 of its 32.
+SIDES = {"cifar10": 32, "cifar100": 32, "imagenet16-120": 16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +47,7 @@ class Truth:
     @property
     def seeds(self) -> list[int]:
         """The seeds that architectures were trained with; none where only means are known."""
-        return _seeds(self.table)
+        return seeds_of(self.table)
 
     def per_seed(self, split: str = "test") -> pd.DataFrame:
         """[A, S] accuracies in %, indexed by code, one column per seed.
@@ -72,15 +78,15 @@ class Truth:
             acc = self.per_seed(split).mean(axis=1)
         return acc.rename(f"{self.dataset}_{split}_acc")
 
-    def ceiling(
+    def agreement(
         self, split: str = "test", codes: Iterable[str] | None = None
     ) -> tuple[float, float, float]:
-        """(estimate, low, high): tau that the table's own noise leaves room for; NaN if unknown.
+        """(estimate, low, high): tau between this table and one made anew; NaN if unknown.
 
-        Of all architectures or of `codes`, on `ceiling_basis`: `metrics.noise_ceiling` of those
-        with all seeds; else tau with a second table and its bootstrap over architectures, to be
-        read as a floor of the ceiling where that table was trained or tested in another way.
-        Beyond 2,000 architectures an interval rests on 400 draws, not 1,000: seconds, not minutes.
+        Of all architectures or of `codes`, on `agreement_basis`: `metrics.agreement` of those with
+        all seeds; else tau with a second table and its bootstrap over architectures. Both sides are
+        noisy, so this is no limit for a predictor: see `perfect`. Beyond 2,000 architectures an
+        interval rests on 400 draws, not 1,000: seconds, not minutes.
         """
         acc = self.accuracy(split)
         if codes is not None:
@@ -94,16 +100,27 @@ class Truth:
         draws = 1000 if len(acc) <= metrics.COUNTS_UP_TO else 400
         if self.seeds:
             complete = self.per_seed(split).loc[acc.index].dropna()
-            return metrics.noise_ceiling(complete.to_numpy(), draws)
+            return metrics.agreement(complete.to_numpy(), draws)
         _, second = self._second(split)
         if second is None:
             return (math.nan,) * 3
         pair = acc, second.loc[acc.index]
         return metrics.tau(*pair), *metrics.bootstrap(metrics.tau, *pair, draws=draws)
 
+    def perfect(
+        self, split: str = "test", codes: Iterable[str] | None = None
+    ) -> tuple[float, float, float]:
+        """(estimate, low, high): tau that a perfect predictor reaches; `metrics.perfect`.
+
+        That of two equally noisy tables that agree as `agreement` says. Where the second table is
+        noisier than this one, or made in another way, it is more than this; where both share their
+        trainings, less.
+        """
+        return tuple(map(float, metrics.perfect(self.agreement(split, codes))))
+
     @property
-    def ceiling_basis(self) -> str:
-        """What `ceiling` rests on, short, for the label of a figure."""
+    def agreement_basis(self) -> str:
+        """What `agreement` rests on, short, for the label of a figure."""
         if not self.seeds:
             return self._second(self._splits[-1])[0]
         basis = f"agreement of {len(self.seeds)} seeds"
@@ -146,7 +163,8 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
     cells take `dataset` (cifar10, cifar100, imagenet16-120) from the first of these that the data
     root holds: the archive `NATS-tss-v1_0-3ffb9-simple/`, `nasbench201.csv`,
     `nasbench201_dict.npy`, else from the installed package analog-nasbench; `tables` says what is
-    in them. `path` takes one of these, or a table of our own format, from elsewhere.
+    in them. `path` takes one of these, or a table of our own format, from elsewhere. A space with
+    fewer operations takes its part of the table.
 
     Raises FileNotFoundError when there is none, and ValueError that lists what is wrong with it:
     columns, missing, duplicate or foreign architectures, wrong strings, unusable numbers.
@@ -156,86 +174,85 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
         path = Path(path)
         if not path.exists():
             raise FileNotFoundError(f"no truth table of {space.name} at {path}")
-        return (_load_own if _is_own(path) else _load_foreign)(space, path, dataset)
-    if space.nodes == BENCHMARK.nodes:
-        return _load_foreign(space, tables.find(paths.data_root()), dataset)
-    if dataset not in (None, "digits"):
-        raise ValueError(f"the truth table of {space.name} is on digits, got dataset={dataset!r}")
-    return _load_own(space, own_path(space), dataset)
+        own = layouts.is_own(path)
+    elif own := space.benchmark is None:
+        path = layouts.own_path(layouts.whole_of(space))
+        if dataset not in (None, "digits"):
+            raise ValueError(
+                f"the truth table of {space.name} is on digits, got dataset={dataset!r}"
+            )
+    else:
+        path = tables.find(paths.data_root())
+    if own:
+        table = layouts.read_own(space, path)
+        return Truth(spaces.label(space), dataset or "digits", table)
+    source, table = layouts.read_foreign(space, path, dataset)
+    return Truth(spaces.label(space), dataset, table, source)
 
 
-def own_path(space: Space) -> Path:
-    """Where the project keeps its own table of a space."""
-    return paths.project_root() / "data" / "truth" / f"{space.name}.csv"
+def compare(
+    scores: Any,
+    space: Space | str | None = None,
+    dataset: str | None = None,
+    split: str = "test",
+    *,
+    by: str | None = None,
+    on: str | None = None,
+    archs: Iterable | None = None,
+    notation: str | None = None,
+    path: Path | str | None = None,
+) -> Comparison:
+    """Scores from anywhere beside the true accuracies of the same architectures.
 
+    `scores` is a finished run of a `ScoreConfig`, which says of what space and data it is; or a
+    Series or dict by architecture, a frame with a column of them, JSON of either (text, a file, or
+    several files), or a plain vector with `archs`. Higher is better. Architectures may be written
+    as codes or tuples of `space`, as the benchmark's strings or genotypes, or, if you say
+    `notation="index"`, as its own numbers (where the table tells them; a vector is then in its
+    order, which is not ours). Any part of a space will do.
 
-def _is_own(path: Path) -> bool:
-    if path.is_dir() or path.suffix in (".npy", ".anb"):
-        return False
-    with path.open("rb") as file:
-        return b"arch" not in file.readline().strip().split(b",")
+    `by` is the column that scores ('accuracy'; one that is called a loss counts negatively); `on`
+    the split that a run scored on, where there are several; `split` that of the truth. `dataset`
+    is what a run was trained on, unless said (then a difference warns), and must be said of the
+    benchmark's spaces otherwise; `path` as in `load`.
 
-
-def _load_own(space: Space, path: Path, dataset: str | None) -> Truth:
-    remedy = f"fetch it again with `git checkout -- {path}` or rebuild it with `make truth`"
-    if not path.is_file():
-        raise FileNotFoundError(f"no truth table of {space.name} at {path}: {remedy}")
-    try:
-        # pandas reads floats to the last bit from 3.1 on (before: float_precision="round_trip")
-        text = path.read_text(encoding="utf-8")
-        table = pd.read_csv(StringIO(text), dtype={"code": str, "string": str}, na_filter=False)
-    except ValueError as error:  # pandas' parser errors and bad unicode are ValueErrors
-        raise ValueError(f"{path} cannot be read as CSV ({error}): {remedy}") from error
-    found = problems(space, table)
-    if not text.endswith("\n"):  # a number cut short is a number still
-        found.append("the last line is cut off")
-    _check(found, path, space, remedy)
-    order = [space.code(arch) for arch in space]
-    return Truth(space.name, dataset or "digits", table.set_index("code").loc[order])
-
-
-def _load_foreign(space: Space, path: Path, dataset: str | None) -> Truth:
-    source, table = tables.read(path)
-    held = [name for name in tables.TRIALS if any(c.startswith(f"{name}_") for c in table)]
-    if dataset not in held:
-        raise ValueError(
-            f"pass dataset=, one of {', '.join(held) or 'none'}, got {dataset!r}: "
-            f"{path} ({source}) has no other"
-        )
-    pattern = rf"^{dataset}_({'|'.join(SPLITS)})(_\d+)?$"
-    acc = table.filter(regex=pattern).rename(
-        columns=lambda name: re.sub(pattern, r"\1_acc\2", name)
+    Raises ValueError for scores that cannot be matched one to one, or rank nothing.
+    """
+    found = given.read(scores, by, on, archs, notation)
+    space = matching.space_of(found, space)
+    # A file of ours does not say of what data it is.
+    told = path is None or not layouts.is_own(Path(path))
+    if dataset is None and found.data is not None and told:
+        try:
+            known = load(space, path, _source(found.data))
+        except ValueError as error:
+            raise ValueError(f"{found.name} was trained on {found.data!r}: {error}") from error
+    else:
+        known = load(space, path, dataset)
+        if found.data is not None:
+            check_dataset(known, found.data)
+    pred = matching.match(found, space, known.table.get("index"))
+    return Comparison(
+        pred,
+        known.accuracy(split)[pred.index],
+        name=found.name,
+        notation=found.notation,
+        space=known.space,
+        dataset=known.dataset,
+        split=split,
+        source=known.source,
+        total=len(known.table),
+        classes=matching.classes(space, pred.index),
     )
-    table = pd.concat([table["string"], acc], axis=1)
-    codes = {space.decode(arch): space.code(arch) for arch in space}
-    # Of a space with fewer operations, the benchmark's other architectures are not foreign.
-    if space.nodes == BENCHMARK.nodes:
-        rest = {BENCHMARK.decode(arch) for arch in BENCHMARK} - codes.keys()
-        table = table[~table["string"].isin(rest)]
-    table.insert(0, "code", [codes.get(string, string) for string in table["string"]])
-    found = problems(space, table.fillna(0.0), list(acc))
-    for split in SPLITS:  # a missing seed is all right, a missing architecture is not
-        of_split = table.filter(regex=f"^{split}_acc")
-        if not of_split.empty and (empty := list(table["code"][of_split.isna().all(axis=1)])):
-            found.append(f"{len(empty)} architectures without {split} accuracy: {few(empty)}")
-    _check(found, path, space, "fetch it again from its source")
-    table = table.set_index("code").loc[list(codes.values())]
-    return Truth(space.name, dataset, table.astype(dict.fromkeys(acc, float)), source)
-
-
-def _check(found: list[str], path: Path, space: Space, remedy: str) -> None:
-    if found:
-        wrong = "; ".join(found)
-        raise ValueError(f"{path} is not a truth table of {space.name}: {wrong}. Please {remedy}")
 
 
 def check_dataset(truth: Truth, data: str) -> None:
     """Warns when networks trained on `data` are held against a truth on other data.
 
-    A size of up to three digits does not count ("cifar10-16" is "cifar10"), nor the mark of a
-    smoke-scale part ("digits-small"). Users met tau near 0.1 this way.
+    Images of another size are the same data ("cifar10-16" is "cifar10"), and so is the part of
+    them that the smoke scale takes ("digits-small"). Users met tau near 0.1 this way.
     """
-    if len({re.sub(r"-(\d{1,3}|small)$", "", name) for name in (data, truth.dataset)}) > 1:
+    if _source(data) != _source(truth.dataset):
         warnings.warn(
             f"the supernet was trained on {data!r} and the truth ({truth.source}) is on "
             f"{truth.dataset!r}: tau between them says little about the supernet. Load the truth "
@@ -244,60 +261,12 @@ def check_dataset(truth: Truth, data: str) -> None:
         )
 
 
-def problems(space: Space, table: pd.DataFrame, columns: Iterable[str] | None = None) -> list[str]:
-    """What is wrong with a table (`code` as a column) of `space`; empty when nothing is.
-
-    `columns` must hold usable numbers: by default all that a table of our own has.
-    """
-    if columns is None:
-        columns = own_columns(range(max(_seeds(table), default=0) + 1))
-    needed = ["code", "string", *columns]
-    if absent := [column for column in needed if column not in table.columns]:
-        return [f"{len(absent)} columns are missing: {few(absent)}"]
-    strings = {space.code(arch): space.decode(arch) for arch in space}
-    rows = table["code"].value_counts()
-    kinds = {
-        "missing": [code for code in strings if code not in rows.index],
-        "duplicate": list(rows.index[rows > 1]),
-        f"foreign (codes look like {next(iter(strings))})": [
-            code for code in rows.index if code not in strings
-        ],
-        "with another one's string": [
-            code
-            for code, string in zip(table["code"], table["string"], strict=True)
-            if strings.get(code, string) != string
-        ],
-    }
-    found = [f"{len(bad)} architectures {kind}: {few(bad)}" for kind, bad in kinds.items() if bad]
-    return found + _bad_cells(table[needed].drop(columns="string"))
-
-
-def _bad_cells(table: pd.DataFrame) -> list[str]:
-    """A line on the cells that are no number of their range, or none."""
-    cells = table.set_index("code").astype(object).stack()  # one a row
-    is_acc = cells.index.get_level_values(1).str.contains("_acc")
-    top = np.where(is_acc, 100.0, np.finfo(float).max)
-    bad = cells[~pd.to_numeric(cells, errors="coerce").between(0, top)]
-    if bad.empty:
-        return []
-    first = ", ".join(
-        f"row {code!r}, column {column!r} holds {str(cell)!r}"
-        for (code, column), cell in bad[:3].items()
-    )
-    return [f"{len(bad)} cells are not finite numbers from 0 up (accuracies: to 100): {first}"]
-
-
-def _seeds(table: pd.DataFrame) -> list[int]:
-    """The seeds that any column of the table names."""
-    pattern = re.compile(rf"(?:{'|'.join(QUANTITIES)})_(\d+)")
-    return sorted({int(match[1]) for match in map(pattern.fullmatch, table.columns) if match})
-
-
-def own_columns(seeds: Iterable[int]) -> list[str]:
-    """The numbers in a table of our own, in their order."""
-    return [f"{quantity}_{seed}" for seed in seeds for quantity in QUANTITIES] + ["params", "flops"]
-
-
-def few(names: list) -> str:
-    """The first three of a list, for messages."""
-    return ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")
+def _source(data: str) -> str:
+    """The data set that a name stands for, whatever the size of its images or its part."""
+    if data in SIDES:
+        return data
+    if data in datasets.DATASETS:
+        return data.removesuffix("-small")
+    base, size = images.split_name(data)
+    # What cannot be averaged to that size is no smaller version of it, whatever its name.
+    return data if size is None or size > 999 or SIDES.get(base, size) % size else base

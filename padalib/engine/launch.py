@@ -2,24 +2,39 @@
 
 import os
 import sys
-import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
-from multiprocessing import get_all_start_methods, get_context, parent_process
-from multiprocessing.context import BaseContext
+from typing import NamedTuple
 
 import psutil
-from tqdm.auto import tqdm
 
 from padalib.engine import pickling
+from padalib.engine.lock import PATIENCE, Busy
+from padalib.engine.machine import cores
+from padalib.engine.pool import Pool
+from padalib.engine.progress import Progress
 from padalib.engine.runs import Config, Run, RunError
 
 MEMORY_PER_WORKER = 1.25  # GiB; the workers of the laptop scale peak at 1.2
+LIVES = 2  # processes that may die under a run: the first may be another's fault
+STOPPED = "stopped; nothing is lost: finished runs are kept, cut ones go on when you ask again"
+
+
+class Stopped(KeyboardInterrupt):
+    """^C in a grid. A notebook shows its one line, and not where in the library it was."""
+
+    def _render_traceback_(self) -> list[str]:  # what IPython asks for
+        return [str(self)]
+
+
+class ScriptStopped(Stopped, SystemExit):
+    """The same in a script: it ends without a traceback."""
+
+    code = 130
 
 
 def grid(
@@ -27,75 +42,225 @@ def grid(
 ) -> list[Run]:
     """Finished runs of all configs, in their order; each is computed once, ever.
 
-    The runs that they need (a config's `needs`) are computed first. Without an executor: `workers`
-    processes of one thread each (`PADALIB_WORKERS`, else one a core). A run that fails does
-    not stop the others; when all have ended, RunError says which failed and why.
-    ValueError for more workers than memory allows.
+    The runs that they need (a config's `needs`) are computed before them. Without an executor:
+    `workers` processes of one thread each (`PADALIB_WORKERS`, else one a core). A run that fails
+    does not stop the others; when all have ended, RunError says which failed and why. What another
+    process computes is left to it. Workers do not import the calling script: what it defines is
+    sent to them. ValueError for more workers than memory allows.
     """
-    runs = [Run(config) for config in configs]
-    todo = _unfinished(runs)
-    for run in runs:
-        if run.done:
-            run.compute()  # checks that the folder is what it says
-    if not todo:
-        return runs
+    try:
+        return _grid([Run(config) for config in configs], workers, executor)
+    except KeyboardInterrupt:
+        raise _stopped() from None
+
+
+def _grid(runs: list[Run], workers: int | None, executor: Executor | None) -> list[Run]:
+    every = _with_needs(runs)
+    errors = {run.key: _damage(run) for run in every.values() if run.done}
+    todo = [run for run in every.values() if not run.done]
     for run in todo:  # now, not after hours spent on what it needs
         if hasattr(run.config, "check"):
             run.config.check()
-    needs = [need for run in todo for need in getattr(run.config, "needs", ())]
-    if needs:
-        with suppress(RunError):  # whoever needs the failed run fails too, and says why
-            grid(needs, workers, executor)
-    with _Progress(todo) as progress:
-        if executor is not None:
-            futures = {run.key: executor.submit(_compute, pickling.pack(run)) for run in todo}
-            while not all(future.done() for future in futures.values()):
-                progress.show()
-                time.sleep(0.2)
-            errors = {
-                run.key: _reason(future) for run, future in zip(todo, futures.values(), strict=True)
-            }
-        else:
-            errors = _own_pool(todo, _workers(workers, len(todo)), progress)
-    failed = [f"- {run.config.label}: {errors[run.key]}" for run in todo if errors[run.key]]
-    if failed:
+    if todo:
+        pool = Pool(_workers(workers, len(todo))) if executor is None else None
+        limit = len(pool.slots) if pool else len(todo)
+        try:
+            with Progress(list(every.values())) as progress:
+                errors |= _Work(todo, pool or executor, limit, progress).finish()
+        except BaseException:
+            if pool:
+                pool.kill()
+            raise
+        finally:
+            if pool:
+                pool.shutdown()
+    for run in runs:
+        errors[run.key] = errors[run.key] or _unfinished(run)
+    if failed := [f"- {every[key].config.label}: {why}" for key, why in errors.items() if why]:
         raise RunError(
-            f"{len(failed)} of {len(runs)} runs failed, the others are finished and kept:\n"
+            f"{len(failed)} of {len(every)} runs failed, the others are finished and kept:\n"
             + "\n".join(failed)
         )
     return runs
 
 
-def _unfinished(runs: list[Run]) -> list[Run]:
-    """One of each run, to keep the states that any of its configs asks for."""
+def _with_needs(runs: Iterable[Run]) -> dict[str, Run]:
+    """Run by key, to keep the states that any of its configs asks for, and what it needs.
+
+    What a run needs comes right before it: so every kind of run is met early.
+    """
     found: dict[str, Run] = {}
-    for run in runs:
-        if run.done:
-            continue
-        other = found.setdefault(run.key, run).config
+
+    def add(run: Run) -> None:
+        other = found.get(run.key, run).config
         kept, wanted = (getattr(config, "keep", ()) for config in (other, run.config))
         if kept != wanted:
-            found[run.key] = Run(replace(other, keep=(*kept, *wanted)))
-    return list(found.values())
+            run = Run(replace(other, keep=(*kept, *wanted)))
+        elif run.key in found:
+            return
+        if not run.done:
+            for need in run.needs:
+                if not need.done:
+                    add(need)
+        found[run.key] = run
+
+    for run in runs:
+        add(run)
+    return found
+
+
+class _Elsewhere(NamedTuple):
+    who: str  # computes it
+    since: float  # when one first found it so
+    again: float  # when to look again
+
+
+class _Work:
+    """What is left to do of a grid, and what came of the rest."""
+
+    def __init__(
+        self, todo: list[Run], executor: Executor | Pool, limit: int, progress: Progress
+    ) -> None:
+        self.executor, self.limit, self.progress = executor, limit, progress
+        self.waiting, self.busy = list(todo), {}
+        self.errors: dict[str, str | None] = {}  # of those that have ended, by key
+        self.open = {run.key for run in todo}
+        self.deaths: Counter[str] = Counter()
+        self.elsewhere: dict[str, _Elsewhere] = {}  # what other processes compute, by key
+        self.quiet_until = 0.0
+
+    def finish(self) -> dict[str, str | None]:
+        """Run key -> what went wrong, or None."""
+        try:
+            while self.open:
+                for future in [future for future in self.busy if future.done()]:
+                    self._receive(self.busy.pop(future), future)
+                for run in [run for run in self.waiting if self._ready(run)]:
+                    if len(self.busy) >= self.limit:
+                        break
+                    self.waiting.remove(run)
+                    self._submit(run)
+                self.progress.show()
+                self._tell()
+                time.sleep(0.1)
+        except BaseException:
+            for future in self.busy:
+                future.cancel()
+            raise
+        return self.errors
+
+    def _ready(self, run: Run) -> bool:
+        other = self.elsewhere.get(run.key)
+        if other and time.monotonic() < other.again:
+            return False
+        return not any(need.key in self.open for need in run.needs)
+
+    def _submit(self, run: Run) -> None:
+        lacking = [need.config.label for need in run.needs if self.errors.get(need.key)]
+        if lacking or run.done:  # done: by another process
+            self._end(run, f"it needs {lacking[0]}, which failed" if lacking else _damage(run))
+            return
+        try:
+            packed = pickling.pack(run)
+        except Exception as error:
+            self._end(run, _words(error))
+            return
+        try:
+            future = self.executor.submit(_compute, packed)
+        except Exception as error:  # no process to be had
+            self._died(run, f"no process could be started ({_words(error)})")
+            return
+        self.busy[future] = run
+        self.progress.begin(run)
+
+    def _receive(self, run: Run, future: Future) -> None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, Busy):
+            self._wait(run, error)
+        elif isinstance(error, BrokenExecutor):
+            self._died(run, f"its process died {LIVES} times (killed, or out of memory)")
+        elif future.cancelled():
+            self._end(run, "it was cancelled")
+        elif error:
+            self._end(run, _words(error))
+        else:
+            self._end(run, future.result() or _unfinished(run))
+
+    def _wait(self, run: Run, busy: Busy) -> None:
+        """Another process computes it: see to the others, and look again."""
+        now = time.monotonic()
+        since = self.elsewhere[run.key].since if run.key in self.elsewhere else now
+        self.elsewhere[run.key] = _Elsewhere(str(busy), since, now + 1)
+        self.waiting.append(run)
+        self.progress.cut(run)
+
+    def _tell(self) -> None:
+        """Say now and then what is waited for, if anything is."""
+        now = time.monotonic()
+        waited = [it for it in self.elsewhere.values() if now - it.since >= PATIENCE]
+        if waited and now >= self.quiet_until:
+            self.progress.say(f"{waited[0].who}; waiting for its end")
+            self.quiet_until = now + 20 * PATIENCE
+
+    def _died(self, run: Run, why: str) -> None:
+        self.deaths[run.key] += 1
+        if self.deaths[run.key] >= LIVES:
+            self._end(run, f"{why}; ask again to go on where it was cut")
+        else:
+            self.waiting.insert(0, run)
+            if run.key in self.progress.active:
+                self.progress.cut(run)
+
+    def _end(self, run: Run, error: str | None) -> None:
+        self.errors[run.key] = error
+        self.open.remove(run.key)
+        self.elsewhere.pop(run.key, None)
+        self.progress.end(run, failed=error is not None)
+
+
+def _words(error: BaseException) -> str:
+    """An error as text; one of ours is a sentence by itself."""
+    return str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+
+
+def _unfinished(run: Run) -> str | None:
+    """What to say of a run that should be finished by now and is not."""
+    if run.done:
+        return None
+    return (
+        f"it ended without an error, but {run.folder} holds no finished run: its data or its code "
+        "changed meanwhile, or what it wrote was deleted; ask again"
+    )
+
+
+def _damage(run: Run) -> str | None:
+    """What is wrong with a finished run, or None."""
+    try:
+        run.compute()  # checks that the folder is what it says
+    except RunError as error:
+        return str(error)
+    return None
+
+
+def _stopped() -> Stopped:
+    if hasattr(sys, "ps1"):  # Python's or IPython's prompt, or a notebook
+        return Stopped(STOPPED)
+    print(STOPPED, file=sys.stderr, flush=True)
+    return ScriptStopped(STOPPED)
 
 
 def _compute(packed: bytes) -> str | None:
     """Compute a packed run; what went wrong comes back as text: not every exception pickles."""
     try:
-        pickling.unpack(packed).compute()
+        pickling.unpack(packed).compute(wait=False)
+    except Busy:
+        raise
     except RunError as error:
         return str(error)
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
     return None
-
-
-def _reason(future: Future) -> str | None:
-    error = future.exception()
-    if isinstance(error, BrokenProcessPool):
-        return "its process died (killed, or out of memory); ask again to go on where it was cut"
-    return f"{type(error).__name__}: {error}" if error else future.result()
 
 
 def _workers(asked: int | None, runs: int) -> int:
@@ -118,111 +283,3 @@ def _workers(asked: int | None, runs: int) -> int:
             "PADALIB_WORKERS)"
         )
     return needed
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
-
-
-def _own_pool(todo: list[Run], workers: int, progress: "_Progress") -> dict[str, str | None]:
-    """Run key -> what went wrong, or None.
-
-    One single-process pool for each worker, so that a death costs one run and not the pool.
-    """
-    queue, errors = iter(todo), {}
-    context = _context()
-    pools: list[ProcessPoolExecutor | None] = [None] * workers
-    busy: dict[int, tuple[Run, Future]] = {}
-    try:
-        while len(errors) < len(todo):
-            for slot in range(workers):
-                if slot in busy and busy[slot][1].done():
-                    run, future = busy.pop(slot)
-                    errors[run.key] = _reason(future)
-                    if isinstance(future.exception(), BrokenProcessPool):
-                        pools[slot] = None
-                if slot not in busy and (run := next(queue, None)) is not None:
-                    if pools[slot] is None:
-                        start = (_start, (dict(os.environ),))
-                        pools[slot] = ProcessPoolExecutor(1, context, *start)
-                    busy[slot] = run, pools[slot].submit(_compute, pickling.pack(run))
-            progress.show()
-            time.sleep(0.1)
-    except BaseException:  # an interrupt must not wait for runs that take minutes
-        for pool in filter(None, pools):
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-        raise
-    finally:
-        for pool in filter(None, pools):
-            pool.shutdown(wait=True, cancel_futures=True)
-    return errors
-
-
-def _context() -> BaseContext:
-    """How workers start: forked from a server that has imported torch, which saves seconds each."""
-    if "forkserver" not in get_all_start_methods():  # Windows
-        return get_context("spawn")
-    context = get_context("forkserver")
-    # The kinds of run that are in use, and what torch's optimizers import when the first is made.
-    mine = sorted(name for name in sys.modules if name.startswith("padalib."))
-    context.set_forkserver_preload([*mine, "torch._dynamo"])
-    return context
-
-
-def _start(environment: dict[str, str]) -> None:
-    """Take over the environment as it is now, not as it was when the server started.
-
-    And end with the process that asked: a killed notebook must not leave workers behind.
-    """
-    os.environ.clear()
-    os.environ.update(environment)
-
-    def watch() -> None:
-        parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-class _Progress:
-    """One bar in a live kernel or terminal; headless, the lines that the runs write."""
-
-    def __init__(self, runs: list[Run]) -> None:
-        self.runs, self.read, self.bar = runs, dict.fromkeys((run.key for run in runs), 0), None
-        if not os.environ.get("PADALIB_HEADLESS") and (
-            "ipykernel" in sys.modules or sys.stderr.isatty()
-        ):
-            self.bar = tqdm(total=sum(run.config.ticks for run in runs), unit="epoch")
-
-    def __enter__(self) -> "_Progress":
-        for run in self.runs:  # what an earlier, cut attempt wrote is not news
-            path = run.folder / "progress.log"
-            self.read[run.key] = path.stat().st_size if path.exists() else 0
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.show()
-        if self.bar is not None:
-            self.bar.close()
-
-    def show(self) -> None:
-        """Print what is new."""
-        for run in self.runs:
-            path = run.folder / "progress.log"
-            if not path.exists() or path.stat().st_size <= self.read[run.key]:
-                continue
-            with path.open() as file:
-                file.seek(self.read[run.key])
-                lines = file.read()
-                self.read[run.key] = file.tell()
-            for line in lines.splitlines():
-                if self.bar is None:
-                    print(f"{run.config.label}: {line}", flush=True)
-                else:
-                    self.bar.set_postfix_str(run.config.label, refresh=False)
-                    self.bar.update()

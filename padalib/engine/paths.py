@@ -18,8 +18,17 @@ def project_root() -> Path:
 
 
 def data_root() -> Path:
-    """`PADALIB_DATA`, or `data/` in the project: downloads, caches and run folders go there."""
-    return Path(os.environ.get("PADALIB_DATA") or project_root() / "data").expanduser().resolve()
+    """`PADALIB_DATA`, or `data/` in the project: downloads, caches and run folders go there.
+
+    ValueError where it leads nowhere.
+    """
+    path = Path(os.environ.get("PADALIB_DATA") or project_root() / "data")
+    try:
+        return path.expanduser().resolve()
+    except (RuntimeError, OSError) as error:  # a circle of links, or nobody's home folder
+        raise ValueError(
+            f"{path} leads to no folder ({error}): set PADALIB_DATA to another"
+        ) from None
 
 
 def published_results(scale: str) -> Path:

@@ -8,33 +8,35 @@ metadata {"identity": False}. A run is computed once: under a lock, resumed if i
 from its folder ever after.
 """
 
-import errno
+import copy
 import hashlib
 import io
 import json
 import os
-import platform
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 import torch
-from filelock import FileLock
 
-import padalib
 from padalib.engine import paths
+from padalib.engine.files import (
+    RunError,
+    cannot,
+    clear_partial,
+    exists,
+    is_own,
+    make_folder,
+    write_bytes,
+)
 from padalib.engine.identity import digest, identity, key
+from padalib.engine.lock import held
+from padalib.engine.machine import one_thread, versions
 
 MAGIC = b"padalib state of "
-
-
-class RunError(RuntimeError):
-    """A run that cannot be made or read; the message says which, why and what to do."""
 
 
 class Config(Protocol):
@@ -46,32 +48,6 @@ class Config(Protocol):
     def inputs(self) -> dict[str, Any]: ...
 
     def compute(self, run: "Run") -> None: ...
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; RunError when the disk is full or may not be written."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's own mode shuts out everybody else
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RunError(
-                f"the disk is full: cannot write {path} ({len(content):,} bytes). Free some space, "
-                "or set PADALIB_DATA to a folder on another disk; finished work is kept"
-            ) from error
-        raise RunError(
-            f"cannot write {path}: {error.strerror}. Make the folder writable, or set PADALIB_DATA "
-            "to one that is"
-        ) from error
 
 
 def pack_state(label: str, state: Any) -> bytes:
@@ -94,31 +70,12 @@ def unpack_state(content: bytes) -> Any:
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def versions(device: str = "cpu") -> dict[str, str]:
-    """What made a run, for its record."""
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
-    return {
-        "padalib": padalib.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": name,
-    }
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        return re.search(r"model name\s*:\s*(.+)", text)[1]
-    except (OSError, TypeError):
-        return platform.processor() or platform.machine()
-
-
 class Run:
     """The folder of one config's run, and how to read and write it."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        label = re.sub(r"[^A-Za-z0-9.]+", "-", config.label).strip("-").lower()
+        label = re.sub(r"[^A-Za-z0-9.]+", "-", config.label)[:100].strip("-.").lower()
         self.folder = paths.data_root() / "runs" / f"{label}-{self.key}"
 
     def __repr__(self) -> str:
@@ -129,21 +86,36 @@ class Run:
         """The run's name in result tables."""
         return key(self.config)
 
+    @cached_property
+    def needs(self) -> list["Run"]:
+        """The runs that it builds on."""
+        return [Run(config) for config in getattr(self.config, "needs", ())]
+
     @property
     def done(self) -> bool:
         """Whether all its tables are there, and the states that its config asks for."""
-        states = getattr(self.config, "states", ())
-        return (self.folder / "done.json").exists() and all(map(self.has_state, states))
+        return self._finished and not self._missing()
+
+    @property
+    def _finished(self) -> bool:
+        """Whether it was computed to its end, perhaps by a config that asks for fewer states."""
+        return exists(self.folder / "done.json")
+
+    def _missing(self) -> list[str]:
+        return [name for name in getattr(self.config, "states", ()) if not self.has_state(name)]
 
     def record(self) -> dict[str, Any]:
-        """Versions and table digests of a finished run; RunError where it is damaged."""
-        return self._read_json("done.json")
+        """Versions, names of states, digests of tables of a finished run; RunError if damaged."""
+        return self._read_json("done.json", tables=dict, versions=dict)
 
-    def _read_json(self, name: str) -> dict[str, Any]:
+    def _read_json(self, name: str, **kinds: type) -> dict[str, Any]:
         try:
-            content = json.loads((self.folder / name).read_text())
-            return {**content}
-        except (ValueError, TypeError) as error:
+            content = {**json.loads((self.folder / name).read_text(encoding="utf-8"))}
+            for field, kind in kinds.items():
+                if not isinstance(content.get(field), kind):
+                    raise ValueError(f"its {field!r} is no {kind.__name__}")
+            return content
+        except (ValueError, TypeError, RecursionError, OSError) as error:
             raise RunError(
                 f"{self.folder / name} is damaged ({error}): delete the folder {self.folder} to "
                 "compute the run again"
@@ -160,7 +132,7 @@ class Run:
         if not self.done:
             raise RunError(f"run {self.folder} is not finished: ask `launch.grid` for it first")
         path = self.folder / f"{name}.csv"
-        content = path.read_bytes() if path.exists() else None
+        content = path.read_bytes() if path.is_file() else None
         if content is None or _sha(content) != self.record()["tables"].get(name):
             state = "is missing" if content is None else "is not what the run wrote"
             raise RunError(f"{path} {state}: delete the folder {self.folder} to compute it again")
@@ -200,9 +172,32 @@ class Run:
     # --- life ---
 
     def log(self, line: str) -> None:
-        """One line of progress, for whoever watches."""
-        with (self.folder / "progress.log").open("a") as file:
-            file.write(line + "\n")
+        """One line of progress: one tick of the config's."""
+        path = self.folder / "progress.log"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            with open(os.open(path, flags, 0o644), "wb") as file:
+                file.write(line.replace("\n", " ").encode(errors="backslashreplace") + b"\n")
+        except OSError as error:
+            raise cannot(f"write {path}", path, error) from error
+
+    def resume(self, ticks: int) -> None:
+        """Say how many ticks are behind it where it goes on: the log may hold more, or fewer."""
+        lines = _lines(self.folder / "progress.log")
+        if len(lines) != ticks:
+            lines = [*lines, *["(cut before its line)"] * ticks][:ticks]
+            content = "".join(line + "\n" for line in lines).encode()
+            write_bytes(self.folder / "progress.log", content)
+
+    def progress(self) -> list[str]:
+        """The lines logged by the computation that is under way, or was cut."""
+        anew = self._finished and not self.done
+        return _lines((self._again() if anew else self).folder / "progress.log")
+
+    @property
+    def under_way(self) -> bool:
+        """Whether somebody seems to compute it now."""
+        return exists(self.folder / "holder.json")
 
     def fail(self, reason: str) -> None:
         """Mark the run failed for a reason that a retry would meet again, and raise RunError."""
@@ -213,19 +208,10 @@ class Run:
         return f"{self.config.label} failed: {reason}. Delete {self.folder} to try it again"
 
     def _check_folder(self) -> None:
-        mine, path = identity(self.config), self.folder / "config.json"
-        if digest(mine) != self.key:
-            raise RunError(
-                f"{self.config.label} is not what it was when its run was asked for: something "
-                "that it uses changed in between; ask again"
-            )
-        if not path.exists():
-            write_bytes(path, json.dumps(mine, indent=1, sort_keys=True).encode())
-            return
-        mine = json.loads(json.dumps(mine))
+        mine = json.loads(json.dumps(identity(self.config)))
         try:
-            theirs = {**json.loads(path.read_text())}
-        except (ValueError, TypeError):
+            theirs = self._read_json("config.json")
+        except RunError:
             theirs = {}
         if theirs != mine:
             odd = [name for name in mine if theirs.get(name) != mine[name]]
@@ -234,53 +220,93 @@ class Run:
                 f"{', '.join(odd)}): move it away to compute the run again"
             )
 
-    def compute(self) -> "Run":
-        """Finish the run if it is not finished. Only one process at a time computes it."""
+    def compute(self, wait: bool = True) -> "Run":
+        """Finish the run if it is not finished. Only one process at a time computes it.
+
+        While another does: wait for its end, or raise Busy.
+        """
+        if digest(identity(self.config)) != self.key:
+            raise RunError(
+                f"{self.config.label} is not what it was when its run was asked for: something "
+                "that it uses changed in between; ask again"
+            )
         if self.done:
             self._check_folder()
+            self.record()
             return self
-        lock = self._acquire()
-        try:
+        with held(self.folder, self.config.label, wait):
+            if not exists(self.folder / "config.json"):
+                content = json.dumps(identity(self.config), indent=1, sort_keys=True)
+                write_bytes(self.folder / "config.json", content.encode())
             self._check_folder()
+            again = self._again()
+            if again._finished:  # and was cut before all of it had moved
+                self._take_over(again)
             if self.done:  # another process finished it while we waited
                 return self
-            if (self.folder / "failed.json").exists():
-                raise RunError(self._failure(self._read_json("failed.json").get("reason")))
-            for left in self.folder.glob(".*"):  # by a write that was killed
-                left.unlink()
-            # Finished once, and asked for more states now: until they are there it is unfinished.
-            (self.folder / "done.json").unlink(missing_ok=True)
-            with one_thread():
-                self.config.compute(self)
-            tables = {path.stem: _sha(path.read_bytes()) for path in self.folder.glob("*.csv")}
-            record = {"tables": tables, "versions": versions(getattr(self.config, "device", "cpu"))}
-            write_bytes(self.folder / "done.json", json.dumps(record, indent=1).encode())
-        finally:
-            lock.release()
+            if self._finished:  # others may read it, so it stays as it is until there is more
+                again._finish()
+                self._take_over(again)
+            else:
+                self._finish()
         return self
 
-    def _acquire(self) -> FileLock:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / "lock")
-            lock.acquire()
-        except OSError as error:
+    def _finish(self) -> None:
+        make_folder(self.folder)
+        if exists(self.folder / "failed.json"):
+            raise RunError(self._failure(self._read_json("failed.json", reason=str)["reason"]))
+        clear_partial(self.folder)
+        with one_thread():
+            self.config.compute(self)
+        if missing := self._missing():
             raise RunError(
-                f"cannot write to {self.folder}: {error.strerror or error}. Make it writable, or "
-                "set PADALIB_DATA to a folder that is"
-            ) from error
-        return lock
+                f"{self.config.label} ended without the states {', '.join(missing)}, which its "
+                "config asks for: correct `keep`, or the config's `compute`"
+            )
+        record = {
+            "states": sorted(path.stem for path in self.folder.glob("*.pt") if is_own(path)),
+            "tables": {
+                path.stem: _sha(path.read_bytes())
+                for path in self.folder.glob("*.csv")
+                if is_own(path)
+            },
+            "versions": versions(getattr(self.config, "device", "cpu")),
+        }
+        write_bytes(self.folder / "done.json", json.dumps(record, indent=1).encode())
+
+    def _again(self) -> "Run":
+        """The same run computed anew, because of a finished one more states are asked for."""
+        again = copy.copy(self)
+        again.folder = self.folder / "again"
+        return again
+
+    def _take_over(self, again: "Run") -> None:
+        """Move what was computed again to where the old was; may be cut anywhere, and repeated.
+
+        Where it is the same, whoever reads meanwhile finds what is on record at every moment.
+        Elsewhere (another torch, another machine) the old must not be mixed with the new.
+        """
+        new, mine = again.record(), self.folder / "done.json"
+        try:
+            if not (self._finished and self.record()["tables"] == new["tables"]):
+                mine.unlink(missing_ok=True)
+                for old in self.folder.glob("*.pt"):
+                    if old.stem not in new["states"]:
+                        old.unlink()
+            for pattern in ("*.pt", "*.csv", "done.json", "progress.log"):
+                for path in filter(is_own, again.folder.glob(pattern)):
+                    path.replace(self.folder / path.name)
+            with suppress(OSError):  # somebody keeps something of their own in it
+                again.folder.rmdir()
+        except OSError as error:
+            raise cannot(f"write to {self.folder}", self.folder, error) from error
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: sums depend on the number of threads, and results must not."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _lines(log: Path) -> list[str]:
     try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def _seal(key: str, content: bytes) -> str:

@@ -2,7 +2,10 @@
 
 With batch statistics each image's output depends on its whole batch. Frozen, to those of a fixed
 set of images through the same path, they couple no image with another, and each has a gradient of
-its own, of a slightly different function; `coupling` measures how different.
+its own. It is the gradient of another function: on the digits it differs from the one in training
+by 2.1 to 2.8 times that one's length, and the mean gradients have a cosine of 0.34 to 0.51
+(`coupling` measures both). What survives are fractions of variance, such as those of one sampling
+distribution beside another; neither lengths nor directions do.
 """
 
 from collections.abc import Iterator

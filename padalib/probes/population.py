@@ -12,7 +12,7 @@ here follows from the squared norms [A, n] and the squared norms [A] of the path
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -77,14 +77,23 @@ class Population:
         return normal(self.u * np.sqrt(self.moments(q, batch))), q
 
     def best_paths(self, batch: int = 1, q: np.ndarray | None = None) -> np.ndarray:
-        """p [A] of least variance while images are drawn from `q` (None: uniformly)."""
+        """p [A] of least variance while images are drawn from `q` (None: uniformly).
+
+        An image that `q` never draws does not count.
+        """
         q = self._uniform if q is None else q
-        return normal(self.u * np.sqrt(self.moments(q, batch)))
+        drawn = replace(self, squares=np.where(q > 0, self.squares, 0))
+        return normal(self.u * np.sqrt(drawn.moments(q, batch)))
 
     def best_images(self, p: np.ndarray | None = None) -> np.ndarray:
-        """q [n], the same for all paths, of least variance while paths are drawn from `p`."""
+        """q [n], the same for all paths, of least variance while paths are drawn from `p`.
+
+        A path that `p` never draws does not count, because no image is ever drawn for it.
+        """
         p = self.u if p is None else p
-        return normal(np.sqrt(over((self.u**2)[:, None] * self.squares, p[:, None]).sum(0)))
+        drawn = p > 0
+        weighted = (self.u**2)[:, None] * self.squares
+        return normal(np.sqrt(over(weighted[drawn], p[drawn, None]).sum(0)))
 
     def best_product(self, batch: int = 1, rounds: int = 200) -> tuple[np.ndarray, np.ndarray]:
         """p [A] and q [n], independent of each other, of least variance.

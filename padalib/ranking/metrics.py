@@ -1,7 +1,10 @@
 """How well do predicted scores rank architectures? Pure functions of score vectors.
 
-`pred` and `true` are vectors of one score per architecture, in the same order, higher is better.
-No metric depends on that order: where architectures tie at a cut, the metric says what it does.
+`pred` and `true` hold one score per architecture, higher is better. Where they are labelled
+(pandas Series, dicts) they are matched by label, whatever their order. Plain vectors have no
+labels: they must be in one order, and are refused beside labelled ones (a Series that is numbered
+0, 1, 2, ... counts as either).
+No metric depends on the order: where architectures tie at a cut, the metric says what it does.
 Compare methods on one set of architectures only; tau changes a lot from set to set.
 """
 
@@ -14,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
+
+from padalib.ranking.vectors import aligned
 
 PAIRS_UP_TO = 200  # below it all pairs at once are faster than scipy's sort
 COUNTS_UP_TO = 2000  # beyond it the [A, A] sign matrices cost more than the plain loop
@@ -30,8 +35,8 @@ class Summary(NamedTuple):
 
 
 def _vectors(*vectors: ArrayLike, names: tuple[str, ...] = ("pred", "true")) -> list[np.ndarray]:
-    """The vectors as float arrays; ValueError unless 1-D, finite, equally long, n >= 2."""
-    arrays = [np.asarray(vector, dtype=float) for vector in vectors]
+    """The vectors as float arrays in one order; ValueError unless 1-D, finite, n >= 2 of each."""
+    arrays = aligned(vectors, names)
     for name, array in zip(names, arrays, strict=True):
         if array.ndim != 1 or len(array) < 2:
             raise ValueError(f"{name} has shape {array.shape}, pass a vector of two or more scores")
@@ -138,9 +143,9 @@ def regret(pred: ArrayLike, true: ArrayLike, k: int) -> float:
     larger than the number of architectures means all of them: no regret.
     """
     pred, true = _vectors(pred, true)
-    if k < 1:
+    if not (k >= 1 and k == int(k)):
         raise ValueError(f"k must be at least 1, got {k}: it counts the architectures looked at")
-    k = min(k, len(pred))
+    k = min(int(k), len(pred))
     cut = _kth_best(pred, k)
     sure = true[pred > cut]
     tied = np.sort(true[pred == cut])[::-1]
@@ -232,7 +237,7 @@ def seeds_summary(values: ArrayLike, level: float = 0.95) -> Summary:
     one seed) makes all but n NaN.
     """
     _check_level(level)
-    values = np.asarray(values, dtype=float)
+    (values,) = aligned([values], ("values",))
     if values.ndim != 1 or not len(values) or np.isinf(values).any():
         raise ValueError(f"values must be a vector of one finite number a seed, got {values!r}")
     n, mean = len(values), float(values.mean())
@@ -244,8 +249,8 @@ def seeds_summary(values: ArrayLike, level: float = 0.95) -> Summary:
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Summary:
-    """`seeds_summary` of a - b, where a[i] and b[i] come from the same seed."""
-    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    """`seeds_summary` of a - b, matched by seed where they are labelled, else in one order."""
+    a, b = aligned([a, b], ("a", "b"))
     if a.shape != b.shape:
         raise ValueError(
             f"a has shape {a.shape} and b has {b.shape}: pass the seeds that both methods have"
@@ -266,20 +271,20 @@ def spearman_brown(r: ArrayLike, k: float) -> np.ndarray | float:
     return np.divide(k * r, scale, out=np.full_like(r, np.nan), where=scale > 0)[()]
 
 
-def noise_ceiling(
+def agreement(
     acc: ArrayLike, draws: int = 1000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float, float]:
     """(estimate, low, high): tau-b to expect between two independent S-seed means.
 
     acc: [A, S] accuracies by architecture and seed, S >= 2. This is the reliability of the seed
-    mean as a truth table. tau between single seeds, averaged over all pairs, is stepped up to S
-    seeds by Spearman-Brown; the interval is a bootstrap over architectures.
+    mean as a truth table, no limit to what a predictor can reach: that is `perfect` of it. tau
+    between single seeds, averaged over all pairs, is stepped up to S seeds by Spearman-Brown; the
+    interval is a bootstrap over architectures.
 
     # differs: Spearman-Brown holds for correlations; on tau itself it promises 0.02 to 0.07 too
     much (simulated). So tau goes to the correlation of a normal pair with that tau and back, rho =
     sin(pi tau / 2) (Greiner 1909; Kruskal 1958). Assumes exchangeable seeds and independent errors
     of about equal size; tight clusters of architectures raise it (0.01 at tau 0.9, 0.03 at 0.8).
-    A perfect predictor agrees better than this with the S-seed mean: only one side is noisy then.
     """
     acc = np.asarray(acc, dtype=float)
     if acc.ndim != 2 or acc.shape[1] < 2:
@@ -290,12 +295,33 @@ def noise_ceiling(
     pairs = list(combinations(columns, 2))
 
     def step_up(mean_tau: np.ndarray | float) -> np.ndarray:
-        rho = spearman_brown(np.sin(np.pi / 2 * mean_tau), len(columns))
-        return 2 / np.pi * np.arcsin(np.minimum(rho, 1.0))
+        return _tau_of(spearman_brown(_rho_of(mean_tau), len(columns)))
 
     estimate = step_up(np.mean([tau(*pair) for pair in pairs]))
     single = np.mean([_replicates(tau, pair, draws, seed) for pair in pairs], axis=0)
     return float(estimate), *_interval(step_up(single), level)
+
+
+def perfect(agreement: ArrayLike) -> np.ndarray | float:
+    """tau-b that a perfect predictor reaches against one of two noisy tables that agree by tau.
+
+    A perfect predictor gives each architecture's expected accuracy. Only one side is noisy then, so
+    its correlation with a table is the root of that table's reliability; both ways go through rho =
+    sin(pi tau / 2), as in `agreement`. Rising, so the ends of an interval may be passed too; NaN
+    where tables agree by less than nothing. Assumes independent errors of equal size: of two
+    unequal tables it is too low for the better one.
+    """
+    rho = _rho_of(np.asarray(agreement, dtype=float))
+    return _tau_of(np.sqrt(rho, out=np.full_like(rho, np.nan), where=rho >= 0))[()]
+
+
+def _rho_of(tau: np.ndarray | float) -> np.ndarray:
+    """The correlation of a normal pair with that tau (Greiner 1909)."""
+    return np.sin(np.pi / 2 * tau)
+
+
+def _tau_of(rho: np.ndarray | float) -> np.ndarray:
+    return 2 / np.pi * np.arcsin(np.minimum(rho, 1.0))
 
 
 def verdict(

@@ -26,6 +26,14 @@ def get(name: str) -> Space:
     return SPACES[name]
 
 
+def label(space: Space) -> str:
+    """The name of a space, with its options where they are not those of that name."""
+    if SPACES.get(space.name, space).positions == space.positions:
+        return space.name
+    options = dict.fromkeys(name for position in space.positions for name in position.options)
+    return f"{space.name} of {', '.join(options)}"
+
+
 __all__ = [
     "BN_MODES",
     "CONVS",
@@ -41,5 +49,6 @@ __all__ = [
     "Space",
     "Supernet",
     "get",
+    "label",
     "recalibrate",
 ]

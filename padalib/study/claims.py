@@ -56,10 +56,11 @@ def judge(
 ) -> str:
     """What the intervals say of a claim that the effect lies above `null` (`wanted` -1: below).
 
-    'shown' or 'opposite here' where every interval excludes `null` on that side; 'equivalent' where
-    every one lies within `bound` of it (for a ratio, `null` 1: within a factor of 1 + bound);
-    'not shown' otherwise. Where many comparisons share a table, `p` is the corrected p value: above
-    0.05 no direction is shown. ValueError for no interval.
+    'shown' or 'opposite here' where every interval excludes `null` on that side; 'mixed' where some
+    exclude it on either side; 'equivalent' where every one lies within `bound` of it (for a ratio,
+    `null` 1: within a factor of 1 + bound); 'not shown' otherwise. Where many comparisons share a
+    table, `p` is the corrected p value: above 0.05 no direction is shown. ValueError for no
+    interval.
     """
     if not intervals:
         raise ValueError("a claim needs at least one interval to be judged by")
@@ -68,6 +69,8 @@ def judge(
         return SHOWN if wanted > 0 else OPPOSITE
     if sure and all(interval.high < null for interval in intervals):
         return OPPOSITE if wanted > 0 else SHOWN
+    if any(i.low > null for i in intervals) and any(i.high < null for i in intervals):
+        return MIXED
     if bound is not None:
         ends = (null / (1 + bound), 1 + bound) if null == 1 else (null - bound, null + bound)
         if all(ends[0] < i.low and i.high < ends[1] for i in intervals):

@@ -121,7 +121,7 @@ def run(
     folder = writable(paths.own_folder(scale, redraw))
     count = f"{len(chosen)} notebook{'s' if len(chosen) > 1 else ''}"
     print(f"{count} at scale {scale}; what is made goes to {folder}", flush=True)
-    with _alone(folder, scale):
+    with alone(folder, scale):
         with environment.for_kernels(workers):
             environment.check_kernel()
         if not redraw and not only:
@@ -166,7 +166,13 @@ def compute_ahead(scale: str, workers: int | None) -> None:
     from padalib.study import scales
 
     chosen = scales.get(scale)
-    configs = [config for module in studies() for config in module.configs(chosen)]
+    configs = [
+        config
+        for each in filter(None, (chosen, chosen.beside))
+        for module in studies()
+        if module.__name__.rpartition(".")[2] in each.studies
+        for config in module.configs(each)
+    ]
     try:
         launch.grid(configs, workers)
     except runs.RunError as error:
@@ -195,13 +201,14 @@ def writable(folder: Path) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path, scale: str) -> Iterator[None]:
+def alone(folder: Path, scale: str) -> Iterator[None]:
+    """Nobody else runs or publishes a scale meanwhile; NotebookError where somebody does."""
     lock = filelock.FileLock(folder / ".driver.lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise NotebookError(
-            f"the notebooks of scale {scale} are being run by another process, into {folder}: wait "
+            f"another process runs or publishes the notebooks of scale {scale}, in {folder}: wait "
             "for it, or stop it"
         ) from None
     try:

@@ -1,82 +1,152 @@
-"""How figures look: one colour for one method everywhere, and deterministic bytes."""
+"""How figures look, how they are saved and shown: the same bytes wherever they are drawn.
 
+Draw inside `style()`, or decorate the function that draws with it: `@figures.style()`.
+"""
+
+import html
 import io
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from IPython import get_ipython
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import ArrayLike
 
 from padalib.engine import paths
 from padalib.engine.runs import write_bytes
 from padalib.ranking import metrics
 
-# Okabe & Ito's colour-blind-safe palette.
+# Every colour of a mark has a contrast of at least 3 to white paper (WCAG 2.2, 1.4.11), and any two
+# methods differ for readers with and without red-green blindness. Four are Okabe & Ito's.
 COLOURS = {
     "SPOS": "#000000",
-    "FairNAS": "#999999",
+    "FairNAS": "#866579",
     "PA": "#0072B2",
-    "DA": "#E69F00",
+    "DA": "#945425",
     "PA&DA": "#D55E00",
     "curriculum": "#009E73",
-    "size-curriculum": "#CC79A7",
-    "parameters": "#56B4E9",
-    "FLOPs": "#F0E442",
-    # Variants and further controls, beyond the palette: darker than what they vary.
-    "FairNAS per epoch": "#555555",
-    "PA&DA weighted": "#7A3500",
-    "balanced": "#004D38",
-    "FLOPs of live edges": "#7A6A00",
+    "size-curriculum": "#CD1FB5",
+    "parameters": "#4B47CD",
+    "FLOPs of live edges": "#54A029",
+    "FairNAS per epoch": "#522E6C",
+    "PA&DA weighted": "#6B1026",
+    "balanced": "#115347",
 }
+OWN = "#4F23F9"  # methods of your own
 OPERATIONS = {
+    "fixed": ("fixed part", "#8A8A8A"),
     "none": ("none", "#000000"),
-    "skip_connect": ("skip", "#999999"),
-    "nor_conv_1x1": ("conv 1×1", "#56B4E9"),
-    "nor_conv_3x3": ("conv 3×3", "#0072B2"),
-    "avg_pool_3x3": ("avg pool", "#E69F00"),
+    "skip_connect": ("skip", "#5F5F5F"),
+    "nor_conv_1x1": ("conv 1×1", "#3D8FD6"),
+    "nor_conv_3x3": ("conv 3×3", "#004F87"),
+    "avg_pool_3x3": ("avg pool", "#C06000"),
 }
+GREY = "#767676"  # of lines and words that are no method's
+BAND = "#DDDDDD"  # of areas behind the marks, and no mark's
+SHOWN_AT = 120  # pixels an inch in a notebook, where 7 pt are then read with ease
 
 
 def colour(method: str) -> str:
     """A method's colour; methods of your own get the remaining one."""
-    return COLOURS.get(method, "#CC79A7")
+    return COLOURS.get(method, OWN)
+
+
+def shades(levels: Iterable) -> dict[Any, str]:
+    """A colour for each level, in their order, from dark to as light as a mark may be."""
+    levels = list(levels)
+    ramp = plt.get_cmap("inferno")(np.linspace(0.1, 0.66, len(levels)))
+    return dict(zip(levels, map(to_hex, ramp), strict=True))
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The project's matplotlib style, for the figures made inside."""
-    with plt.style.context(Path(__file__).with_name("padalib.mplstyle")):
-        yield
+    """The project's style on matplotlib's own defaults, whatever is configured on this machine."""
+    live = matplotlib.is_interactive()
+    try:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            plt.style.use(Path(__file__).with_name("padalib.mplstyle"))
+            try:
+                yield
+            finally:  # a kernel's backend turns this on when it is first used, perhaps in here
+                live = matplotlib.is_interactive()
+    finally:
+        matplotlib.interactive(live)
 
 
-def save(
-    figure: Figure, folder: str | Path, name: str, table: pd.DataFrame, caption: str | None = None
-) -> None:
-    """Write `<folder>/<name>.{png,svg,csv}`, the csv being the plotted numbers.
+@style()
+def subplots(
+    rows: int = 1, columns: int = 1, figsize: tuple[float, float] = (6.75, 2.4), **options: Any
+) -> tuple[Figure, Any]:
+    """`plt.subplots` without pyplot: no backend is needed, and nothing is shown until saved."""
+    figure = Figure(figsize=figsize)
+    return figure, figure.subplots(rows, columns, **options)
+
+
+@style()
+def mosaic(
+    layout: str, figsize: tuple[float, float] = (6.75, 4.8), **options: Any
+) -> tuple[Figure, dict[str, Axes]]:
+    """`plt.subplot_mosaic` in the same way."""
+    figure = Figure(figsize=figsize)
+    return figure, figure.subplot_mosaic(layout, **options)
+
+
+@style()
+def save(figure: Figure, folder: str | Path, name: str, table: pd.DataFrame, caption: str) -> None:
+    """Write `<folder>/<name>.{png,svg,csv}`, the csv being the plotted numbers, and show the png.
 
     The same table gives the same bytes: dates and program names are left out. `caption` is set
-    below the axes.
+    below the axes; in a notebook it is also the picture's alternative text, and text below it.
     """
-    if caption:
-        lines = textwrap.fill(caption, int(17 * figure.get_figwidth()))
-        if figure.get_supxlabel() != lines:  # setting it again would move it
-            figure.supxlabel(lines, x=0.01, ha="left", fontsize=7)
-    with style():
-        figure.draw_without_rendering()  # lays out, once: a second layout would start from this one
+    lines = textwrap.fill(caption, int(17 * figure.get_figwidth()))
+    if figure.get_supxlabel() != lines:  # setting it again would move it
+        figure.supxlabel(lines, x=0.01, ha="left", fontsize=7)
+    figure.set_dpi(matplotlib.rcParams["figure.dpi"])  # not that of this machine's screen
+    figure.draw_without_rendering()  # lays out, once: a second layout would start from this one
     figure.set_layout_engine("none")
     folder = paths.figures_dir(folder) if isinstance(folder, str) else folder
+    files = {}
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         buffer = io.BytesIO()
-        with style():
-            figure.savefig(buffer, format=kind, metadata=metadata)
-        write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
-    write_bytes(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())
+        figure.savefig(buffer, format=kind, metadata=metadata)
+        files[kind] = buffer.getvalue()
+    files["csv"] = table.to_csv(index=False, lineterminator="\n").encode()
+    for kind, content in files.items():
+        write_bytes(folder / f"{name}.{kind}", content)
+    plt.close(figure)  # pyplot's backend would show it once more, at the end of the cell
+    if get_ipython() is not None:
+        _show(files["png"], round(SHOWN_AT * figure.get_figwidth()), caption)
+
+
+def _show(png: bytes, width: int, caption: str) -> None:
+    """One output: as HTML, for pages drop the alternative text of a bare image."""
+    picture, words = b64encode(png).decode(), html.escape(caption)
+    page = (
+        f'<figure style="margin: 0"><img src="data:image/png;base64,{picture}" alt="{words}" '
+        f'width="{width}" style="max-width: 100%"/><figcaption style="max-width: {width}px">'
+        f"{words}</figcaption></figure>"
+    )
+    display(
+        {"image/png": picture, "text/html": page, "text/plain": caption},
+        metadata={"image/png": {"width": width, "alt": caption}},
+        raw=True,
+    )
 
 
 def log_ticks(axis: Axis) -> None:
@@ -104,6 +174,18 @@ def label_ends(axes: Axes, ends: pd.Series, shades: Mapping) -> None:
         look = {"color": shades[name], "va": "center", "transform": axes.transAxes}
         axes.text(1.02, min(height, top), str(name), **look)
         top = min(height, top) - gap
+
+
+def scatter(axes: Axes, x: ArrayLike, y: ArrayLike, shade: str, label: str | None = None) -> None:
+    """A point for each pair, opaque so that it is seen, edged in white so that each is seen."""
+    size = 5 if len(np.asarray(x)) < 200 else 3
+    axes.plot(x, y, "o", color=shade, ms=size, mec="white", mew=0.3, label=label)
+
+
+def key(owner: Axes | Figure, methods: Iterable[str], **look: Any) -> Legend:
+    """A legend of methods: a dot in the colour of each."""
+    dots = [Line2D([], [], ls="", marker="o", color=colour(name), label=name) for name in methods]
+    return owner.legend(handles=dots, **look)
 
 
 def by_epoch(
@@ -139,7 +221,7 @@ def by_method(axes: Axes, rows: pd.DataFrame, value: str, methods: Sequence[str]
     for place, method in enumerate(methods):
         values = rows.loc[rows.method == method, value].to_numpy()
         mean, sd, n, low, high = metrics.seeds_summary(values)
-        axes.plot([place] * n, values, ".", color=colour(method), ms=4, alpha=0.6, mew=0)
+        axes.plot([place] * n, values, "o", color=colour(method), mfc="none", ms=3, mew=0.7)
         axes.plot([place - 0.25, place + 0.25], [mean, mean], color=colour(method))
         axes.plot([place, place], [low, high], color=colour(method), lw=0.8)
         out.append({"method": method, "mean": mean, "sd": sd, "seeds": n, "low": low, "high": high})

@@ -77,7 +77,7 @@ def write(scale: str) -> Path:
 
 
 def _executed(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    return [folder / path.name for path in notebooks.find() if (folder / path.name).exists()]
 
 
 def _save(path: Path, title: str, content: str) -> None:

@@ -9,50 +9,59 @@ from padalib.study import driver, notebooks, readme
 from padalib.study.reproduction import SMOKE
 
 
-def publish(scale: str) -> list[str]:
+def publish(scale: str, redrawn: bool = False) -> list[str]:
     """Make what was computed here the published tables and figures; says what changed.
 
     ValueError where this is no whole run of the notebooks as they are now, without parameters of
     one's own. Files that are no longer made are removed. Both folders are prepared before either
     is put in place, and the README follows.
+
+    With `redrawn`, what was redrawn from the published tables takes the place of what it follows
+    from: figures, claims, and tables derived from other tables; the others stay.
     """
     if scale == "smoke":
         raise ValueError(f"scale smoke is not published: {SMOKE}")
-    folder = paths.own_folder(scale)
+    folder = paths.own_folder(scale, redrawn)
+    chosen = notebooks.find()
+    if redrawn:
+        chosen = [path for path in chosen if "redraw" in notebooks.declared(path)]
     known = driver.record(folder)
-    if found := _obstacles(folder, known):
+    found = _obstacles(folder, {path: known.get(path.stem) for path in chosen})
+    if found:
+        command = "make figures" if redrawn else "make reproduce"
         raise ValueError(
             f"this is no whole run of scale {scale}, so it is not published: {'; '.join(found)}. "
-            f"Run `make reproduce SCALE={scale}`, which computes only what is missing"
+            f"Run `{command} SCALE={scale}`, which computes only what is missing"
         )
-    names = [name for own in known.values() for name in own["files"]]
-    homes = {
-        "results": paths.published_results(scale),
-        "figures": paths.published_figures(scale),
+    names = [name for path in chosen for name in known[path.stem]["files"]]
+    tables, figures = paths.published_results(scale), paths.published_figures(scale)
+    files = {
+        home: {Path(name).name: folder / name for name in names if name.startswith(f"{kind}/")}
+        for kind, home in (("results", tables), ("figures", figures))
     }
-    said, staged = [], {}
-    for kind, home in homes.items():
-        files = {Path(n).name: folder / n for n in names if n.startswith(f"{kind}/")}
-        said.append(_changes(home, files))
-        staged[home] = _stage(home, files)
-    for home, new in staged.items():
-        _swap(home, new)
-    readme.update()
+    if redrawn:
+        files[tables] = {path.name: path for path in tables.glob("*.csv")} | files[tables]
+    with driver.alone(folder, scale):
+        said = [_changes(home, own) for home, own in files.items()]
+        staged = {home: _stage(home, own) for home, own in files.items()}
+        for home, new in staged.items():
+            _swap(home, new)
+        readme.update()
     return said
 
 
-def _obstacles(folder: Path, known: Mapping[str, dict]) -> list[str]:
-    """Why what lies in a scale's folder may not be published."""
+def _obstacles(folder: Path, known: Mapping[Path, dict | None]) -> list[str]:
+    """Why what lies in a scale's folder may not be published; `known` is notebook -> record."""
     found = []
-    for path in notebooks.find():
-        own = known.get(path.stem)
+    for path, own in known.items():
         if own is None:
             found.append(f"{path.stem} did not run to its end")
         elif own["parameters"]:
             found.append(f"{path.stem} was run with {', '.join(own['parameters'])} of your own")
         elif own["code"] != driver.digest(path):
             found.append(f"{path.stem} or the package was edited since")
-    for name, digest in ((n, d) for own in known.values() for n, d in own["files"].items()):
+    whole = [own for own in known.values() if own]
+    for name, digest in ((n, d) for own in whole for n, d in own["files"].items()):
         path = folder / name
         if not path.exists() or driver.file_digest(path) != digest:
             found.append(f"{name} was {'changed' if path.exists() else 'removed'} since")

@@ -78,6 +78,12 @@ CLAIMS = (  # key, what would be true, measure, and whose difference; None: the 
         "*Control:* PA alone ranks better than its schedule without gradients",
         *("tau", "PA", "curriculum"),
     ),
+    ("path", "PA alone ranks better than uniform sampling", "tau", "PA", "SPOS"),
+    (
+        "control_size",
+        "*Control:* PA alone ranks better than a schedule by the size of operations",
+        *("tau", "PA", "size-curriculum"),
+    ),
     ("free_tau", "*Control:* it ranks better than no training at all", "tau", "PA&DA", None),
     ("free_finds", "*Control:* its top tenth beats no training at all", "p_at_10", "PA&DA", None),
     ("free_regret", "*Control:* its first ten beat no training at all", "regret_10", "PA&DA", None),
@@ -103,8 +109,8 @@ def scorings(scale: Scale, final: bool = True) -> list[ScoreConfig]:
 def architectures(space: Space, reference: pd.DataFrame) -> pd.DataFrame:
     """The reference (`Workbook.reference`) with what the space says of each architecture.
 
-    Columns more: function (the class it belongs to), alive (a signal passes), the counts of `FREE`,
-    and perfect, the tau that a predictor without error would reach against this truth.
+    Columns more: function (the class it belongs to), alive (a signal passes), and the counts of
+    `FREE`.
     """
     archs = [space.parse(code) for code in reference.code]
     known = reference.assign(
@@ -113,19 +119,7 @@ def architectures(space: Space, reference: pd.DataFrame) -> pd.DataFrame:
     )
     known[PARAMETERS] = [float(space.params(arch)) for arch in archs]
     known[LIVE_FLOPS] = [float(space.flops(arch)) for arch in archs]
-    if "perfect" not in known:
-        known["perfect"] = perfect(known.ceiling.iloc[0])
     return known
-
-
-def perfect(agreement: float) -> float:
-    """tau of the errorless predictor with one of two noisy tables that agree by `agreement`.
-
-    Two tables of equal noise correlate by their reliability r, and what both measure with one of
-    them by sqrt(r); tau and correlation by Greiner's relation, as in `metrics.noise_ceiling`.
-    """
-    reliability = np.maximum(0, np.sin(np.pi / 2 * agreement))
-    return float(2 / np.pi * np.arcsin(np.sqrt(reliability)))
 
 
 def described(scale: Scale, known: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from padalib.engine.runs import Config
 from padalib.ranking import metrics
-from padalib.study import claims, figures
+from padalib.study import claims, figures, variance
 from padalib.study.claims import Claim, Interval
 from padalib.study.scales import Scale
 
@@ -23,7 +23,7 @@ BOUND = 0.1  # correlations within it count as none: a hundredth of the ranks' v
 
 def configs(scale: Scale) -> list[Config]:
     """The runs of this study: probes and scores of every training."""
-    return [*scale.probes(), *(scale.scoring(config) for config in scale.trainings())]
+    return [*variance.probes(scale), *(scale.scoring(config) for config in scale.trainings())]
 
 
 def runs(variance: pd.DataFrame, ranking: pd.DataFrame, exposure: pd.Series) -> pd.DataFrame:

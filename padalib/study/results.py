@@ -55,8 +55,8 @@ def reference(scale: str, study: Scale, redraw: bool = False, split: str = "test
         codes = [study.space.code(arch) for arch in study.ranked_archs()]
         rows = pd.DataFrame({"code": codes, "accuracy": known.accuracy(split)[codes].to_numpy()})
         names = ("ceiling", "ceiling_low", "ceiling_high")
-        rows[list(names)] = known.ceiling(split, codes)
-        rows["ceiling_basis"] = known.ceiling_basis
+        rows[list(names)] = known.agreement(split, codes)
+        rows["ceiling_basis"] = known.agreement_basis
         rows["source"], rows["dataset"], rows["split"] = known.source, known.dataset, split
         save(scale, "reference", rows)
     return table(scale, "reference", [], redraw=True)

@@ -12,9 +12,6 @@ import torch
 from padalib import samplers, spaces
 from padalib.engine import checked
 from padalib.engine.runs import one_thread
-from padalib.probes.agreement import AgreementConfig
-from padalib.probes.exact import ExactConfig
-from padalib.probes.sampled import VarianceConfig
 from padalib.ranking.scores import ScoreConfig, sample
 from padalib.spaces import Arch, Space
 from padalib.train import TrainConfig, build
@@ -23,14 +20,6 @@ METHODS = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum")
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 STUDIES = ("sharing", "variance", "optimum", "training", "ranking", "relation", "limits")
 TIMED, EPOCH_IMAGES = 3, 50_000  # steps timed for an estimate, and CIFAR's training images
-# Candidate operations of an edge, from one to all; two are the paper's Fig. 1.
-CANDIDATES = (
-    spaces.CONVS[1:],
-    spaces.CONVS,
-    ("skip_connect", *spaces.CONVS),
-    ("skip_connect", *spaces.CONVS, "avg_pool_3x3"),
-    spaces.OPS,
-)
 
 
 @dataclass(frozen=True)
@@ -75,6 +64,7 @@ class Scale:
     zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
     truth: str = "digits"  # the data set of the truth table
     studies: tuple[str, ...] = STUDIES  # modules of `padalib.study`, in the order of the notebooks
+    beside: "Scale | None" = None  # another space, shown in the same notebooks; '<name>-<suffix>'
     on_gpu: bool = False  # use one where there is one
     needs_gpu: bool = False  # refuse to start without one
 
@@ -110,95 +100,6 @@ class Scale:
     def trainings(self) -> list[TrainConfig]:
         """Every method with every seed."""
         return [self.training(method, seed) for seed in self.seeds for method in self.methods]
-
-    def probes(self) -> list[VarianceConfig]:
-        """The variance of every run at every kept epoch and, with more draws, at the end."""
-        return [
-            VarianceConfig(config, epoch, paths, self.batches)
-            for config in self.trainings()
-            for epoch, paths in (
-                *((epoch, self.paths) for epoch in self.keep),
-                (self.epochs, self.final_paths),
-            )
-        ]
-
-    def sharings(self) -> list[TrainConfig]:
-        """SPOS in spaces whose edges share more operations, or choose from more."""
-        two = replace(self.space, name=f"{self.space.name} of 2", ops=spaces.CONVS)
-        found = [
-            two if extent == 1 else replace(two, name=f"{two.name} extent {extent}", extent=extent)
-            for extent in self.extents
-        ]
-        for count in self.candidates:
-            ops = CANDIDATES[count - 1]
-            name = self.space.name if count == 5 else f"{self.space.name} of {count}"
-            found.append(replace(self.space, name=name, ops=ops))
-        changes = {"epochs": self.sharing_epochs, "keep": self.sharing_keep}
-        return [
-            replace(self.training("SPOS", seed), space=space, **changes)
-            for seed in self.seeds
-            for space in dict.fromkeys(found)
-        ]
-
-    def sharing_probes(self) -> list[VarianceConfig]:
-        """The variance of those runs at every kept epoch and the end."""
-        return [
-            VarianceConfig(config, epoch, self.paths, self.batches)
-            for config in self.sharings()
-            for epoch in (*config.keep, config.epochs)
-        ]
-
-    def sharing_scorings(self) -> list[ScoreConfig]:
-        """Scores of all architectures of convolutions, which all of these spaces have."""
-        return [
-            self.scoring(config, epoch=epoch, archs=spaces.CONVS)
-            for config in self.sharings()
-            for epoch in (*config.keep, config.epochs)
-            if len(config.space.ops) > 1
-        ]
-
-    def exacts(self) -> list[ExactConfig]:
-        """Exact probes of every seed at every epoch asked for."""
-        return [
-            self._exact(method, seed, epoch, self.exact_images)
-            for method in self.exact
-            for seed in self.seeds
-            for epoch in self.exact_epochs
-        ]
-
-    def coupled(self) -> list[ExactConfig]:
-        """The first seed's last exact probe with frozen statistics and with those of batches.
-
-        The latter cost a backward for each path and image, so both are of two batches of images.
-        """
-        images = min(2 * self.batch, self.exact_images)
-        return [
-            self._exact(method, self.seeds[0], self.exact_epochs[-1], images, statistics)
-            for method in self.exact
-            for statistics in ("frozen", "batch")
-        ]
-
-    def _exact(
-        self, method: str, seed: int, epoch: int, images: int, statistics: str = "frozen"
-    ) -> ExactConfig:
-        batch = min(self.batch, images)
-        return ExactConfig(self.training(method, seed), epoch, images, batch, statistics)
-
-    def agreements(self) -> list[AgreementConfig]:
-        """Sampled probes against the exact ones, half-way through training and at the end."""
-        return [
-            AgreementConfig(
-                self.training(method, self.seeds[0]),
-                epoch,
-                self.exact_images,
-                min(self.batch, self.exact_images),
-                min(128, self.final_paths),
-                self.batches,
-                seeds=self.agreement_seeds,
-            )
-            for method in self.exact
-            for epoch in self.exact_epochs[-2:]
-        ]
 
     def ranked_archs(self) -> list[Arch]:
         """The architectures that its runs are compared on."""
@@ -245,6 +146,10 @@ class Scale:
             return (time.perf_counter() - start) / TIMED
 
 
+# Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
+CHAIN_METHODS = ("SPOS", "PA", "PA&DA", "size-curriculum")
+CHAIN_STUDIES = ("variance", "optimum", "training", "ranking")
+
 # Seen from NAS-Bench-201's own network, an image of 16x16 at half the width and a fifth the depth.
 SMALL_201 = replace(spaces.get("nasbench201"), channels=8, cells=1, size=16)
 
@@ -273,6 +178,23 @@ SCALES = {
             exact_epochs=(1, 2),
             exact_images=16,
             agreement_seeds=2,
+            beside=Scale(
+                "smoke-chain",
+                data="digits-small",
+                space=spaces.get("chain-mini"),
+                epochs=2,
+                lr=0.2,
+                seeds=(0, 1),
+                paths=4,
+                final_paths=4,
+                batches=2,
+                pairs=5,
+                methods=CHAIN_METHODS,
+                studies=CHAIN_STUDIES,
+                keep=(1,),
+                images=128,
+                ranked=40,
+            ),
         ),
         # The default: whole in a quarter of an hour on two cores, with a truth of our own.
         Scale(
@@ -295,6 +217,26 @@ SCALES = {
             exact=("PA&DA",),
             exact_epochs=(0, 15, 30),
             exact_images=256,
+            beside=Scale(
+                "laptop-chain",
+                data="digits",
+                space=spaces.get("chain-mini"),
+                epochs=30,
+                lr=0.2,
+                seeds=(0, 1, 2),
+                keep=(15,),
+                paths=64,
+                final_paths=128,
+                batches=2,
+                images=500,
+                pairs=40,
+                methods=CHAIN_METHODS,
+                studies=CHAIN_STUDIES,
+                exact=("PA&DA",),
+                exact_epochs=(30,),
+                exact_images=64,
+                agreement_seeds=5,
+            ),
         ),
         # The benchmark's space and accuracies on real images, small enough for hours of CPU.
         Scale(

@@ -1,7 +1,7 @@
 """Truth tables of our own, made here and, by maintainers, published."""
 
 from padalib import spaces
-from padalib.benchmarks import alone, truth
+from padalib.benchmarks import alone, layouts, truth
 from padalib.engine import paths
 
 LARGEST = 1000  # architectures to train alone, one by one
@@ -9,7 +9,7 @@ LARGEST = 1000  # architectures to train alone, one by one
 
 def kept() -> list[str]:
     """The spaces whose table is published in `data/truth/`."""
-    return [name for name in spaces.SPACES if truth.own_path(spaces.get(name)).exists()]
+    return [name for name in layouts.KEPT if layouts.own_path(spaces.get(name)).exists()]
 
 
 def make(name: str, seeds: int, workers: int | None = None, publish: bool = False) -> str:
@@ -25,12 +25,14 @@ def make(name: str, seeds: int, workers: int | None = None, publish: bool = Fals
             f"{LARGEST:,}); its truth comes from a published benchmark, see data/README.md"
         )
     table = alone.build(name, range(seeds), workers)
-    own, home = paths.project_root() / "build" / "truth" / f"{name}.csv", truth.own_path(space)
+    own, home = paths.project_root() / "build" / "truth" / f"{name}.csv", layouts.own_path(space)
     alone.save(table, own)
     # One of each class: members that share a run would agree perfectly.
     codes = [space.code(arch) for arch in space.classes()]
-    tau, low, high = truth.load(space, own).ceiling("test", codes)
-    said = [f"{own}: agreement of {seeds} seeds, tau {tau:.3f} [{low:.3f}, {high:.3f}]"]
+    known, said = truth.load(space, own), [f"{own}: {len(table)} architectures, {seeds} seeds"]
+    for what, found in (("another table", known.agreement), ("perfect scores", known.perfect)):
+        tau, low, high = found("test", codes)
+        said.append(f"tau with {what} like it {tau:.3f} [{low:.3f}, {high:.3f}]")
     if publish:
         alone.save(table, home)
         said.append(f"published as {home}")

@@ -6,6 +6,9 @@ files are read only.
 
 import json
 from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock
@@ -15,6 +18,8 @@ from matplotlib.figure import Figure
 from padalib.benchmarks import truth
 from padalib.engine import launch, paths
 from padalib.engine.runs import Config, Run, RunError, identity, write_bytes
+from padalib.ranking import metrics
+from padalib.spaces import Arch
 from padalib.study import claims, figures, scales
 
 
@@ -30,10 +35,24 @@ class Workbook:
             raise ValueError(f"redraw must be True or False, got {redraw!r}")
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):
             raise ValueError(f"workers must be a whole number or None, got {workers!r}")
+        self.name, self.suffix = scale, ""  # the suffix is that of all it writes
         self.scale, self.redraw, self.workers = scales.get(scale), redraw, workers
         if not redraw:
             self.scale.check_machine()
         self.folder = paths.own_folder(scale, redraw)
+
+    @property
+    def beside(self) -> list["Workbook"]:
+        """The same of the space that the scale shows beside its own, if it has one.
+
+        Its files lie in the same folder and end in `_chain` or the like.
+        """
+        if self.scale.beside is None:
+            return []
+        other = copy(self)
+        other.scale = self.scale.beside
+        other.suffix = "_" + other.scale.name.rpartition("-")[2]
+        return [other]
 
     def __repr__(self) -> str:
         how = "redrawn from the published tables" if self.redraw else "computed here"
@@ -68,37 +87,45 @@ class Workbook:
 
     def save(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Write a table and read it back; equal rows give equal bytes."""
-        path = self.folder / "results" / f"{name}.csv"
-        write_bytes(path, rows.to_csv(index=False, lineterminator="\n").encode())
+        path = self.folder / "results" / f"{name}{self.suffix}.csv"
+        _write(path, rows)
         return pd.read_csv(path)
 
     def published(self, name: str) -> pd.DataFrame:
         """A table as committed; RunError where there is none."""
-        path = paths.published_results(self.scale.name) / f"{name}.csv"
+        path = paths.published_results(self.name) / f"{name}{self.suffix}.csv"
         if not path.exists():
             raise RunError(
                 f"no table {path} is published to redraw from: compute it with `make reproduce "
-                f"SCALE={self.scale.name}`"
+                f"SCALE={self.name}`"
             )
         return pd.read_csv(path)
 
-    def reference(self, split: str = "test") -> pd.DataFrame:
-        """What rankings are held against: a row for each ranked architecture.
+    def reference(
+        self, split: str = "test", archs: Sequence[Arch] | None = None, name: str = "reference"
+    ) -> pd.DataFrame:
+        """What rankings are held against: a row for each ranked architecture, or each of `archs`.
 
-        Columns: code, accuracy (%, trained alone), ceiling, ceiling_low, ceiling_high (tau),
-        ceiling_basis, source, dataset, split. From the truth table, or as published when redrawing.
+        Columns: code, accuracy (%, trained alone), ceiling, ceiling_low, ceiling_high (tau of two
+        noisy tables: `Truth.agreement`), ceiling_basis, source, dataset, split. From the truth
+        table, or as published when redrawing. Derived from these: perfect, perfect_low and
+        perfect_high, the tau that a perfect predictor reaches.
         """
         if self.redraw:
-            return self.save("reference", self.published("reference"))
-        known = truth.load(self.scale.space, dataset=self.scale.truth)
-        truth.check_dataset(known, self.scale.data)
-        codes = [self.scale.space.code(arch) for arch in self.scale.ranked_archs()]
-        rows = pd.DataFrame({"code": codes, "accuracy": known.accuracy(split)[codes].to_numpy()})
-        names = ("ceiling", "ceiling_low", "ceiling_high")
-        rows[list(names)] = known.ceiling(split, codes)
-        rows["ceiling_basis"] = known.ceiling_basis
-        rows["source"], rows["dataset"], rows["split"] = known.source, known.dataset, split
-        return self.save("reference", rows)
+            rows = self.published(name)
+        else:
+            known = truth.load(self.scale.space, dataset=self.scale.truth)
+            truth.check_dataset(known, self.scale.data)
+            archs = self.scale.ranked_archs() if archs is None else archs
+            codes = [self.scale.space.code(arch) for arch in archs]
+            accuracy = known.accuracy(split)[codes].to_numpy()
+            rows = pd.DataFrame({"code": codes, "accuracy": accuracy})
+            rows[["ceiling", "ceiling_low", "ceiling_high"]] = known.agreement(split, codes)
+            rows["ceiling_basis"] = known.agreement_basis
+            rows["source"], rows["dataset"], rows["split"] = known.source, known.dataset, split
+        rows = self.save(name, rows)
+        ends = ("", "_low", "_high")
+        return rows.assign(**{f"perfect{e}": metrics.perfect(rows[f"ceiling{e}"]) for e in ends})
 
     def _register(self, runs: list[Run]) -> None:
         """Add runs to `runs.csv`, and forget those that no table holds any more."""
@@ -118,20 +145,34 @@ class Workbook:
             path = folder / "runs.csv"
             old = pd.read_csv(path) if path.exists() else new.iloc[:0]
             old = old[old.run.isin(used - set(new.run))]
-            self.save("runs", pd.concat([old, new]).sort_values(["label", "run"]))
+            _write(path, pd.concat([old, new]).sort_values(["label", "run"]))
 
     # --- figures and claims ---
 
     def show(self, figure: Figure, name: str, table: pd.DataFrame, caption: str) -> None:
         """Write `figures/<name>.{png,svg,csv}` (the csv being what is plotted) and display it."""
-        figures.save(figure, self.folder / "figures", name, table, caption)
+        figures.save(figure, self.folder / "figures", name + self.suffix, table, caption)
 
     def conclude(self, notebook: str, found: Sequence[claims.Claim]) -> Markdown:
         """Save a notebook's claims as `claims_<NN>.csv`; returns them as text, verdicts first."""
+        if self.suffix:
+            found = [
+                replace(
+                    claim,
+                    key=claim.key + self.suffix,
+                    statement=f"{claim.statement} (`{self.scale.space.name}`)",
+                    figure=claim.figure + self.suffix if claim.figure else "",
+                )
+                for claim in found
+            ]
         self.save(f"claims_{notebook}", claims.table(found))
         return Markdown(
             "\n\n".join(f"**{c.statement}: {c.verdict}.** {c.evidence}." for c in found)
         )
+
+
+def _write(path: Path, rows: pd.DataFrame) -> None:
+    write_bytes(path, rows.to_csv(index=False, lineterminator="\n").encode())
 
 
 def _with_origin(run: Run, rows: pd.DataFrame) -> pd.DataFrame:

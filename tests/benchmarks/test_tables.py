@@ -1,11 +1,9 @@
 """Foreign tables: every layout is read as its makers wrote it, and no file can run code."""
 
 import bz2
-import os
 import pickle
 import sys
 from collections import OrderedDict
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -355,14 +353,11 @@ def test_the_package_is_found_and_not_imported(tmp_path, monkeypatch):
     assert tables.retraining() == package / "data.anb"
 
 
-def test_the_real_retraining_agrees_with_the_official_table():
-    folder, path = os.environ.get("PADALIB_TEST_DATA"), tables.retraining()
-    if not folder or not path:
-        pytest.skip("needs PADALIB_TEST_DATA and the package analog-nasbench")
-    official, other = (
-        tables.read(source)[1].set_index("string")
-        for source in (Path(folder) / "nasbench201.csv", path)
-    )
+def test_the_real_retraining_agrees_with_the_official_table(real):
+    official, path = real(tables.CSV), tables.retraining()
+    if not path:
+        pytest.skip("needs the package analog-nasbench")
+    official, other = (tables.read(source)[1].set_index("string") for source in (official, path))
     assert len(official) == len(other) == 15_625 and set(official.index) == set(other.index)
     other = other["cifar10_test"].loc[official.index]
     assert metrics.tau(official["cifar10_test"], other) == pytest.approx(0.924, abs=5e-4)
@@ -382,6 +377,25 @@ def test_which_table_wins(tmp_path, monkeypatch):
         assert tables.find(tmp_path) == path
     (tmp_path / tables.ARCHIVE).mkdir()
     assert tables.find(tmp_path) == tmp_path / tables.ARCHIVE
+
+
+def test_the_benchmarks_numbers_are_kept_where_they_are_known_to_be_its_own(tmp_path, monkeypatch):
+    npy(tmp_path / "x.npy", entries())
+    pd.DataFrame({"index": range(4), "arch": STRINGS}).to_csv(tmp_path / "x.csv", index=False)
+    for name in ("x.npy", "x.csv"):
+        assert "index" not in tables.read(tmp_path / name)[1]  # of four architectures
+    monkeypatch.setattr(tables, "NUMBERS", {0: ARCHS[0], 3: ARCHS[3]})
+    for name in ("x.npy", "x.csv"):
+        assert list(tables.read(tmp_path / name)[1]["index"]) == [0, 1, 2, 3]
+    for wrong in ([0, 1, 2, 4], [3, 2, 1, 0], [0, 1, 1, 3], [0, 1.5, 2, 3], [0, "", 2, 3]):
+        pd.DataFrame({"index": wrong, "arch": STRINGS}).to_csv(tmp_path / "x.csv", index=False)
+        assert "index" not in tables.read(tmp_path / "x.csv")[1]
+
+
+def test_the_archives_files_are_named_by_the_benchmarks_numbers(tmp_path, monkeypatch):
+    pytest.importorskip("nats_bench")
+    monkeypatch.setattr(tables, "NUMBERS", {0: ARCHS[0], 3: ARCHS[3]})
+    assert list(tables.read(archive(tmp_path))[1]["index"]) == [0, 1, 2, 3]
 
 
 # --- pickles that nobody vouches for ---

@@ -3,6 +3,8 @@
 import errno
 import math
 import os
+import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from padalib.ranking import metrics
 SPACE = spaces.get("mini")
 FEW = spaces.get("conv64")
 WHOLE = spaces.get("nasbench201")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def rows(seeds=2):
@@ -51,7 +54,7 @@ def path(table, tmp_path):
 def test_round_trip_is_exact(table, path):
     found = truth.load(SPACE, path)
     assert (found.space, found.dataset, found.seeds) == ("mini", "digits", [0, 1])
-    assert (found.source, found.ceiling_basis) == ("trained alone here", "agreement of 2 seeds")
+    assert (found.source, found.agreement_basis) == ("trained alone here", "agreement of 2 seeds")
     assert list(found.table.index) == [SPACE.code(arch) for arch in SPACE]
     assert list(found.table.columns) == list(table.columns)
     for column in table.columns:
@@ -88,19 +91,36 @@ def test_accuracies(path):
         found.accuracy("train")
 
 
-def test_ceiling(path):
+def test_agreement(path):
     found = truth.load("mini", path)
-    assert found.ceiling() == metrics.noise_ceiling(found.per_seed().to_numpy())
+    assert found.agreement() == metrics.agreement(found.per_seed().to_numpy())
     codes = [SPACE.code(arch) for arch in SPACE.classes()]
     few = found.per_seed("valid").loc[codes].to_numpy()
-    assert found.ceiling("valid", codes) == metrics.noise_ceiling(few)
+    assert found.agreement("valid", codes) == metrics.agreement(few)
     with pytest.raises(ValueError, match="9-9-9 not in the truth table of mini"):
-        found.ceiling(codes=["0-0-0", "9-9-9"])
+        found.agreement(codes=["0-0-0", "9-9-9"])
+
+
+def test_a_perfect_predictor_reaches_more_than_the_agreement(path):
+    found = truth.load("mini", path)
+    codes = [SPACE.code(arch) for arch in SPACE.classes()]
+    for args in ((), ("valid", codes)):
+        reached, agreed = found.perfect(*args), found.agreement(*args)
+        assert reached == pytest.approx(tuple(metrics.perfect(agreed)))
+        assert all(more > less for more, less in zip(reached, agreed, strict=True))
+
+
+def test_the_committed_table_and_a_perfect_predictor():
+    found = truth.load("mini").perfect("test", [SPACE.code(arch) for arch in SPACE.classes()])
+    assert found[0] == pytest.approx(0.962, abs=5e-4) and 0.94 < found[1] < found[0] < found[2] < 1
 
 
 def test_default_path(path, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path / "project")
-    with pytest.raises(FileNotFoundError, match=r"no truth table of mini at .*`make truth`"):
+    remedy = (
+        rf"`git -C {tmp_path}/project checkout -- data/truth/mini.csv` or .*`make -C \S+ truth`"
+    )
+    with pytest.raises(FileNotFoundError, match=rf"no truth table of mini at .*{remedy}"):
         truth.load("mini")
     alone.save(truth.load("mini", path).table, tmp_path / "project" / "data" / "truth" / "mini.csv")
     assert truth.load("mini").seeds == [0, 1]
@@ -151,6 +171,14 @@ def cell(code, column, value):
         (cell("0-0-2", "valid_acc_0", 100.5), "column 'valid_acc_0' holds '100.5'"),
         (cell("0-0-2", "valid_acc_0", -1), "column 'valid_acc_0' holds '-1"),
         (cell("0-0-2", "test_loss_0", "inf"), "column 'test_loss_0' holds 'inf'"),
+        (
+            lambda t: t.assign(test_acc_1=t.test_acc_1 / 100),
+            "columns test_acc_1 hold nothing above 0.8",
+        ),
+        (
+            lambda t: t.assign(valid_acc_0=1, test_acc_1=1),
+            "columns test_acc_1, valid_acc_0 hold noth",
+        ),
         (cell("0-0-2", "flops", "many"), "column 'flops' holds 'many'"),
         (lambda t: t.drop(columns="params"), "1 columns are missing: params"),
         (lambda t: t.drop(columns="valid_loss_1"), "1 columns are missing: valid_loss_1"),
@@ -162,7 +190,9 @@ def test_damage_is_named(edit, message, table, path):
     alone.save(edit(table), path)
     with pytest.raises(ValueError, match=message) as error:
         truth.load(SPACE, path)
-    assert str(error.value).endswith(f"`git checkout -- {path}` or rebuild it with `make truth`")
+    assert "write it again with `alone.save`, or pass another: tables of our own (columns code" in (
+        str(error.value)
+    )
 
 
 def test_all_damage_is_reported_at_once(table, path):
@@ -171,11 +201,61 @@ def test_all_damage_is_reported_at_once(table, path):
         truth.load(SPACE, path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'code,string\n"0-0-0,|none'])
+@pytest.mark.parametrize("content", [b"code\n\xff\xfe\x00", b'code,string\n"0-0-0,|none'])
 def test_unreadable_files(content, path):
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"mini.csv cannot be read as CSV .*`make truth`"):
+    with pytest.raises(ValueError, match=r"mini.csv cannot be read as CSV .*`alone.save`"):
         truth.load(SPACE, path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'{"0-0-0": 10.0}', b"epoch,acc\n1,2\n"])
+@pytest.mark.parametrize("name", ["x.json", "x.csv", "x"])
+@pytest.mark.parametrize("space", ["mini", "conv64"])
+def test_files_of_no_known_layout_are_told_which_layouts_are(content, name, space, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} is laid out as no truth table") as error:
+        truth.load(space, tmp_path / name, "cifar10")
+    for word in ("columns code, string", tables.CSV, tables.NPY, tables.ARCHIVE, "data.anb"):
+        assert word in str(error.value)
+    assert "git" not in str(error.value) and "make truth" not in str(error.value)
+
+
+def commands(error):
+    return re.findall(r"`(git [^`]+|make [^`]+)`", str(error.value))
+
+
+def test_the_remedies_for_the_projects_own_table_mend_it(table, monkeypatch, tmp_path):
+    root = tmp_path / "a project"
+    monkeypatch.setattr(paths, "project_root", lambda: root)
+    own = root / "data" / "truth" / "mini.csv"
+    alone.save(table, own)
+    for step in ("init -q", "add -A", "-c user.name=x -c user.email=x@y commit -qm x"):
+        subprocess.run(["git", "-C", root, *step.split()], check=True)
+    for damage in (own.unlink, lambda: own.write_text("code,string\n")):
+        damage()
+        with pytest.raises((FileNotFoundError, ValueError)) as error:
+            truth.load("mini")
+        fetch, make = commands(error)
+        assert make == f"make -C '{root}' truth"
+        subprocess.run(fetch, shell=True, check=True, cwd=tmp_path)
+        assert truth.load("mini").seeds == [0, 1]
+    rules = ["make", "-C", ROOT, "truth", "--dry-run"]
+    done = subprocess.run(rules, check=True, capture_output=True, text=True)
+    assert "padalib.benchmarks.alone" in done.stdout
+
+
+def test_the_remedy_for_a_space_without_a_table_makes_one(tmp_path):
+    space = spaces.CellSpace(
+        "two", nodes=2, ops=spaces.CONVS, channels=2, cells=1, size=16, in_channels=1
+    )
+    with pytest.raises(
+        FileNotFoundError, match=r"of two at .*`alone.save\(alone.build\(space\), pa"
+    ):
+        truth.load(space)
+    path = tmp_path / "two.csv"
+    recipe = {"data": "digits-small", "epochs": 1, "batch": 256}
+    alone.save(alone.build(space, seeds=(0,), workers=1, **recipe), path)
+    assert list(truth.load(space, path=path).table.index) == ["0", "1"]
 
 
 @pytest.mark.parametrize("lost", [1, 2, 40, 5000])
@@ -323,7 +403,14 @@ def test_damage_of_the_benchmark_is_named(edit, message, bench):
     assert str(error.value).startswith(f"{bench} is not a truth table of conv64: 1 ") or (
         edit is lose
     )
-    assert str(error.value).endswith("Please fetch it again from its source")
+    assert str(error.value).endswith("Please correct it or fetch it again")
+
+
+def test_fractions_are_no_percentages(bench):
+    table = official()
+    table.assign(cifar10_test=table.cifar10_test / 100).to_csv(bench, index_label="index")
+    with pytest.raises(ValueError, match=r"test_acc hold nothing above 0\.9.* by 100"):
+        truth.load("conv64", dataset="cifar10")
 
 
 def test_all_damage_of_the_benchmark_is_reported_at_once(bench):
@@ -359,27 +446,27 @@ def test_own_tables_of_the_benchmarks_cells(bench, tmp_path):
     assert (found.source, found.seeds, found.dataset) == ("trained alone here", [0], "cifar10-16")
 
 
-# --- the ceiling of tables of means ---
+# --- the agreement of tables of means ---
 
 
-def test_ceiling_of_two_trainings(bench):
+def test_agreement_of_two_trainings(bench):
     found = truth.load("conv64", dataset="cifar10")
     codes = [FEW.code(arch) for arch in list(FEW)[60:3:-2]]
     pair = found.accuracy("valid").loc[codes], found.accuracy("test").loc[codes]
     wanted = metrics.tau(*pair), *metrics.bootstrap(metrics.tau, *pair)
     assert 0.6 < wanted[1] < wanted[0] < wanted[2] < 1
-    assert found.ceiling("test", codes) == found.ceiling("valid", codes) == wanted
-    assert found.ceiling_basis == (
+    assert found.agreement("test", codes) == found.agreement("valid", codes) == wanted
+    assert found.agreement_basis == (
         "agreement of trainings on 25,000 (valid) and on 50,000 images (test)"
     )
     with pytest.raises(ValueError, match="9-9 not in the truth table of conv64"):
-        found.ceiling(codes=["9-9"])
+        found.agreement(codes=["9-9"])
 
 
-def test_ceiling_of_one_training(bench):
+def test_agreement_of_one_training(bench):
     found = truth.load("conv64", dataset="cifar100")
-    assert found.ceiling()[0] == metrics.tau(found.accuracy("valid"), found.accuracy("test"))
-    assert found.ceiling_basis == (
+    assert found.agreement()[0] == metrics.tau(found.accuracy("valid"), found.accuracy("test"))
+    assert found.agreement_basis == (
         "agreement of validation and test images, same trainings (image noise only)"
     )
 
@@ -398,15 +485,15 @@ def retrained(tmp_path, monkeypatch):
     return table.set_index("string")["cifar10_test"]
 
 
-def test_ceiling_from_a_retraining(bench, retrained):
+def test_agreement_from_a_retraining(bench, retrained):
     found = truth.load("conv64", dataset="cifar10")
-    other = [retrained.loc[FEW.decode(arch)] for arch in FEW]
+    other = pd.Series({FEW.code(arch): retrained.loc[FEW.decode(arch)] for arch in FEW})
     for split in ("test", "valid"):
         acc = found.accuracy(split)
         wanted = metrics.tau(acc, other), *metrics.bootstrap(metrics.tau, acc, other)
-        assert found.ceiling(split) == wanted
-    assert found.ceiling_basis == "agreement with an independent retraining"
-    assert "image noise" in truth.load("conv64", dataset="cifar100").ceiling_basis
+        assert found.agreement(split) == wanted
+    assert found.agreement_basis == "agreement with an independent retraining"
+    assert "image noise" in truth.load("conv64", dataset="cifar100").agreement_basis
 
 
 def test_a_retraining_alone(retrained):
@@ -415,8 +502,8 @@ def test_a_retraining_alone(retrained):
     assert found.accuracy().to_list() == [retrained.loc[FEW.decode(arch)] for arch in FEW]
     with pytest.raises(ValueError, match=r"\(independent .* has no valid accuracies on cifar10"):
         found.accuracy("valid")
-    assert all(map(math.isnan, found.ceiling()))
-    assert found.ceiling_basis == "unknown: every architecture was trained once"
+    assert all(map(math.isnan, found.agreement()))
+    assert found.agreement_basis == "unknown: every architecture was trained once"
     with pytest.raises(ValueError, match="one of cifar10, got 'cifar100'"):
         truth.load("conv64", dataset="cifar100")
 
@@ -447,11 +534,11 @@ def test_seeds_of_the_archive(seeded):
     first = seeded.loc[0, ["cifar10_valid_777", "cifar10_valid_888"]]
     assert found.accuracy("valid").iloc[0] == pytest.approx(first.mean())
     complete = per_seed.dropna()
-    assert found.ceiling("valid") == metrics.noise_ceiling(complete.to_numpy())
-    assert found.ceiling("valid", per_seed.index[:21]) == metrics.noise_ceiling(
+    assert found.agreement("valid") == metrics.agreement(complete.to_numpy())
+    assert found.agreement("valid", per_seed.index[:21]) == metrics.agreement(
         complete.iloc[:15].to_numpy()
     )
-    assert found.ceiling_basis == "agreement of 3 seeds (48 of 64 architectures)"
+    assert found.agreement_basis == "agreement of 3 seeds (48 of 64 architectures)"
 
 
 def test_an_architecture_without_any_seed(seeded):
@@ -467,17 +554,14 @@ def test_the_archive_wins_and_a_path_forces(bench, seeded, retrained):
     assert forced.source == "independent retraining (analog-nasbench)"
 
 
-def test_the_official_table():
-    folder = os.environ.get("PADALIB_TEST_DATA")
-    if not folder:
-        pytest.skip("PADALIB_TEST_DATA is not set: no NAS-Bench-201 table")
-    path = Path(folder) / tables.CSV
+def test_the_official_table(real):
+    path = real(tables.CSV)
     found = {name: truth.load(name, path, "cifar10") for name in ("nasbench201", "conv64")}
     whole, few = found["nasbench201"], found["conv64"]
     assert len(whole.table) == 15_625 and len(few.table) == 64
     assert whole.accuracy().loc["3-3-3-3-3-3"] == few.accuracy().loc["1-1-1-1-1-1"] > 93
     assert whole.accuracy("valid").max() == 91.60667 and whole.accuracy().max() == 94.37333
-    estimate, low, high = whole.ceiling()
+    estimate, low, high = whole.agreement()
     assert estimate == pytest.approx(0.891, abs=5e-4) and low < estimate < high < low + 0.01
     for dataset, tau in (("cifar100", 0.933), ("imagenet16-120", 0.938)):
         known = truth.load("nasbench201", path, dataset)

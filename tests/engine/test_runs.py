@@ -1,30 +1,28 @@
-"""Run folders: identity, whole files or none, one computation per run, and damage that is named."""
+"""Run folders: identity, one computation per run, nothing lost, and damage that is named."""
 
 import dataclasses
-import errno
 import json
 import os
-import subprocess
-import sys
-import tempfile
-import time
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import jobs
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from jobs import wait_until
 
 import padalib
 from padalib import data, spaces
 from padalib.engine import runs
-from padalib.engine.runs import Run, RunError, key, write_bytes
+from padalib.engine.paths import data_root
+from padalib.engine.runs import Run, RunError, key
 from padalib.probes.sampled import VarianceConfig
 from padalib.ranking.scores import ScoreConfig
 from padalib.train import TrainConfig
 
-ROOT = Path(__file__).resolve().parents[2]
 RANDOM = np.random.RandomState(0)
 TABLE = pd.DataFrame(
     {
@@ -56,16 +54,9 @@ class Toy:
         if self.act == "raise":
             raise KeyError("once")
         if self.act == "meet":
-            wait_for(Path(self.meet) / "asked")
+            wait_until((Path(self.meet) / "asked").exists)
         run.write_table("numbers", TABLE)
         run.save_state("last", {"weights": torch.arange(1000.0), "epoch": 3, "name": "x"})
-
-
-def wait_for(path, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} never came"
-        time.sleep(0.02)
 
 
 def computations(run):
@@ -75,17 +66,6 @@ def computations(run):
 @pytest.fixture
 def done():
     return Run(Toy()).compute()
-
-
-def python(code, *arguments, **environment):
-    """A process of its own, started in no particular folder."""
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": path} | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 # --- identity ---
@@ -170,58 +150,6 @@ def test_key_depends_on_data_and_recipe(config, monkeypatch):
 def test_a_config_with_no_identity_is_refused():
     with pytest.raises(TypeError, match=r"a config cannot hold .* it has no identity"):
         key(Toy(act=object()))
-
-
-# --- whole files or none ---
-
-
-@pytest.mark.parametrize("call", ["tempfile.mkstemp", "os.fsync", "os.replace"])
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [
-        (errno.ENOSPC, "the disk is full: cannot write {} .3 bytes.* Free some space"),
-        (errno.EDQUOT, "the disk is full: cannot write {} .* PADALIB_DATA"),
-        (errno.EACCES, "cannot write {}: Permission denied. Make the folder writable"),
-    ],
-)
-def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path, monkeypatch, call, number, words):
-    def fail(*_, **__):
-        raise OSError(number, os.strerror(number))
-
-    path = tmp_path / "folder" / "file"
-    write_bytes(path, b"old")
-    module, name = call.split(".")
-    monkeypatch.setattr({"os": os, "tempfile": tempfile}[module], name, fail)
-    with pytest.raises(RunError, match=words.format(path)):
-        write_bytes(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(path.parent) == ["file"]
-
-
-def test_a_write_replaces_the_file_and_is_readable_by_others(tmp_path):
-    path = tmp_path / "folder" / "file"
-    write_bytes(path, b"old and long")
-    write_bytes(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert path.stat().st_mode & 0o444 == 0o444
-    assert os.listdir(path.parent) == ["file"]
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path, monkeypatch):
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(RunError, match=f"cannot write {file}/x: .*Make the folder writable"):
-        write_bytes(file / "x", b"")
-    monkeypatch.setenv("PADALIB_DATA", str(file))
-    with pytest.raises(RunError, match=f"cannot write to {file}.*set PADALIB_DATA"):
-        Run(Toy()).compute()
-
-
-def test_a_lock_that_cannot_be_taken_is_named():
-    run = Run(Toy())
-    (run.folder / "lock").mkdir(parents=True)  # opening it for writing fails, even for root
-    with pytest.raises(RunError, match=f"cannot write to {run.folder}"):
-        run.compute()
 
 
 # --- tables and states ---
@@ -325,19 +253,41 @@ def test_a_damaged_config_is_refused(done, text):
 
 
 @pytest.mark.parametrize("name", ["done.json", "failed.json"])
-def test_a_damaged_record_is_refused(done, name):
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"{}", b"[]", b"null", b'{"reason": 3, "tables": []}', b"\xff", b"[" * 100_000],
+    ids=range(8),
+)
+def test_a_damaged_record_is_refused(done, name, content):
     for record in ("done.json", "failed.json"):
         (done.folder / record).unlink(missing_ok=True)
-    (done.folder / name).write_text("{")
-    with pytest.raises(RunError, match=f"{name}.*delete the folder {done.folder}"):
-        Run(Toy()).compute().table("numbers")
+    (done.folder / name).write_bytes(content)
+    words = f"{done.folder / name} is damaged .*: delete the folder {done.folder} to compute"
+    with pytest.raises(RunError, match=words):
+        Run(Toy()).compute()
+    if name == "done.json":
+        with pytest.raises(RunError, match=words):
+            done.table("numbers")
 
 
-def test_what_a_killed_write_left_is_cleared_away(done):
+def test_a_record_that_cannot_be_read_is_refused(done):
     (done.folder / "done.json").unlink()
-    (done.folder / ".last.pt.x8fk2_1a").write_bytes(b"half a state")
+    (done.folder / "done.json").mkdir()
+    with pytest.raises(RunError, match=r"done\.json is damaged .*delete the folder"):
+        Run(Toy()).compute()
+
+
+def test_what_a_killed_write_left_is_cleared_away_and_nothing_else(done, tmp_path):
+    (done.folder / "done.json").unlink()
+    (done.folder / ".last.pt.x8fk2_1a.partial").write_bytes(b"half a state")
+    (done.folder / ".ipynb_checkpoints").mkdir()
+    (done.folder / ".notes").write_text("mine")
+    (tmp_path / "elsewhere").touch()
+    (done.folder / ".linked.partial").symlink_to(tmp_path / "elsewhere")
+    (done.folder / ".folder.partial").mkdir()
     done.compute()
-    assert not list(done.folder.glob(".*"))
+    left = {path.name for path in done.folder.glob(".*")}
+    assert left == {".ipynb_checkpoints", ".notes", ".linked.partial", ".folder.partial"}
 
 
 def test_a_failed_run_repeats_its_reason_until_it_is_deleted():
@@ -355,6 +305,161 @@ def test_a_run_that_was_cut_is_computed_again():
         with pytest.raises(KeyError, match="once"):
             run.compute()
     assert computations(run) == 2 and not run.done
+
+
+# --- more states are asked for ---
+
+
+# What `Keeping` does. In a variable, because other code of a config's class is another run.
+DOES = {"compute": lambda keeping, run: keeping.work(run), "content": lambda: 1.0}
+
+
+@dataclass(frozen=True)
+class Keeping(Toy):
+    """A run that may keep states, of a content that does not depend on it."""
+
+    keep: tuple = field(default=(), metadata={"identity": False})
+    label = "keeping"
+
+    @property
+    def states(self):
+        return [f"epoch_{epoch}" for epoch in self.keep]
+
+    def compute(self, run):
+        DOES["compute"](self, run)
+
+    def work(self, run):
+        run.resume(0)
+        for name in self.states:
+            run.save_state(name, {"content": DOES["content"]()})
+        run.save_state("last", {"content": DOES["content"]()})
+        run.write_table("numbers", pd.DataFrame({"content": [DOES["content"]()]}))
+        run.log("computed")
+
+
+def held_by(run):
+    """The contents of a run's table and states."""
+    names = [path.stem for path in run.folder.glob("*.pt")]
+    states = {name: run.load_state(name)["content"] for name in names}
+    return states | {"table": run.table("numbers").content[0]}
+
+
+def test_a_finished_run_can_be_read_while_more_states_are_made(monkeypatch):
+    few, seen = Run(Keeping()).compute(), []
+    monkeypatch.setitem(DOES, "content", lambda: seen.append(held_by(few)) or 1.0)
+    more = Run(Keeping(keep=(1,))).compute()
+    assert seen == [{"last": 1.0, "table": 1.0}] * 3
+    assert few.done and more.done and few.folder == more.folder
+    assert held_by(few) == {"epoch_1": 1.0, "last": 1.0, "table": 1.0}
+    assert not (few.folder / "again").exists() and more.progress() == ["computed"]
+
+
+def test_a_failure_on_the_way_to_more_states_takes_nothing_away(monkeypatch):
+    few, more = Run(Keeping()).compute(), Run(Keeping(keep=(1,)))
+    monkeypatch.setitem(DOES, "compute", lambda _, run: run.fail("the moon is full"))
+    for _ in range(2):
+        words = f"keeping failed: the moon is full. Delete {few.folder / 'again'} to try it again"
+        with pytest.raises(RunError, match=words):
+            more.compute()
+    assert few.compute().done and held_by(few) == {"last": 1.0, "table": 1.0}
+
+
+class Killed(BaseException):
+    """The process ends here: nothing that it would do afterwards is done."""
+
+
+def killed_at(moment, call, monkeypatch):
+    """Whether `call` was killed before its file operation number `moment`."""
+    count = 0
+
+    def dying(operation):
+        def counted(*arguments, **named):
+            nonlocal count
+            count += 1
+            if count > moment:
+                raise Killed
+            return operation(*arguments, **named)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "unlink", "mkdir", "rmdir", "fsync"):
+            patch.setattr(os, name, dying(getattr(os, name)))
+        try:
+            call()
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("new", [1.0, 2.0], ids=["the same", "of another machine"])
+def test_old_and_new_are_never_mixed_wherever_the_making_of_more_is_killed(monkeypatch, new):
+    moment, alive = 0, False
+    while not alive:
+        old = Run(Keeping(keep=(0,))).compute()
+        with monkeypatch.context() as patch:
+            patch.setitem(DOES, "content", lambda: new)
+            more = Run(Keeping(keep=(1,)))
+            alive = not killed_at(moment, more.compute, monkeypatch)
+            found = held_by(Run(Keeping()).compute())  # as another notebook does meanwhile
+            assert set(found.values()) in ({1.0}, {new}), moment
+            assert {"last", "table"} <= set(found)
+            more.compute()
+            assert held_by(more) == {name: new for name in held_by(more)}
+            assert {"epoch_1", "last", "table"} <= set(held_by(more))
+            assert ("epoch_0" in held_by(more)) == (new == 1.0)
+        assert more.done and not list(old.folder.glob(".*"))
+        shutil.rmtree(old.folder)
+        moment += 1
+    assert moment > 20
+
+
+def test_a_run_that_lacks_states_in_the_end_is_an_error(monkeypatch):
+    run = Run(Keeping(keep=(1,)))
+    monkeypatch.setitem(DOES, "compute", Toy.compute)
+    with pytest.raises(RunError, match="keeping ended without the states epoch_1, which its conf"):
+        run.compute()
+    assert not run.done
+
+
+def test_a_training_that_is_asked_for_more_gives_the_same_and_stays_readable():
+    few = TrainConfig(data="digits-small", epochs=2, batch=512)
+    run = Run(few).compute()
+    curves = (run.folder / "curves.csv").read_bytes()
+    more = Run(dataclasses.replace(few, keep=(0, 1))).compute()
+    assert more.folder == run.folder and (run.folder / "curves.csv").read_bytes() == curves
+    assert more.load_state("epoch_1")["epoch"] == 1 and more.load_state("last")["epoch"] == 2
+
+
+# --- progress ---
+
+
+def test_a_log_has_as_many_lines_as_ticks_are_behind(done):
+    assert done.progress() == ["computed"]
+    done.log("two\nlines")
+    assert done.progress() == ["computed", "two lines"]
+    done.resume(3)  # it was cut between a checkpoint and its line
+    assert done.progress() == ["computed", "two lines", "(cut before its line)"]
+    done.resume(1)  # it goes on from further back
+    assert done.progress() == ["computed"]
+
+
+def test_a_training_that_goes_on_logs_each_epoch_once():
+    config = TrainConfig(data="digits-small", epochs=3, batch=512)
+    run = Run(config).compute()
+    (run.folder / "done.json").unlink()
+    (run.folder / "progress.log").write_text("epoch 1\nepoch 2\nepoch 3\nepoch 4, of long ago\n")
+    run.compute()
+    assert len(run.progress()) == 3
+
+
+@pytest.mark.parametrize("label", ["x" * 1000, "\udcff\udcfe", "é" * 300, "../../etc", ".", "a/b"])
+def test_any_label_gives_a_folder_in_its_place(label, monkeypatch):
+    monkeypatch.setattr(Toy, "label", label)
+    run = Run(Toy()).compute()
+    run.log(label)
+    assert run.done and run.folder.parent == data_root() / "runs"
+    assert run.folder.name.endswith(run.key) and len(run.folder.name) < 130
 
 
 def test_a_run_computes_on_one_thread_and_leaves_the_number_as_it_was(monkeypatch):
@@ -381,8 +486,9 @@ print(key(test_runs.PA_DA), test_runs.computations(run), len(run.table("numbers"
 PA_DA = TrainConfig("PA&DA", data="digits-small", keep=(0, 2), bn="recalibrated")
 
 
-def test_two_processes_agree_on_the_key_and_compute_a_run_once(tmp_path):
-    other = python(ANOTHER_PROCESS, tmp_path, PYTHONHASHSEED="1")
+def test_two_processes_agree_on_the_key_and_compute_a_run_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONHASHSEED", "1")
+    other = jobs.python("-c", ANOTHER_PROCESS, tmp_path)
     run = Run(Toy("meet", str(tmp_path))).compute()  # goes on when the other has asked for it too
     out, _ = other.communicate(timeout=120)
     assert out.split() == [key(PA_DA), "1", str(len(TABLE))]

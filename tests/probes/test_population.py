@@ -237,3 +237,27 @@ def test_rows_of_weights_become_probabilities():
     pi = chances(0, 12).reshape(4, 3)
     p, q = factors(pi)
     np.testing.assert_allclose(p[:, None] * q, pi)
+
+
+def test_the_best_images_are_those_of_the_paths_that_are_drawn():
+    # Gradient norms (1, 2), (3, 1), (5, 7); the third path is never drawn: u^2 norm^2 / p adds up
+    # to 1/9 (2 * 1 + 2 * 9) and 1/9 (2 * 4 + 2 * 1), so q goes as sqrt(20) to sqrt(10).
+    squares = np.array([[1.0, 4], [9, 1], [25, 49]])
+    known = Population(squares, squares.mean(1), 0.0, np.full(3, 1 / 3))
+    found = known.best_images(np.array([0.5, 0.5, 0]))
+    np.testing.assert_allclose(found, normal(np.sqrt([20, 10])))
+    kept = Population(squares[:2], squares.mean(1)[:2], 0.0, np.full(2, 1 / 2))
+    np.testing.assert_allclose(found, kept.best_images(np.array([0.5, 0.5])))
+    for p in (np.zeros(3), np.eye(3)[1]):
+        assert known.best_images(p).sum() == pytest.approx(1)
+    u = np.array([0.5, 0.5, 0])  # a path without weight in the target that is drawn all the same
+    unwanted = Population(squares, squares.mean(1), 0.0, u)
+    np.testing.assert_allclose(unwanted.best_images(np.array([0.4, 0.4, 0.2])), found)
+
+
+def test_the_best_paths_do_not_count_images_that_are_never_drawn():
+    # One image a step: p goes as the norms of the images that are left, by hand sqrt(1 + 4), ...
+    squares = np.array([[1.0, 4, 100], [9, 1, 0]])
+    known = Population(squares, np.zeros(2), 0.0, np.full(2, 1 / 2))
+    for q in (np.array([0.5, 0.5, 0]), np.array([[0.5, 0.5, 0]] * 2)):
+        np.testing.assert_allclose(known.best_paths(1, q), normal(np.sqrt([5, 10])))

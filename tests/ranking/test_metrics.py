@@ -1,10 +1,14 @@
 """Metrics against hand-worked cases, slow twins, scipy and simulation."""
 
 import math
+from decimal import Decimal
+from functools import partial
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from scipy import stats
 
 from padalib.ranking import metrics
@@ -92,6 +96,105 @@ def test_perfect_and_reversed_predictions(rng):
     assert perfect == pytest.approx({n: 0 if n.startswith("regret") else 1 for n in perfect})
     assert metrics.tau(-true, true) == pytest.approx(-1)
     assert metrics.regret(-true, true, 1) == pytest.approx(np.ptp(true))
+
+
+# --- labels ---
+
+
+def series(values, prefix="3-0-"):
+    return pd.Series(values, index=[f"{prefix}{k}" for k in range(len(values))])
+
+
+def test_labelled_scores_are_matched_by_label(rng):
+    true = series(rng.normal(size=50))
+    assert metrics.tau(true.sort_values(), true) == pytest.approx(1)
+    assert metrics.tau(dict(true.sort_values()), true) == pytest.approx(1)
+    assert metrics.tau(true.to_dict(), dict(true.sort_values())) == pytest.approx(1)
+    numbered = true.reset_index(drop=True)
+    assert metrics.tau(numbered.sort_values(), numbered) == pytest.approx(1)
+    by_tuple = {(k, 0, 1): value for k, value in enumerate(true)}
+    assert metrics.tau(by_tuple, dict(reversed(by_tuple.items()))) == pytest.approx(1)
+
+
+CALLS = metrics.METRICS | {
+    "bootstrap": partial(metrics.bootstrap, metrics.tau, draws=50),
+    "bootstrap of others": partial(metrics.bootstrap, metrics.spearman, draws=50),
+    "paired": metrics.paired_difference,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_shuffling_a_labelled_side_changes_nothing(name, rng):
+    pred, true = map(series, tied(rng, 60))
+    wanted = CALLS[name](pred.to_numpy(), true.to_numpy())
+    for _ in range(3):
+        order = rng.permutation(60)
+        assert CALLS[name](pred, true.iloc[order]) == pytest.approx(wanted, nan_ok=True)
+        # The first one's order is that of the resamples.
+        if "bootstrap" not in name:
+            assert CALLS[name](pred.iloc[order], true) == pytest.approx(wanted, nan_ok=True)
+
+
+def test_shuffling_changes_nothing_among_three(rng):
+    a, b, z = (series(rng.normal(size=40)) for _ in range(3))
+    wanted = metrics.partial_spearman(*(v.to_numpy() for v in (a, b, z)))
+    assert metrics.partial_spearman(a, b[::-1], z.sort_values()) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("call", [metrics.tau, metrics.paired_difference], ids=["tau", "paired"])
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (series([1, 2, 3]), series([1, 2, 3], "2-0-"), "3 labels of .* are not in .*3-0-0, 3-0-1"),
+        (series([1, 2, 3]), series([1, 2]), r"1 labels of \w+ are not in \w+ \(3-0-2\), 0 of "),
+        (series([1, 2, 3]), pd.Series([1, 2, 3]), "3 labels of .*3-0-0.* 3 of .*0, 1, 2"),
+        (series([1, 2, 3]), [1, 2, 3], "is labelled .3-0-0, .* is a plain vector.*to_numpy"),
+        (np.arange(3), series([1, 2, 3]), "is labelled .3-0-0, .* is a plain vector"),
+        (pd.Series([3, 2, 1])[::-1], [1, 2, 3], "is labelled .2, 1, 0. and"),
+        (series([1, 2, 3]).iloc[[0, 0, 1]], series([1, 2, 3]), "labels more than once .3-0-0."),
+        (series([1, 2, 3]).iloc[[0, 0, 1]], series([1, 2, 3]).iloc[[0, 0, 1]], "more than once"),
+    ],
+)
+def test_other_labels_or_none_are_refused(call, a, b, message):
+    with pytest.raises(ValueError, match=message):
+        call(a, b)
+
+
+def test_a_series_numbered_from_zero_is_a_plain_vector_too():
+    numbered = pd.Series(TRUE)
+    assert metrics.tau(numbered, TRUE) == metrics.tau(TRUE, numbered) == pytest.approx(1)
+    assert metrics.tau(numbered, torch.tensor(TRUE)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["1", "2", "3"], "holds '1' .str., which is no number"),
+        ([1, "2", 3], "which is no number"),
+        ([True, False, True], "holds True .bool., which is no number"),
+        (np.array([1, True, 3], dtype=object), "holds True .bool."),
+        ([1, None, 3], "holds None .NoneType."),
+        ([1 + 1j, 2, 3], "complex"),
+        ([Decimal(1), 2, 3], "Decimal"),
+        (pd.Series([1, pd.NA, 3], dtype="Int64"), "nan, not finite"),
+        ([1.5, True, 3], "holds True .bool."),
+        (pd.Series(pd.to_datetime(["2024", "2025", "2026"])), "which is no number"),
+        ([[1, 2], [3]], "holds .1, 2. .list., which is no number"),
+        (torch.ones(3, requires_grad=True), "is no vector of numbers"),
+        (
+            np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False]),
+            r"pred\[1\] is nan, not finite",
+        ),
+        ({1, 2, 3}, "no number"),
+        ("123", "no number"),
+    ],
+)
+def test_only_numbers_are_numbers(values, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.tau(values, [1, 2, 3])
+    if "nan" not in message:
+        with pytest.raises(ValueError, match=message):
+            metrics.seeds_summary(values)
 
 
 # --- twins ---
@@ -190,7 +293,7 @@ def test_seeds_by_hand():
     assert metrics.paired_difference([2, 4, 6], [1, 2, 3]) == summary
 
 
-# --- noise ceiling ---
+# --- agreement of noisy tables ---
 
 
 def test_partial_spearman_by_hand_and_against_regression(rng):
@@ -215,31 +318,62 @@ def test_spearman_brown():
     np.testing.assert_allclose(metrics.spearman_brown([0, 1, -0.6], 3), [0, 1, np.nan])
 
 
+def shaped(shape, rng):
+    """[125, 1]: true qualities of that distribution."""
+    return {
+        "normal": rng.normal(size=(125, 1)),
+        "skewed": -rng.gamma(1.2, size=(125, 1)),
+        "clustered": rng.choice([-2, -1, 0, 0.5], (125, 1)) + rng.normal(0, 0.15, (125, 1)),
+    }[shape]
+
+
 @pytest.mark.parametrize(
     ("shape", "tolerance"), [("normal", 0.01), ("skewed", 0.015), ("clustered", 0.04)]
 )
 @pytest.mark.parametrize("noise", [0.1, 0.25])
-def test_noise_ceiling_foretells_tau_between_seed_means(shape, tolerance, noise, rng):
+def test_agreement_foretells_tau_between_seed_means(shape, tolerance, noise, rng):
     predicted, real = [], []
     for _ in range(40):
-        quality = {
-            "normal": rng.normal(size=(125, 1)),
-            "skewed": -rng.gamma(1.2, size=(125, 1)),
-            "clustered": rng.choice([-2, -1, 0, 0.5], (125, 1)) + rng.normal(0, 0.15, (125, 1)),
-        }[shape]
+        quality = shaped(shape, rng)
         acc = quality + noise * rng.normal(size=(125, 6))
-        predicted.append(metrics.noise_ceiling(acc[:, :3], draws=1)[0])
+        predicted.append(metrics.agreement(acc[:, :3], draws=1)[0])
         real.append(metrics.tau(acc[:, :3].mean(1), acc[:, 3:].mean(1)))
     assert np.mean(predicted) == pytest.approx(np.mean(real), abs=tolerance)
 
 
-def test_noise_ceiling_interval(rng):
+def test_agreement_interval(rng):
     acc = rng.normal(size=(125, 1)) + 0.25 * rng.normal(size=(125, 3))
-    estimate, low, high = metrics.noise_ceiling(acc)
+    estimate, low, high = metrics.agreement(acc)
     assert low < estimate < high
     assert high - low < 0.06
     same = np.repeat(acc[:, :1], 2, axis=1)
-    assert metrics.noise_ceiling(same) == pytest.approx((1, 1, 1))
+    assert metrics.agreement(same) == pytest.approx((1, 1, 1))
+
+
+def test_a_perfect_predictor_by_hand_and_published():
+    # Tables that correlate by .81 each correlate by .9 with what they are tables of.
+    agreement = 2 / math.pi * math.asin(0.81)
+    assert metrics.perfect(agreement) == pytest.approx(2 / math.pi * math.asin(0.9))
+    found = metrics.perfect([0.9469468485856642, 0.9174303526442242, 0.588])
+    assert found == pytest.approx([0.962, 0.942, 0.703], abs=5e-4)
+    assert metrics.perfect([0.0, 1.0]) == pytest.approx([0, 1])
+    assert math.isnan(metrics.perfect(-0.1)) and math.isnan(metrics.perfect(math.nan))
+
+
+@pytest.mark.parametrize(
+    ("shape", "tolerance"), [("normal", 0.01), ("skewed", 0.015), ("clustered", 0.04)]
+)
+@pytest.mark.parametrize("noise", [0.1, 0.25])
+def test_what_a_perfect_predictor_reaches_is_foretold(shape, tolerance, noise, rng):
+    foretold, real, agreed = [], [], []
+    for _ in range(40):
+        quality = shaped(shape, rng)
+        acc = quality + noise * rng.normal(size=(125, 3))
+        agreed.append(metrics.agreement(acc, draws=1)[0])
+        foretold.append(metrics.perfect(agreed[-1]))
+        real.append(metrics.tau(quality[:, 0], acc.mean(1)))
+    assert np.mean(foretold) == pytest.approx(np.mean(real), abs=tolerance)
+    assert np.mean(real) > np.mean(agreed) + 0.01
 
 
 # --- bad input ---
@@ -255,6 +389,8 @@ def test_noise_ceiling_interval(rng):
         (lambda: metrics.precision_at([1, math.inf], [1, 2], 0.5), r"pred\[1\] is inf"),
         (lambda: metrics.precision_at([1, 2], [1, 2], 5), "fraction must be in"),
         (lambda: metrics.regret([1, 2], [1, 2], 0), "k must be at least 1"),
+        (lambda: metrics.regret([1, 2, 3], [1, 2, 3], 1.5), "k must be at least 1"),
+        (lambda: metrics.regret([1, 2, 3], [1, 2, 3], math.nan), "k must be at least 1"),
         (lambda: metrics.bootstrap(metrics.tau, [1, 2], [1, 2], draws=0), "draws"),
         (lambda: metrics.bootstrap(metrics.tau, [1, 2], [1, 2], level=95), "level"),
         (lambda: metrics.bootstrap(max, [1, 2], [1, math.nan]), r"vector 1\[1\] is nan"),
@@ -262,8 +398,8 @@ def test_noise_ceiling_interval(rng):
         (lambda: metrics.seeds_summary([1, math.inf]), "one finite number a seed"),
         (lambda: metrics.paired_difference([1, 2], [1]), "seeds that both methods have"),
         (lambda: metrics.spearman_brown(0.5, 0), "k must be positive"),
-        (lambda: metrics.noise_ceiling([[1], [2]]), "two or more seeds"),
-        (lambda: metrics.noise_ceiling([[1, 2], [math.nan, 3]]), r"acc\[:, 0\]\[1\] is nan"),
+        (lambda: metrics.agreement([[1], [2]]), "two or more seeds"),
+        (lambda: metrics.agreement([[1, 2], [math.nan, 3]]), r"acc\[:, 0\]\[1\] is nan"),
     ],
 )
 def test_bad_input_is_a_sentence(call, message):

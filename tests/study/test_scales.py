@@ -11,8 +11,9 @@ from padalib.data import images
 from padalib.engine import paths
 from padalib.engine.identity import describe
 from padalib.engine.runs import Run
-from padalib.study import limits, ranking, relation, scales, training
-from padalib.study.scales import CANDIDATES, TIMED, Scale
+from padalib.study import limits, optimum, ranking, relation, scales, sharing, training, variance
+from padalib.study.scales import TIMED, Scale
+from padalib.study.sharing import CANDIDATES
 
 PAPERS = ("paper", "paper-cifar100")
 SMALL = replace(spaces.get("nasbench201"), channels=2, cells=1, size=8)
@@ -57,7 +58,7 @@ def test_configs_are_made_without_reading_anything(name, monkeypatch):
         (method, seed) for method in scale.methods for seed in scale.seeds
     }
     early = ranking.scorings(scale, final=False)
-    assert len(scale.probes()) == len(early) == runs * (1 + len(scale.keep))
+    assert len(variance.probes(scale)) == len(early) == runs * (1 + len(scale.keep))
     assert training.kept(scale) == (early if scale.keep else [])
     assert len(ranking.configs(scale)) == runs
     assert len(training.timings(scale)) == len(scale.methods)
@@ -90,10 +91,10 @@ def test_configs_agree_with_one_another(name):
     assert {scoring.archs for scoring in ranking.scorings(scale)} == {scale.ranked}
     for early in ranking.scorings(scale, final=False):
         assert early.images == (scale.images or scale.rank_images)
-    last = [probe for probe in scale.probes() if probe.epoch == scale.epochs]
+    last = [probe for probe in variance.probes(scale) if probe.epoch == scale.epochs]
     assert [probe.train for probe in last] == trainings
     assert {probe.paths for probe in last} == {scale.final_paths}
-    assert {probe.paths for probe in scale.probes() if probe not in last} <= {scale.paths}
+    assert {probe.paths for probe in variance.probes(scale) if probe not in last} <= {scale.paths}
     for scoring, method in zip(limits.wholes(scale), scale.whole, strict=True):
         assert scoring.train == scale.training(method, scale.seeds[0])
         assert scoring.archs is None and scoring.train in trainings
@@ -103,7 +104,7 @@ def test_configs_agree_with_one_another(name):
 def test_studies_ask_for_what_their_notebooks_read(name):
     scale = scales.get(name)
     assert set(training.configs(scale)) >= {*scale.trainings(), *training.kept(scale)}
-    assert set(relation.configs(scale)) == {*scale.probes(), *ranking.scorings(scale)}
+    assert set(relation.configs(scale)) == {*variance.probes(scale), *ranking.scorings(scale)}
     assert not set(training.configs(scale)) & set(training.timings(scale))  # these run alone
     assert set(limits.configs(scale)) == {*limits.wholes(scale), *limits.alones(scale)}
 
@@ -111,7 +112,7 @@ def test_studies_ask_for_what_their_notebooks_read(name):
 @pytest.mark.parametrize("name", ["smoke", "laptop", "cifar"])
 def test_supernets_that_share_more_are_trained_alike_and_ranked_on_convolutions(name):
     scale = scales.get(name)
-    runs = scale.sharings()
+    runs = sharing.supernets(scale)
     found = [(c.space.extent, len(c.space.ops), c.seed) for c in runs]
     levels = {(extent, 2) for extent in scale.extents} | {(1, k) for k in scale.candidates}
     assert len(found) == len(set(found)) == len(levels) * len(scale.seeds)
@@ -127,35 +128,35 @@ def test_supernets_that_share_more_are_trained_alike_and_ranked_on_convolutions(
         assert len(ops) == count and list(ops) == [op for op in spaces.OPS if op in ops]
         assert count == 1 or set(spaces.CONVS) <= set(ops)
     epochs = (*scale.sharing_keep, scale.sharing_epochs)
-    assert [(p.train, p.epoch) for p in scale.sharing_probes()] == [
+    assert [(p.train, p.epoch) for p in sharing.probes(scale)] == [
         (config, epoch) for config in runs for epoch in epochs
     ]
     scored = [config for config in runs if len(config.space.ops) > 1]
-    assert [(s.train, s.epoch) for s in scale.sharing_scorings()] == [
+    assert [(s.train, s.epoch) for s in sharing.scorings(scale)] == [
         (config, epoch) for config in scored for epoch in epochs
     ]
-    assert {s.archs for s in scale.sharing_scorings()} == {spaces.CONVS}
+    assert {s.archs for s in sharing.scorings(scale)} == {spaces.CONVS}
 
 
 def test_all_operations_to_choose_from_is_the_scales_own_supernet():
     changes = {"extents": (), "candidates": (5,), "sharing_epochs": 20, "sharing_keep": ()}
     scale = replace(scales.get("cifar"), **changes)
-    assert scale.sharings() == [scale.training("SPOS", seed) for seed in scale.seeds]
+    assert sharing.supernets(scale) == [scale.training("SPOS", seed) for seed in scale.seeds]
 
 
 @pytest.mark.parametrize("name", ["smoke", "laptop"])
 def test_exact_probes_are_of_runs_that_the_scale_has(name):
     scale = scales.get(name)
     trainings = scale.trainings()
-    exacts, coupled = scale.exacts(), scale.coupled()
+    exacts, coupled = optimum.exacts(scale), optimum.coupled(scale)
     assert len(exacts) == len(scale.exact) * len(scale.seeds) * len(scale.exact_epochs)
     assert [c.statistics for c in coupled] == ["frozen", "batch"] * len(scale.exact)
     assert len({c.images for c in coupled}) == 1  # the same population, or they do not compare
-    for config in (*exacts, *coupled, *scale.agreements()):
+    for config in (*exacts, *coupled, *optimum.agreements(scale)):
         assert config.train in trainings and config.images <= scale.exact_images
         config.train.check_kept(config.epoch)
     assert {c.epoch for c in coupled} == {scale.exact_epochs[-1]} == {scale.epochs}
-    assert {c.seeds for c in scale.agreements()} == {scale.agreement_seeds}
+    assert {c.seeds for c in optimum.agreements(scale)} == {scale.agreement_seeds}
 
 
 # --- cifar ---

@@ -1,0 +1,74 @@
+"""Effects over seeds: differences and ratios with their intervals, and words for tables of them."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from padalib.ranking import metrics
+from padalib.study import claims
+
+LEVEL = 0.05  # of every test
+# Of equivalence, fixed beforehand: within ±0.03 of tau; variances within a factor of 1.1.
+TAU_BOUND, RATIO_BOUND = 0.03, 0.1
+
+
+class Effect(NamedTuple):
+    """A mean over seeds, its 95 % interval (Student's) and the p value of no effect."""
+
+    change: float
+    low: float
+    high: float
+    p: float
+    seeds: int
+
+    @property
+    def interval(self) -> claims.Interval:
+        """The interval, for a claim."""
+        return claims.Interval(self.low, self.high, "seeds", self.seeds)
+
+    def __str__(self) -> str:
+        return claims.interval(self.change, self.low, self.high)
+
+
+def difference(a: pd.Series, b: pd.Series | float = 0.0) -> Effect:
+    """Mean of a - b, Series indexed by seed; ValueError where they do not have the same seeds."""
+    if isinstance(b, pd.Series) and set(a.index) != set(b.index):
+        raise ValueError(
+            f"one side has the seeds {sorted(a.index)}, the other {sorted(b.index)}: compare runs "
+            "of the same seeds"
+        )
+    mean, sd, n, low, high = metrics.seeds_summary(a - b)
+    if not sd > 0:  # one seed, or equal ones, or a value that is not known
+        return Effect(mean, low, high, math.nan, n)
+    return Effect(mean, low, high, float(2 * stats.t.sf(abs(mean) / sd * n**0.5, n - 1)), n)
+
+
+def ratio(a: pd.Series, b: pd.Series | float = 1.0) -> Effect:
+    """Geometric mean of a / b, the interval that of the logarithms; NaN unless all are positive."""
+    found = difference(_log(a), _log(b))
+    return Effect(*np.exp(found[:3]).tolist(), found.p, found.seeds)
+
+
+def _log(values: pd.Series | float) -> pd.Series | float:
+    if isinstance(values, pd.Series):
+        values = values.where((values > 0) & (values < math.inf))
+    return np.log(values)
+
+
+def judge_rows(rows: pd.DataFrame, family: list[str]) -> pd.DataFrame:
+    """Add `corrected` p values and a `word` to rows with `change`, `null`, `p` and `planned`.
+
+    What the paper claims was planned, and stands on its own p value. The other comparisons are what
+    a reader may pick from: Holm's correction over those that share a `family` (names of columns).
+    The word is 'higher' or 'lower' than `null`, or 'not shown'.
+    """
+    corrected = rows.p.copy()
+    picked = rows[~rows.planned & rows.p.notna()]
+    for _, own in picked.groupby(family, sort=False):
+        corrected[own.index] = claims.holm(own.p.tolist())
+    side = np.where(rows.change > rows.null, "higher", "lower")
+    word = np.where(corrected <= LEVEL, side, claims.NOT_SHOWN)
+    return rows.assign(corrected=corrected, word=word)

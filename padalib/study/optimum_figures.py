@@ -1,0 +1,138 @@
+"""Figures of the study of optimal sampling."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
+
+from padalib.study import claims, figures
+from padalib.study.optimum import ORDER, Optimum, at
+
+ONE, MANY = "#0072B2", "#D55E00"  # one image a step; a batch
+MOST = 5.0  # what lies beyond is written, not drawn to scale
+PAIRS = (  # table, column, label
+    ("paths", "held paths", "p that PA&DA holds"),
+    ("paths", "size", "root of number of weights"),
+    ("images", "softmax error", "softmax error"),
+    ("images", "held images", "q that PA&DA holds"),
+)
+
+
+def draw(found: Optimum, exact: pd.DataFrame) -> Figure:
+    """Variance of every distribution at the end, with importance weights and without."""
+    ends, batch = last(exact), int(exact.batch.max())
+    with figures.style():
+        figure = Figure(figsize=(6.75, 4.2))
+        axes = figure.subplots(1, 2, sharey=True)
+        for axis, weights, title in (
+            (axes[0], "importance", "with importance weights"),
+            (axes[1], "raw", "steps as taken, no weights"),
+        ):
+            for size, shade, shift in ((1, ONE, -0.15), (batch, MANY, 0.15)):
+                rows = ends[(ends.weights == weights) & (ends.batch == size)]
+                for place, name in enumerate(ORDER):
+                    values = rows.loc[rows.distribution == name, "fraction"]
+                    label = f"{size} image{'s' if size > 1 else ''} a step"
+                    look = {"color": shade, "ms": 3, "alpha": 0.7, "mew": 0}
+                    label = label if place == 0 else None
+                    near, height = values[values <= MOST], place + shift
+                    axis.plot(near, [height] * len(near), "o", **look, label=label)
+                    if len(near) < len(values):
+                        mean = at(found.fractions, name, weights, size).change
+                        far = {"ha": "right", "va": "center", "color": shade}
+                        axis.text(MOST, place + 1.6 * shift, claims.short(mean) + " →", **far)
+            axis.axvline(1, color="grey", lw=0.6)
+            axis.set(xscale="log", xlim=(0.5, MOST), title=title)
+            axis.set_xlabel("variance / uniform sampling's")
+            figures.log_ticks(axis.xaxis)
+        axes[0].set_yticks(range(len(ORDER)), ORDER)
+        axes[0].invert_yaxis()
+        axes[0].legend(loc="upper right")
+    return figure
+
+
+def last(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the end of training."""
+    return rows[rows.epoch == rows.epoch.max()]
+
+
+def caption(found: Optimum, scale: str, images: int) -> str:
+    """What the optimum saves, and what those in use do."""
+    rows = found.fractions
+    held = claims.short(at(rows, "held").change)
+    return (
+        f"Exact variance of a step at the end of training, scale {scale}, {rows.seeds.max()} "
+        f"seeds, {images} images. With weights, {rows.batch.max()} a step, the optimum has "
+        f"{at(rows, 'optimum').change:.2f} of uniform sampling's variance, the best that one "
+        f"number per operation can do {at(rows, 'best per operation').change:.2f}, what PA&DA "
+        f"holds {held}; without weights, as released, {at(rows, 'held', 'raw').change:.2f}. "
+        "Arrows: beyond the axis."
+    )
+
+
+def draw_proxies(paths: pd.DataFrame, images: pd.DataFrame, proxies: pd.DataFrame) -> Figure:
+    """What stands for the norm against the probability of least variance; end, first seed."""
+    sides = {"paths": last(paths), "images": last(images)}
+    rows = last(proxies)
+    seed = rows.seed.min()
+    rows = rows[rows.seed == seed].set_index(["over", "proxy"])
+    with figures.style():
+        figure = Figure(figsize=(6.75, 2.4))
+        axes = figure.subplots(1, len(PAIRS))
+        for axis, (over, column, label) in zip(axes, PAIRS, strict=True):
+            own, row = sides[over], rows.loc[(over, column)]
+            own = own[own.seed == seed]
+            axis.plot(own[column], own.best, ".", color=ONE, ms=3, alpha=0.6, mew=0)
+            title = f"rho {row.rho:+.2f}\n[{row.low:+.2f}, {row.high:+.2f}]"
+            axis.set(xscale="log", yscale="log", xlabel=label, title=title)
+            figures.log_ticks(axis.xaxis)
+            figures.log_ticks(axis.yaxis)
+        axes[0].set_ylabel("best p")
+        axes[2].set_ylabel("best q")
+    return figure
+
+
+def caption_proxies(proxies: pd.DataFrame) -> str:
+    """Means over seeds of Spearman's rho."""
+    rows = last(proxies)
+    means = rows.groupby(["over", "proxy"]).rho.mean()
+    return (
+        f"What stands for the norm, against the probability of least variance, at the end of "
+        f"training (seed {rows.seed.min()}; titles: Spearman's rho, 95 % bootstrap). Means over "
+        f"seeds: held p {means['paths', 'held paths']:+.2f}, size {means['paths', 'size']:+.2f}, "
+        f"softmax error {means['images', 'softmax error']:+.2f}, held q "
+        f"{means['images', 'held images']:+.2f}."
+    )
+
+
+def draw_agreement(probes: pd.DataFrame) -> Figure:
+    """Each sampled probe's interval of the total variance, over the exact value."""
+    totals = probes[probes.quantity == "total"]
+    with figures.style():
+        panels = list(totals.groupby(["epoch", "weights"], sort=False))
+        figure = Figure(figsize=(6.75, 2.1))
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, ((epoch, weights), rows) in zip(axes, panels, strict=True):
+            for row in rows.itertuples():
+                ends = [row.low / row.exact, row.high / row.exact]
+                axis.plot([row.probe_seed] * 2, ends, color=ONE if row.covered else MANY)
+                axis.plot(row.probe_seed, row.ratio, ".", color="black", ms=3)
+            axis.axhline(1, color="grey", lw=0.6)
+            word = "weighted" if weights == "importance" else "as taken"
+            axis.set(yscale="log", title=f"{word}, epoch {epoch}", xlabel="seed of the probe")
+            figures.log_ticks(axis.yaxis)
+            low, high = axis.get_ylim()
+            if high < 2 * low:  # a single tick would say no scale
+                axis.yaxis.set_major_locator(FixedLocator([0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4]))
+        axes[0].set_ylabel("sampled / exact variance")
+    return figure
+
+
+def caption_agreement(found: Optimum) -> str:
+    """How many intervals hold the exact value."""
+    totals = found.agreed[found.agreed.quantity == "total"]
+    of, paths = totals.of.max(), found.probes[found.probes.quantity == "total"].paths.max()
+    return (
+        f"The sampled probe against the exact variance of the same population: {of} probes of at "
+        f"most {paths} paths, 95 % intervals. They hold the exact value in "
+        f"{', '.join(map(str, totals.held))} of {of}."
+    )

@@ -1,0 +1,142 @@
+"""Notebook 00: two supernets, SPOS's and one of the reader's own sampler, ranked side by side."""
+
+from dataclasses import replace
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from padalib.ranking import metrics
+from padalib.ranking.scores import ScoreConfig
+from padalib.samplers import Method
+from padalib.spaces import CellSpace
+from padalib.study import claims, figures
+from padalib.study.claims import Claim, Interval
+from padalib.study.scales import Scale
+
+BASELINE, FREE = "SPOS", "FLOPs"
+MEASURES = {  # of `metrics.METRICS`, under the heads that the reader sees
+    "tau": "tau",
+    "p_at_10": "in the true best tenth",
+    "regret_1": "lost by taking its favourite (points)",
+}
+
+
+def configs(scale: Scale, method: Method) -> list[ScoreConfig]:
+    """Scores of two supernets, the baseline's and `method`'s, of the first seed.
+
+    ValueError where `method` has a name that the notebook uses for another.
+    """
+    if method.name in (BASELINE, FREE):
+        raise ValueError(
+            f"your sampler is beside {BASELINE} and {FREE} here, so it needs a name of its own; "
+            f"got {method.name!r}"
+        )
+    spos = scale.training(BASELINE, scale.seeds[0])
+    own = replace(method, zero_grad=method.zero_grad or spos.method.zero_grad)
+    return [scale.scoring(spos), scale.scoring(replace(spos, method=own))]
+
+
+def introduce(space: CellSpace, reference: pd.DataFrame) -> str:
+    """The space and the truth about it, in Markdown."""
+    true, said = reference.accuracy, reference.iloc[0]
+    return (
+        f"**{space.name}**: {len(space):,} architectures, {len(space.classes()):,} different "
+        f"functions. {len(true):,} are ranked here. Trained alone, their {said.split} accuracy on "
+        f"{said.dataset} runs from {true.min():.1f} to {true.max():.1f} % ({said.source})."
+    )
+
+
+def beside(
+    scores: pd.DataFrame, reference: pd.DataFrame, space: CellSpace, method: str
+) -> pd.DataFrame:
+    """A row an architecture (by code): `true` accuracy, both supernets' accuracies, MFLOPs.
+
+    ValueError where `scores` lack a supernet or an architecture.
+    """
+    wide = scores.pivot(index="code", columns="method", values="accuracy")
+    if lack := {BASELINE, method} - set(wide):
+        raise ValueError(
+            f"there are no scores of {', '.join(sorted(lack))}, only of {', '.join(wide)}: set "
+            "redraw = False, for a sampler of your own is in no published table"
+        )
+    true = reference.set_index("code").accuracy
+    if missing := set(true.index) - set(wide.index):
+        raise ValueError(f"{len(missing)} architectures have no score, such as {min(missing)}")
+    rows = wide.loc[true.index, [BASELINE, method]]
+    rows.insert(0, "true", true)
+    rows[FREE] = [space.flops(space.parse(code)) / 1e6 for code in rows.index]
+    return rows.rename_axis(columns=None)
+
+
+def best(rows: pd.DataFrame, space: CellSpace, method: str, top: int = 10) -> pd.DataFrame:
+    """The `top` architectures by a supernet, beside the truth: an operation an edge, a row a place.
+
+    Equal scores share the better place. Places in the truth count all that are ranked.
+    """
+    places = rows[[method, "true"]].rank(ascending=False, method="min").astype(int)
+    chosen = rows.sort_values([method, "true"], ascending=False, kind="stable").index[:top]
+    names = [figures.OPERATIONS.get(op, (op.replace("_", " "),))[0] for op in space.ops]
+    table = pd.DataFrame(
+        [[names[op] for op in space.parse(code)] for code in chosen],
+        columns=[f"{target}←{source}" for source, target in space.edges],
+    )
+    table["accuracy, inherited (%)"] = rows.loc[chosen, method].round(1).to_numpy()
+    table["alone (%)"] = rows.loc[chosen, "true"].round(1).to_numpy()
+    table[f"true place of {len(rows):,}"] = places.loc[chosen, "true"].to_numpy()
+    return table.set_index(pd.Index(places.loc[chosen, method], name=f"place by {method}"))
+
+
+def card(rows: pd.DataFrame) -> pd.DataFrame:
+    """How well each column ranks, with 95 % intervals over architectures; a row a column."""
+    table = {}
+    for name in rows.columns.drop("true"):
+        vectors = rows[name].to_numpy(), rows.true.to_numpy()
+        table[name] = {
+            head: claims.interval(fn(*vectors), *metrics.bootstrap(fn, *vectors))
+            for head, fn in ((head, metrics.METRICS[measure]) for measure, head in MEASURES.items())
+        }
+    return pd.DataFrame(table).T.rename(index={FREE: f"{FREE}, no training"})
+
+
+def _gain(own, baseline, true) -> float:
+    return metrics.tau(own, true) - metrics.tau(baseline, true)
+
+
+def compare(rows: pd.DataFrame, method: str) -> Claim:
+    """Does the sampler rank better than the baseline? One seed, so of these two supernets only."""
+    vectors = [rows[column].to_numpy() for column in (method, BASELINE, "true")]
+    gain, ends = _gain(*vectors), metrics.bootstrap(_gain, *vectors)
+    taus = [metrics.tau(vector, vectors[-1]) for vector in vectors[:2]]
+    return claims.of(
+        "00.own",
+        f"The supernet of “{method}” ranks better than that of {BASELINE}",
+        gain,
+        [Interval(*ends, "architectures", len(rows))],
+        f"tau {taus[0]:.3f} against {taus[1]:.3f}: {gain:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}] "
+        f"over {len(rows):,} architectures, one seed",
+        unit="tau",
+        figure="00_quickstart",
+    )
+
+
+@figures.style()
+def draw(rows: pd.DataFrame, reference: pd.DataFrame) -> Figure:
+    """What each column says of an architecture, against what it reaches when trained alone."""
+    names = rows.columns.drop("true")
+    figure, panels = figures.subplots(1, len(names), figsize=(6.75, 2.6), sharey=True)
+    for axes, name in zip(panels, names, strict=True):
+        figures.scatter(axes, rows[name], rows.true, figures.colour(name))
+        free = name == FREE
+        axes.set_title(f"{name}: tau {metrics.tau(rows[name], rows.true):.2f}")
+        axes.set_xlabel("millions, no training" if free else "accuracy, inherited weights (%)")
+    panels[0].set_ylabel(f"{reference.split.iloc[0]} accuracy, trained alone (%)")
+    return figure
+
+
+def caption(claim: Claim, reference: pd.DataFrame) -> str:
+    """What the picture shows, in two sentences."""
+    ceiling, basis = reference.ceiling.iloc[0], reference.ceiling_basis.iloc[0]
+    return (
+        f"{claim.statement}: {claim.verdict} ({claim.evidence}). The truth's own noise leaves room "
+        f"up to tau {ceiling:.2f} ({basis})."
+    )

@@ -1,0 +1,126 @@
+"""Figures of the study of variance."""
+
+import re
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from padalib.study import figures
+from padalib.study.variance import BASE, CLAIMED, CONTROL, Variance
+
+FIXED = ("fixed part", "#888888")
+SPARE = ("#3D8FD6", "#004F87", "#C06000", "#5F5F5F")  # of operations that have no colour
+
+
+def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figure:
+    """Variance, bias and signal-to-noise of the methods' steps; shares of the path and of places.
+
+    Along training where several epochs were probed, else at the end.
+    """
+    rows = found.steps
+    with figures.style():
+        figure = Figure(figsize=(6.75, 4.8))
+        (left, weighted, biased), (middle, right, edges) = figure.subplots(2, 3)
+        for axis, value, label, title in (
+            (left, "total", "tr Var[g]", "variance, steps as taken"),
+            (weighted, "total_weighted", "tr Var[g]", "variance, importance-weighted"),
+            (biased, "bias", "|bias|² / |E g|²", "bias of steps as taken"),
+            (middle, "snr", "|E g|² / tr Var[g], per path", "signal to noise"),
+        ):
+            own = rows.dropna(subset=[value])
+            drawn = [m for m in methods if value != "bias" or m in set(own.method)]
+            figures.over_time(axis, own, value, drawn, label=axis is left)
+            axis.set(yscale="log", ylabel=label, title=title)
+            figures.log_ticks(axis.yaxis)
+        if rows.epoch.nunique() > 1:
+            lines = left.get_legend_handles_labels()
+            figure.legend(*lines, loc="outside upper center", ncols=6, handlelength=1)
+        figures.by_method(right, rows[rows.epoch == rows.epoch.max()], "path_share", methods)
+        right.axhline(0, color="grey", lw=0.5)
+        right.set(ylabel="share of the variance", title="part that comes from the path")
+        shares = found.parts.pivot(index="method", columns="part", values="total")
+        shares = shares.div(shares["all"], axis=0)
+        of_places = [part for part in found.parts.part.unique() if _is_place(part)]
+        kind = of_places[0].split()[0]
+        for method in methods:
+            edges.plot(places, shares.loc[method, of_places], color=figures.colour(method))
+        edges.set(ylabel="share of the variance", xlabel=kind)
+        edges.set_title(f"part that sits on each {kind}")
+    return figure
+
+
+def caption(found: Variance, scale: str) -> str:
+    """PA&DA and its control beside SPOS."""
+    end = found.compared[found.compared.epoch == found.compared.epoch.max()]
+    rows = end[(end.weights == "raw") & (end.part == "all")].set_index(["method", "value"])
+
+    def said(method: str) -> str:
+        ratio, gain = rows.loc[(method, "variance")], rows.loc[(method, "snr")]
+        return (
+            f"{ratio.change:.2f} times SPOS's [{ratio.low:.2f}, {ratio.high:.2f}]; "
+            f"signal-to-noise {gain['mean']:.4f} against {gain.base:.4f}, {gain.word}"
+        )
+
+    text = f"Scale {scale}, {end.seeds.max()} seeds, end of training."
+    if (CLAIMED, "snr") in rows.index:
+        text += f" Variance of PA&DA's steps: {said(CLAIMED)}."
+    if (CONTROL, "snr") in rows.index:
+        text += f" The control without gradients: {said(CONTROL)}."
+    return f"{text} Brackets: 95 % over seeds."
+
+
+def draw_parts(found: Variance, methods: Sequence[str]) -> Figure:
+    """Where the variance of a step sits at the end: which operations, and path or data."""
+    means = found.parts.set_index(["method", "part"])
+    whole = means.xs("all", level="part")[["path", "data"]].sum(axis=1)
+    looks = _looks(found)
+    with figures.style():
+        figure = Figure(figsize=(6.75, 2.4))
+        axes = figure.subplots()
+        for place, method in enumerate(methods):
+            bottom = 0.0
+            for part, (_, shade) in looks.items():
+                for source, hatch in (("path", ""), ("data", "////")):
+                    height = max(0.0, means.loc[(method, part), source] / whole[method])
+                    look = {"color": shade, "hatch": hatch, "ec": "white", "lw": 0.3}
+                    axes.bar(place, height, 0.7, bottom, **look)
+                    bottom += height
+        key = [Patch(color=shade, label=name) for name, shade in looks.values()]
+        key += [Patch(fc="white", ec="grey", label="from the path")]
+        key += [Patch(fc="white", ec="grey", hatch="////", label="from the data")]
+        turned = {"rotation": 35, "ha": "right"} if len(methods) > 6 else {}
+        axes.set_xticks(range(len(methods)), methods, **turned)
+        axes.set_ylabel("share of tr Var[g]")
+        axes.legend(handles=key, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def caption_parts(found: Variance) -> str:
+    """Which parts hold most of SPOS's variance."""
+    own = found.parts[found.parts.method == BASE].set_index("part").total
+    looks = _looks(found)
+    shares = (own[list(looks)] / own["all"]).sort_values(ascending=False)
+    words = ", ".join(
+        f"{looks[part][0]} {100 * share:.0f}\u00a0%" for part, share in shares.items()
+    )
+    return (
+        "Where the variance of a step sits at the end of training, means over seeds. Of SPOS's: "
+        f"{words}."
+    )
+
+
+def _is_place(part: str) -> bool:
+    """Whether a part is that of a position: 'edge 0', 'block 3'."""
+    return re.fullmatch(r"[a-z]+ \d+", part) is not None
+
+
+def _looks(found: Variance) -> dict[str, tuple[str, str]]:
+    """Name and colour of the fixed part and of each operation that has weights."""
+    parts = [part for part in found.parts.part.unique() if part not in ("all", "fixed")]
+    spare = iter(SPARE)
+    return {"fixed": FIXED} | {
+        part: figures.OPERATIONS.get(part) or (part, next(spare, SPARE[-1]))
+        for part in parts
+        if not _is_place(part)
+    }

@@ -1,0 +1,70 @@
+"""Effects over seeds and the words of a table: small cases by hand."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from padalib.study import effects
+
+
+def series(*values):
+    return pd.Series(values, index=range(len(values)))
+
+
+def test_a_difference_is_the_paired_t_interval():
+    found = effects.difference(series(2.0, 4.0, 6.0), series(1.0, 2.0, 3.0))  # 1, 2, 3
+    half = 4.302652729696142 / math.sqrt(3)  # t_.975 of 2 degrees, sd 1
+    assert found[:3] == pytest.approx((2, 2 - half, 2 + half))
+    # t = 2 sqrt(3); with 2 degrees p = 1 - t / sqrt(t^2 + 2)
+    assert found.p == pytest.approx(1 - math.sqrt(12) / math.sqrt(14))
+    assert (found.interval.over, found.interval.n) == ("seeds", 3)
+
+
+def test_a_ratio_is_of_geometric_means():
+    found = effects.ratio(series(2.0, 8.0), series(1.0, 1.0))
+    assert found.change == pytest.approx(4) and found.low * found.high == pytest.approx(16)
+    assert found.p == effects.difference(series(math.log(2), math.log(8))).p
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.inf, math.nan])
+def test_a_ratio_of_what_is_not_positive_is_not_known(bad):
+    found = effects.ratio(series(1.0, bad), series(1.0, 1.0))
+    assert all(map(math.isnan, found[:4])) and found.seeds == 2
+
+
+def test_seeds_are_paired_by_name():
+    a, b = series(1.0, 5.0), pd.Series([4.0, 1.0], index=[1, 0])
+    assert effects.difference(a, b).change == 0.5
+    with pytest.raises(ValueError, match=r"seeds \[0, 1\], the other \[1, 2\]"):
+        effects.difference(a, pd.Series([4.0, 1.0], index=[1, 2]))
+
+
+def test_one_seed_or_equal_ones_have_no_p():
+    assert math.isnan(effects.difference(series(1.0)).p)
+    assert math.isnan(effects.difference(series(1.0, 1.0)).p)
+
+
+def test_what_was_planned_stands_alone_and_the_rest_is_corrected_by_family():
+    rows = pd.DataFrame(
+        {
+            "kind": [*"aaaab"],
+            "p": [0.04, 0.01, 0.02, 0.04, 0.04],
+            "planned": [True, False, False, False, False],
+            "change": [1.2, 0.5, 2.0, 2.0, 0.9],
+            "null": [1.0] * 5,
+        },
+        index=[7, 3, 4, 5, 6],
+    )
+    found = effects.judge_rows(rows, ["kind"])
+    assert found.corrected.tolist() == pytest.approx([0.04, 0.03, 0.04, 0.04, 0.04])
+    assert found.word.tolist() == ["higher", "lower", "higher", "higher", "lower"]
+    found = effects.judge_rows(rows.assign(planned=False), ["kind"])
+    assert found.corrected.tolist() == pytest.approx([0.08, 0.04, 0.06, 0.08, 0.04])
+    assert found.word.tolist() == ["not shown", "lower", "not shown", "not shown", "lower"]
+
+
+def test_a_p_that_is_not_known_shows_nothing_and_counts_for_nothing():
+    rows = pd.DataFrame({"kind": "a", "p": [math.nan, 0.04], "change": [9.0, 9.0]})
+    found = effects.judge_rows(rows.assign(planned=False, null=1.0), ["kind"])
+    assert found.word.tolist() == ["not shown", "higher"]
