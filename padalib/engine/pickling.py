@@ -97,7 +97,7 @@ def pack(run: Run) -> bytes:
         config = dumps(run.config)
     except Exception as error:  # whatever an object raises to say that it stays
         raise RunError(
-            f"{run.config.label} cannot be sent to another process: {_culprit(run.config)} cannot "
+            f"it cannot be sent to another process: {_culprit(run.config)} cannot "
             f"be pickled ({str(error).splitlines()[0]}); make it where it is used, or keep "
             "it in a module of your own"
         ) from error

@@ -235,6 +235,11 @@ class Run:
 
         While another does: wait for its end, or raise Busy.
         """
+        if digest(identity(self.config)) != self.key:
+            raise RunError(
+                f"{self.config.label} is not what it was when its run was asked for: something "
+                "that it uses changed in between; ask again"
+            )
         if self.done:
             self._check_folder()
             self.record()

@@ -264,7 +264,7 @@ def test_what_cannot_be_pickled_is_named():
     source = "class A:\n    def __reduce__(s): return (len, ())\n"
     source += "    def __reduce_ex__(s, n):\n        if n > 4: raise TypeError('no')\n"
     source += "        return (len, ())\nK = A()\n" + DRAW + "K"
-    words = r"mine mini seed 0 cannot be sent to another process: K in Mine.draw cannot be pickled"
+    words = r"it cannot be sent to another process: K in Mine.draw cannot be pickled"
     with pytest.raises(RunError, match=words):
         pickling.pack(Run(config(cell(source))))
 
