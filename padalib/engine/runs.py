@@ -207,18 +207,8 @@ class Run:
     def _failure(self, reason: str) -> str:
         return f"{self.config.label} failed: {reason}. Delete {self.folder} to try it again"
 
-    def _identity(self) -> str:
-        """The identity as it is written; RunError where it is no longer that of the key."""
-        mine = identity(self.config)
-        if digest(mine) != self.key:
-            raise RunError(
-                f"{self.config.label} is not what it was when its run was asked for: something "
-                "that it uses changed in between; ask again"
-            )
-        return json.dumps(mine, indent=1, sort_keys=True)
-
     def _check_folder(self) -> None:
-        mine = json.loads(self._identity())
+        mine = json.loads(json.dumps(identity(self.config)))
         try:
             theirs = self._read_json("config.json")
         except RunError:
@@ -246,7 +236,8 @@ class Run:
             return self
         with held(self.folder, self.config.label, wait):
             if not exists(self.folder / "config.json"):
-                write_bytes(self.folder / "config.json", self._identity().encode())
+                content = json.dumps(identity(self.config), indent=1, sort_keys=True)
+                write_bytes(self.folder / "config.json", content.encode())
             self._check_folder()
             again = self._again()
             if again._finished:  # and was cut before all of it had moved
