@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -314,13 +315,19 @@ def test_the_runs_of_all_studies_come_first_in_one_grid(root, monkeypatch, capfd
         print("GRID", os.environ.get("PADALIB_HEADLESS"))
         asked.append((list(configs), workers))
 
-    first = SimpleNamespace(configs=lambda scale: [f"{scale.name} 1", f"{scale.name} 2"])
-    second = SimpleNamespace(configs=lambda scale: ["3"])
-    monkeypatch.setattr(driver, "studies", lambda: [first, second])
+    def module(name):
+        own = SimpleNamespace(configs=lambda scale: [f"{name} {scale.name}", f"{name} 2"])
+        own.__name__ = f"padalib.study.{name}"
+        return own
+
+    asking = replace(scales.get("laptop"), name="smoke", studies=("one", "two"), beside=None)
+    beside = replace(asking, name="beside", studies=("two",))
+    monkeypatch.setitem(scales.SCALES, "smoke", replace(asking, beside=beside))
+    monkeypatch.setattr(driver, "studies", lambda: [*map(module, ("none", "one", "two"))])
     monkeypatch.setattr(launch, "grid", grid)
     path = write(root / "notebooks/00_a.ipynb", "print('NOTEBOOK')")
     assert main(["run", "--scale", "smoke", "--workers", "2"]) == 0
-    assert asked == [(["smoke 1", "smoke 2", "3"], 2)]
+    assert asked == [(["one smoke", "one 2", "two smoke", "two 2", "two beside", "two 2"], 2)]
     out = capfd.readouterr().out
     assert out.index("GRID None") < out.index("NOTEBOOK")
     assert main(["run", "--scale", "smoke", str(path)]) == 0

@@ -37,13 +37,15 @@ def test_a_table_is_made_beside_the_published_one(root, capsys):
     assert main(["truth", "mini", "--seeds", "3", "--workers", "2"]) == 0
     assert f"the published table {home} differs" in capsys.readouterr().out
     assert home.read_bytes() == before != own.read_bytes()
-    assert main(["truth", "mini", "--publish"]) == 0
+    assert main(["truth", "mini", "--seeds", "3", "--publish"]) == 0
     assert f"published as {home}" in capsys.readouterr().out
     assert home.read_bytes() == own.read_bytes() != before
+    assert main(["truth", "mini"]) == 0  # as many seeds as the published one
     seeds = [0, 1, 2]
     assert alone.build.asked == [
         ("mini", [0, 1], None),
         ("mini", seeds, 2),
+        ("mini", seeds, None),
         ("mini", seeds, None),
     ]
 
