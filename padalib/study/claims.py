@@ -6,7 +6,7 @@ theirs with `Workbook.conclude`; README, HTML and `padalib compare` are made of 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +27,7 @@ class Interval:
     high: float
     over: str  # 'seeds', 'architectures', ...
     n: int  # so many of them
+    of: float = math.nan  # the effect that it is of, where a claim rests on several
 
     def __post_init__(self) -> None:
         if self.low > self.high:
@@ -121,7 +122,7 @@ def of(
     """
     verdict = judge(intervals, wanted, null, bound, p)
     if null == 1:
-        logs = [Interval(math.log(i.low), math.log(i.high), i.over, i.n) for i in intervals]
+        logs = [replace(i, low=math.log(i.low), high=math.log(i.high)) for i in intervals]
         visible = math.exp(max(log.visible() for log in logs))
     else:
         visible = max(interval.visible() for interval in intervals)
@@ -198,8 +199,8 @@ def _of_row(row: dict) -> Claim:
     for mark in ("", *(f"_{place}" for place in range(2, len(row)))):
         if not row.get(f"over{mark}"):
             break
-        low, high, n = (_number(row[f"{name}{mark}"]) for name in ("low", "high", "n"))
-        intervals.append(Interval(low, high, row[f"over{mark}"], int(n)))
+        low, high, n, of = (_number(row.get(f"{k}{mark}", "")) for k in ("low", "high", "n", "of"))
+        intervals.append(Interval(low, high, row[f"over{mark}"], int(n), of))
     return Claim(**texts, **numbers, intervals=tuple(intervals), figure=row["figure"])
 
 
@@ -212,10 +213,17 @@ def deciding(claim: Claim) -> Interval | None:
 
     def margin(interval: Interval) -> float:
         above = interval.low - claim.null
-        return above if claim.effect >= claim.null else claim.null - interval.high
+        return above if own_effect(claim, interval) >= claim.null else claim.null - interval.high
 
     known = [interval for interval in claim.intervals if not math.isnan(margin(interval))]
     return min(known, key=margin, default=None)
+
+
+def own_effect(claim: Claim, interval: Interval | None) -> float:
+    """The effect that an interval is of."""
+    if interval is None or math.isnan(interval.of):
+        return claim.effect
+    return interval.of
 
 
 def numbers(claim: Claim) -> str:
@@ -227,7 +235,8 @@ def numbers(claim: Claim) -> str:
     def shown(value: float) -> str:
         return (sign if value >= 0 else "") + short(value)
 
-    said, decides = shown(claim.effect), deciding(claim)
+    decides = deciding(claim)
+    said = shown(own_effect(claim, decides))
     if decides is not None:
         said += f" [{shown(decides.low)}, {shown(decides.high)}]"
     return f"{said} {claim.unit}".rstrip()

@@ -11,17 +11,25 @@ from padalib.study.claims import Claim
 SCALES = {  # in the README, in this order, under these heads
     "cifar": "CIFAR-10, NAS-Bench-201 (`cifar`)",
     "laptop": "digits, `mini` (`laptop`)",
+    "laptop_chain": "digits, `chain-mini` (`laptop`)",
 }
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
 
 
 def published() -> dict[str, dict[str, Claim]]:
-    """Key -> scale -> claim, of the scales that the README shows; ordered by notebook."""
+    """Key -> column -> claim, of the scales that the README shows; ordered by notebook.
+
+    What a scale shows of a space beside its own has a column too.
+    """
     found: dict[str, dict[str, Claim]] = {}
-    for scale in SCALES:
+    for column in SCALES:
+        scale = column.partition("_")[0]
+        beside = [other.removeprefix(scale) for other in SCALES if other.startswith(f"{scale}_")]
         for key, claim in claims.read(paths.published_results(scale)).items():
-            found.setdefault(key, {})[scale] = claim
+            suffix = next((one for one in beside if key.endswith(one)), "")
+            if scale + suffix == column:
+                found.setdefault(key.removesuffix(suffix), {})[column] = claim
     return dict(sorted(found.items(), key=lambda item: item[0].partition(".")[0]))
 
 
@@ -74,7 +82,9 @@ def _facts(scale: str, claim: Claim) -> list[str]:
     if math.isfinite(claim.bound):
         facts.append(f"Bound of equivalence {claims.short(claim.bound)}")
     if claim.figure:
-        facts.append(f"Figure: [{claim.figure}](../../figures/{scale}/{claim.figure}.png)")
+        facts.append(
+            f"Figure: [{claim.figure}](../../figures/{scale.partition('_')[0]}/{claim.figure}.png)"
+        )
     return facts
 
 

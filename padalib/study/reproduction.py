@@ -46,7 +46,11 @@ def inside(published: Claim, own: Claim) -> bool | None:
         half = 0.0 if math.isnan(half) else half
         return scaled(interval.low) - half <= scaled(own.effect) <= scaled(interval.high) + half
 
-    known = [i for i in published.intervals if not math.isnan(i.low + i.high)]
+    known = [
+        i
+        for i in published.intervals
+        if not math.isnan(i.low + i.high) and claims.own_effect(published, i) == published.effect
+    ]
     return any(map(holds, known)) if known else None
 
 

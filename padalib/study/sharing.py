@@ -233,7 +233,10 @@ def _claims(found: pd.DataFrame) -> Iterator[claims.Claim]:
                 f"01.{factor}.variance",
                 f"Variance grows with the number of {label}",
                 total.change.iloc[0],
-                [claims.Interval(r.low, r.high, "seeds", r.seeds) for r in total.itertuples()],
+                [
+                    claims.Interval(row.low, row.high, "seeds", row.seeds, row.change)
+                    for row in total.itertuples()
+                ],
                 f"{told(own, 'total')}, over {total.seeds.iloc[0]} seeds; share that comes from "
                 f"the path {told(own, 'path_share')}",
                 null=1.0,
@@ -248,7 +251,7 @@ def _claims(found: pd.DataFrame) -> Iterator[claims.Claim]:
                 f"Ranking gets worse with the number of {label}",
                 rank.change.iloc[0],
                 [
-                    claims.Interval(row[low], row[high], what, row[what])
+                    claims.Interval(row[low], row[high], what, row[what], row.change)
                     for _, row in rank.iterrows()
                     for low, high, what in over
                 ],
