@@ -172,6 +172,23 @@ def publish(args: Namespace) -> None:
     print(f"README.md and {readme.DETAILS} say what is published; look at `git diff` and commit")
 
 
+@command(
+    "the report card of a supernet, from a CSV: code or arch, score, seed, loss",
+    "padalib report scores.csv --space nasbench201 --dataset cifar10\n"
+    "padalib report scores.csv --space mini",
+    argument("scores", type=Path, help="a row an architecture and seed; higher scores are better"),
+    argument("--space", required=True, help="nasbench201, conv64, mini, chain-mini"),
+    argument("--dataset", help="of the truth, where its table holds several: cifar10, ..."),
+    argument("--truth", type=Path, help="a truth table from elsewhere, see data/README.md"),
+)
+def report(args: Namespace) -> None:
+    from padalib.study import scorecard
+
+    found = scorecard.read(args.scores, args.space, args.dataset, args.truth)
+    print(scorecard.text(found))
+    print(f"\nTable and figure: {scorecard.write(found)}")
+
+
 @command("see to the Jupyter kernel and the git filter", "padalib setup")
 def setup(args: Namespace) -> None:
     from padalib.study import environment
@@ -182,16 +199,17 @@ def setup(args: Namespace) -> None:
 @command(
     "train every architecture of small spaces alone, and make their truth tables",
     "padalib truth\npadalib truth mini --seeds 3 --publish",
-    argument("spaces", nargs="*", help="their names (default: those of data/truth/)"),
-    argument("--seeds", type=positive, default=3, help="trainings of each architecture"),
+    argument("spaces", nargs="*", help="their names (default: all whose table the project keeps)"),
+    argument("--seeds", type=positive, help="trainings of each (default: as published, else 3)"),
     WORKERS,
     argument("--publish", action="store_true", help="for maintainers: make it the published one"),
 )
 def truth(args: Namespace) -> None:
+    from padalib.benchmarks import layouts
     from padalib.study import truth_tables
 
     check_environment()
-    for space in args.spaces or truth_tables.kept():
+    for space in args.spaces or layouts.KEPT:
         print(truth_tables.make(space, args.seeds, args.workers, args.publish))
 
 

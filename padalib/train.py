@@ -193,10 +193,7 @@ class FromTraining:
 
 
 def load(run: Run, epoch: int | None = None) -> "Trainer":
-    """The trainer of a run as it was after `epoch` (kept by the config), or at the end.
-
-    ValueError where that epoch is not kept.
-    """
+    """The trainer of a run as it was after `epoch` (ValueError where not kept), or at the end."""
     config: TrainConfig = run.config
     config.check_kept(epoch)
     name = "last" if epoch in (None, config.epochs) else f"epoch_{epoch}"

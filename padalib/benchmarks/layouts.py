@@ -16,7 +16,7 @@ from padalib.engine import paths
 from padalib.ranking.vectors import few
 from padalib.spaces import Space
 
-KEPT = ("mini", "chain-mini")  # spaces whose table the project keeps; `make truth` makes them
+KEPT = ("mini", "chain-mini")  # spaces whose table the project keeps; `padalib truth` makes them
 LAYOUTS = (
     "tables of our own (columns code, string, valid_acc_0, ...), and of NAS-Bench-201 "
     f"{tables.CSV} (columns arch, cifar10_val, cifar10_test, ...), {tables.NPY}, the folder "
@@ -68,8 +68,8 @@ def read_own(space: Space, path: Path) -> pd.DataFrame:
     elif path.resolve() == kept.resolve():
         inside, place = kept.relative_to(root), shlex.quote(str(root))
         remedy = (
-            f"fetch it again with `git -C {place} checkout -- {inside}` or rebuild it with `make "
-            f"-C {place} truth`"
+            f"fetch it again with `git -C {place} checkout -- {inside}` or rebuild it with "
+            f"`padalib truth {whole.name} --publish`"
         )
     else:
         remedy = f"write it again with `alone.save`, or pass another: {LAYOUTS}"

@@ -47,6 +47,3 @@ def own_folder(scale: str, redraw: bool = False) -> Path:
     What is redrawn from the published tables lies apart from what was computed here.
     """
     return project_root() / "build" / scale / ("redrawn" if redraw else ".")
-
-
-results_dir, figures_dir = published_results, published_figures  # until the notebooks use Workbook

@@ -165,7 +165,9 @@ class Progress:
 def _watched() -> bool:
     if os.environ.get("PADALIB_HEADLESS"):
         return False
-    return "ipykernel" in sys.modules or bool(sys.stderr and sys.stderr.isatty())
+    kernel = sys.modules.get("ipykernel.kernelapp")  # imported by those that start one, too
+    live = kernel is not None and kernel.IPKernelApp.initialized()
+    return live or bool(sys.stderr and sys.stderr.isatty())
 
 
 def _kind(run: Run) -> Kind:

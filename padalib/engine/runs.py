@@ -207,8 +207,18 @@ class Run:
     def _failure(self, reason: str) -> str:
         return f"{self.config.label} failed: {reason}. Delete {self.folder} to try it again"
 
+    def _identity(self) -> str:
+        """The identity as it is written; RunError where it is no longer that of the key."""
+        mine = identity(self.config)
+        if digest(mine) != self.key:
+            raise RunError(
+                f"{self.config.label} is not what it was when its run was asked for: something "
+                "that it uses changed in between; ask again"
+            )
+        return json.dumps(mine, indent=1, sort_keys=True)
+
     def _check_folder(self) -> None:
-        mine = json.loads(json.dumps(identity(self.config)))
+        mine = json.loads(self._identity())
         try:
             theirs = self._read_json("config.json")
         except RunError:
@@ -225,19 +235,13 @@ class Run:
 
         While another does: wait for its end, or raise Busy.
         """
-        if digest(identity(self.config)) != self.key:
-            raise RunError(
-                f"{self.config.label} is not what it was when its run was asked for: something "
-                "that it uses changed in between; ask again"
-            )
         if self.done:
             self._check_folder()
             self.record()
             return self
         with held(self.folder, self.config.label, wait):
             if not exists(self.folder / "config.json"):
-                content = json.dumps(identity(self.config), indent=1, sort_keys=True)
-                write_bytes(self.folder / "config.json", content.encode())
+                write_bytes(self.folder / "config.json", self._identity().encode())
             self._check_folder()
             again = self._again()
             if again._finished:  # and was cut before all of it had moved

@@ -20,6 +20,7 @@ from padalib.ranking.pairs import Estimate
 from padalib.spaces import Space
 
 QUINTILES, DRAWS = 5, 400
+CONTROLS = ("FLOPs of live options", "parameters")  # need no training
 MEASURES = {
     "tau": "Kendall's tau-b with the truth",
     "tau_loss": "the same, ranked by loss",
@@ -102,7 +103,7 @@ def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None)
 
 def controls(ranked: Ranked) -> dict[str, pd.DataFrame]:
     """The cards of what needs no training: FLOPs of what is live, and weights."""
-    named = {"FLOPs": ranked.flops, "parameters": ranked.params}
+    named = dict(zip(CONTROLS, (ranked.flops, ranked.params), strict=True))
     return {
         name: card(pd.DataFrame({0: values}, index=list(ranked.codes)), ranked)
         for name, values in named.items()

@@ -9,6 +9,7 @@ import textwrap
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from padalib.engine import paths
 from padalib.engine.runs import write_bytes
 from padalib.ranking import metrics
 
@@ -55,6 +55,9 @@ OPERATIONS = {
     "nor_conv_1x1": ("conv 1×1", "#3D8FD6"),
     "nor_conv_3x3": ("conv 3×3", "#004F87"),
     "avg_pool_3x3": ("avg pool", "#C06000"),
+    "conv_1x1": ("conv 1×1", "#3D8FD6"),
+    "conv_3x3": ("conv 3×3", "#004F87"),
+    "sep_5x5": ("separable 5×5", "#7A2E1F"),
 }
 GREY = "#767676"  # of lines and words that are no method's
 BAND = "#DDDDDD"  # of areas behind the marks, and no mark's
@@ -64,6 +67,14 @@ SHOWN_AT = 120  # pixels an inch in a notebook, where 7 pt are then read with ea
 def colour(method: str) -> str:
     """A method's colour; methods of your own get the remaining one."""
     return COLOURS.get(method, OWN)
+
+
+def operations(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Label and colour of each option; those of a space of your own take what colours there are."""
+    known = {name: OPERATIONS[name] for name in names if name in OPERATIONS}
+    taken = {shade for _, shade in known.values()}
+    spare = cycle(shade for shade in COLOURS.values() if shade not in taken)
+    return {name: known.get(name) or (name.replace("_", " "), next(spare)) for name in names}
 
 
 def shades(levels: Iterable) -> dict[Any, str]:
@@ -108,7 +119,7 @@ def mosaic(
 
 
 @style()
-def save(figure: Figure, folder: str | Path, name: str, table: pd.DataFrame, caption: str) -> None:
+def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: str) -> None:
     """Write `<folder>/<name>.{png,svg,csv}`, the csv being the plotted numbers, and show the png.
 
     The same table gives the same bytes: dates and program names are left out. `caption` is set
@@ -120,7 +131,6 @@ def save(figure: Figure, folder: str | Path, name: str, table: pd.DataFrame, cap
     figure.set_dpi(matplotlib.rcParams["figure.dpi"])  # not that of this machine's screen
     figure.draw_without_rendering()  # lays out, once: a second layout would start from this one
     figure.set_layout_engine("none")
-    folder = paths.figures_dir(folder) if isinstance(folder, str) else folder
     files = {}
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         buffer = io.BytesIO()

@@ -89,7 +89,7 @@ def draw(table: pd.DataFrame) -> Figure:
             axes.plot([place] * 2, [row.archs_low, row.archs_high], color=shade, lw=0.8)
             axes.plot(place, row.mean, "o", color=shade, ms=4)
         first = table.iloc[0]
-        axes.axhspan(first.archs_low, first.archs_high, color="#EEEEEE", lw=0, zorder=0)
+        axes.axhspan(first.archs_low, first.archs_high, color=figures.BAND, lw=0, zorder=0)
         axes.set_xticks(range(len(table)), table.method, rotation=35, ha="right")
         axes.set(
             ylabel="Kendall's tau",

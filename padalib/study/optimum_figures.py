@@ -32,7 +32,7 @@ def draw(found: Optimum, exact: pd.DataFrame) -> Figure:
                 for place, name in enumerate(ORDER):
                     values = rows.loc[rows.distribution == name, "fraction"]
                     label = f"{size} image{'s' if size > 1 else ''} a step"
-                    look = {"color": shade, "ms": 3, "alpha": 0.7, "mew": 0}
+                    look = {"color": shade, "ms": 3, "mec": "white", "mew": 0.3}
                     label = label if place == 0 else None
                     near, height = values[values <= MOST], place + shift
                     axis.plot(near, [height] * len(near), "o", **look, label=label)
@@ -81,7 +81,7 @@ def draw_proxies(paths: pd.DataFrame, images: pd.DataFrame, proxies: pd.DataFram
         for axis, (over, column, label) in zip(axes, PAIRS, strict=True):
             own, row = sides[over], rows.loc[(over, column)]
             own = own[own.seed == seed]
-            axis.plot(own[column], own.best, ".", color=ONE, ms=3, alpha=0.6, mew=0)
+            figures.scatter(axis, own[column], own.best, ONE)
             title = f"rho {row.rho:+.2f}\n[{row.low:+.2f}, {row.high:+.2f}]"
             axis.set(xscale="log", yscale="log", xlabel=label, title=title)
             figures.log_ticks(axis.xaxis)

@@ -8,12 +8,14 @@ from matplotlib.figure import Figure
 from padalib.ranking import metrics
 from padalib.ranking.scores import ScoreConfig
 from padalib.samplers import Method
-from padalib.spaces import CellSpace
+from padalib.spaces import Space
 from padalib.study import claims, figures
 from padalib.study.claims import Claim, Interval
+from padalib.study.ranking import LIVE_FLOPS
 from padalib.study.scales import Scale
 
-BASELINE, FREE = "SPOS", "FLOPs"
+BASELINE = "SPOS"
+FREE = LIVE_FLOPS  # what ranks without any training
 MEASURES = {  # of `metrics.METRICS`, under the heads that the reader sees
     "tau": "tau",
     "p_at_10": "in the true best tenth",
@@ -36,7 +38,7 @@ def configs(scale: Scale, method: Method) -> list[ScoreConfig]:
     return [scale.scoring(spos), scale.scoring(replace(spos, method=own))]
 
 
-def introduce(space: CellSpace, reference: pd.DataFrame) -> str:
+def introduce(space: Space, reference: pd.DataFrame) -> str:
     """The space and the truth about it, in Markdown."""
     true, said = reference.accuracy, reference.iloc[0]
     return (
@@ -47,7 +49,7 @@ def introduce(space: CellSpace, reference: pd.DataFrame) -> str:
 
 
 def beside(
-    scores: pd.DataFrame, reference: pd.DataFrame, space: CellSpace, method: str
+    scores: pd.DataFrame, reference: pd.DataFrame, space: Space, method: str
 ) -> pd.DataFrame:
     """A row an architecture (by code): `true` accuracy, both supernets' accuracies, MFLOPs.
 
@@ -68,18 +70,19 @@ def beside(
     return rows.rename_axis(columns=None)
 
 
-def best(rows: pd.DataFrame, space: CellSpace, method: str, top: int = 10) -> pd.DataFrame:
-    """The `top` architectures by a supernet, beside the truth: an operation an edge, a row a place.
+def best(rows: pd.DataFrame, space: Space, method: str, top: int = 10) -> pd.DataFrame:
+    """The `top` architectures by a supernet, beside the truth: what is chosen at each position.
 
     Equal scores share the better place. Places in the truth count all that are ranked.
     """
     places = rows[[method, "true"]].rank(ascending=False, method="min").astype(int)
     chosen = rows.sort_values([method, "true"], ascending=False, kind="stable").index[:top]
-    names = [figures.OPERATIONS.get(op, (op.replace("_", " "),))[0] for op in space.ops]
-    table = pd.DataFrame(
-        [[names[op] for op in space.parse(code)] for code in chosen],
-        columns=[f"{target}←{source}" for source, target in space.edges],
-    )
+    columns = {}
+    for place, position in enumerate(space.positions):
+        names = [label for label, _ in figures.operations(position.options).values()]
+        options = [names[space.parse(code)[place]] for code in chosen]
+        columns[position.name.replace("<-", "←")] = options
+    table = pd.DataFrame(columns)
     table["accuracy, inherited (%)"] = rows.loc[chosen, method].round(1).to_numpy()
     table["alone (%)"] = rows.loc[chosen, "true"].round(1).to_numpy()
     table[f"true place of {len(rows):,}"] = places.loc[chosen, "true"].to_numpy()
@@ -135,8 +138,7 @@ def draw(rows: pd.DataFrame, reference: pd.DataFrame) -> Figure:
 
 def caption(claim: Claim, reference: pd.DataFrame) -> str:
     """What the picture shows, in two sentences."""
-    ceiling, basis = reference.ceiling.iloc[0], reference.ceiling_basis.iloc[0]
     return (
-        f"{claim.statement}: {claim.verdict} ({claim.evidence}). The truth's own noise leaves room "
-        f"up to tau {ceiling:.2f} ({basis})."
+        f"{claim.statement}: {claim.verdict} ({claim.evidence}). A perfect predictor would reach "
+        f"tau {reference.perfect.iloc[0]:.2f}, for the truth has noise of its own."
     )

@@ -47,7 +47,7 @@ def draw(
 def _by_method(axes: Axes, taus: pd.DataFrame, methods: Sequence[str], known: pd.DataFrame) -> None:
     figures.by_method(axes, taus, "value", methods)
     first = known.iloc[0]
-    axes.axhspan(first.ceiling_low, first.ceiling_high, color="#DDDDDD", lw=0)
+    axes.axhspan(first.ceiling_low, first.ceiling_high, color=figures.BAND, lw=0)
     axes.axhline(first.ceiling, color="grey", lw=0.6)
     axes.axhline(first.perfect, color="black", lw=0.6, ls="--")
     look = {"x": -0.4, "fontsize": 6}
@@ -77,9 +77,8 @@ def _differences(axes: Axes, rows: pd.DataFrame) -> None:
 def _scatter(axes: Axes, scores: pd.DataFrame, known: pd.DataFrame, method: str) -> None:
     seed = scores.columns[0]
     alive = known.alive.to_numpy()  # the others are constant
-    size = 5 if len(known) < 200 else 3
     x, y = scores[seed].to_numpy()[alive], known.accuracy[alive]
-    axes.plot(x, y, ".", color=figures.colour(method), alpha=0.6, mew=0, ms=size)
+    figures.scatter(axes, x, y, figures.colour(method))
     axes.set(xlabel="inherited accuracy (%)", title=f"{method}, seed {seed}")
 
 

@@ -1,7 +1,5 @@
 """The figure of the study of sharing."""
 
-import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,9 +18,7 @@ def draw(found: Sharing) -> Figure:
         for axes, (factor, label) in zip(figure.subplots(2, 4), FACTORS.items(), strict=True):
             rows = along(found.runs, factor)
             levels = sorted(rows[factor].unique())
-            # The lighter part of the map would be too faint on white.
-            tones = matplotlib.colormaps["viridis"](np.linspace(0, 0.55, len(levels)))
-            shades = dict(zip(levels, tones, strict=True))
+            shades = figures.shades(levels)
             end = rows[rows.epoch == epochs[-1]]
             _at_the_end(axes[0], end, factor, "total", shades)
             for score, shift in zip(SCORES, (-0.15, 0.15), strict=True):

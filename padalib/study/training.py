@@ -270,10 +270,9 @@ def _costs(axes: Axes, methods: Sequence[str], cost: pd.DataFrame, paths: pd.Dat
 
 
 def _probabilities(axes: Axes, rows: pd.DataFrame, title: str) -> None:
-    for column in rows.filter(regex="^p_"):
-        name = column.removeprefix("p_")
-        label, shade = figures.OPERATIONS.get(name, (name, None))
-        axes.plot(rows.groupby("epoch")[column].mean(), color=shade, label=label)
+    names = [column.removeprefix("p_") for column in rows.filter(regex="^p_")]
+    for name, (label, shade) in figures.operations(names).items():
+        axes.plot(rows.groupby("epoch")[f"p_{name}"].mean(), color=shade, label=label)
     axes.set(ylim=(0, 1), xlabel="epoch (passes of images)", ylabel="probability", title=title)
 
 

@@ -4,15 +4,13 @@ from padalib import spaces
 from padalib.benchmarks import alone, layouts, truth
 from padalib.engine import paths
 
+SEEDS = 3  # of each architecture, where no table says how many
 LARGEST = 1000  # architectures to train alone, one by one
 
 
-def kept() -> list[str]:
-    """The spaces whose table is published in `data/truth/`."""
-    return [name for name in layouts.KEPT if layouts.own_path(spaces.get(name)).exists()]
-
-
-def make(name: str, seeds: int, workers: int | None = None, publish: bool = False) -> str:
+def make(
+    name: str, seeds: int | None = None, workers: int | None = None, publish: bool = False
+) -> str:
     """Train every architecture of a space alone and write `build/truth/<name>.csv`; says how good.
 
     With `publish` the table also becomes `data/truth/<name>.csv`. ValueError for a space that is
@@ -24,8 +22,10 @@ def make(name: str, seeds: int, workers: int | None = None, publish: bool = Fals
             f"{name} has {len(space):,} architectures, too many to train each alone (at most "
             f"{LARGEST:,}); its truth comes from a published benchmark, see data/README.md"
         )
-    table = alone.build(name, range(seeds), workers)
     own, home = paths.project_root() / "build" / "truth" / f"{name}.csv", layouts.own_path(space)
+    if seeds is None:
+        seeds = len(truth.load(space).seeds) if home.exists() else SEEDS
+    table = alone.build(name, range(seeds), workers)
     alone.save(table, own)
     # One of each class: members that share a run would agree perfectly.
     codes = [space.code(arch) for arch in space.classes()]

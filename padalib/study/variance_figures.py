@@ -9,9 +9,6 @@ from matplotlib.patches import Patch
 from padalib.study import figures
 from padalib.study.variance import BASE, CLAIMED, CONTROL, Variance
 
-FIXED = ("fixed part", "#888888")
-SPARE = ("#3D8FD6", "#004F87", "#C06000", "#5F5F5F")  # of operations that have no colour
-
 
 def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figure:
     """Variance, bias and signal-to-noise of the methods' steps; shares of the path and of places.
@@ -118,9 +115,4 @@ def _is_place(part: str) -> bool:
 def _looks(found: Variance) -> dict[str, tuple[str, str]]:
     """Name and colour of the fixed part and of each operation that has weights."""
     parts = [part for part in found.parts.part.unique() if part not in ("all", "fixed")]
-    spare = iter(SPARE)
-    return {"fixed": FIXED} | {
-        part: figures.OPERATIONS.get(part) or (part, next(spare, SPARE[-1]))
-        for part in parts
-        if not _is_place(part)
-    }
+    return figures.operations(["fixed", *(part for part in parts if not _is_place(part))])

@@ -51,9 +51,15 @@ def bars(monkeypatch):
         def close(self):
             self.open = False
 
-    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
+    kernel(monkeypatch, True)
     monkeypatch.setattr(progress, "tqdm", Bar)
     return made
+
+
+def kernel(monkeypatch, live):
+    """Imported, and running in this process or not."""
+    app = SimpleNamespace(initialized=lambda: live)
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", SimpleNamespace(IPKernelApp=app))
 
 
 @pytest.fixture
@@ -265,9 +271,16 @@ def test_a_word_does_not_break_the_bar(bars, clock, capsys):
     assert bars[0].lines == ["one moment"] and capsys.readouterr().out == ""
 
 
+def test_a_pipe_has_lines_though_a_kernel_was_imported(bars, clock, monkeypatch, capsys):
+    kernel(monkeypatch, False)
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: False))
+    with Progress([Run(Job("a"))]):
+        assert not bars
+
+
 @pytest.mark.parametrize("headless", [True, False])
 def test_a_terminal_has_a_bar_unless_headless(bars, clock, monkeypatch, headless):
-    monkeypatch.delitem(sys.modules, "ipykernel")
+    kernel(monkeypatch, False)
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True))
     if headless:
         monkeypatch.setenv("PADALIB_HEADLESS", "1")

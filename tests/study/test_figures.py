@@ -251,7 +251,7 @@ def distance(a, b, view):
     return np.linalg.norm(np.subtract(*seen))
 
 
-OPERATIONS = {label: shade for label, shade in figures.OPERATIONS.values()}
+OPERATIONS = {label: shade for label, shade in figures.OPERATIONS.values()}  # alike: one label
 GROUPS = {
     "methods": figures.COLOURS | {"my own": figures.OWN},
     "operations": OPERATIONS,
@@ -296,6 +296,13 @@ def test_every_method_has_a_colour_of_its_own():
     known = {method for scale in scales.SCALES.values() for method in scale.methods}
     assert known <= set(figures.COLOURS)
     assert figures.colour("my own") == figures.OWN not in figures.COLOURS.values()
+
+
+def test_options_of_a_space_of_ones_own_have_colours_that_can_be_seen():
+    found = figures.operations(["my_op", "none", "other"])
+    assert [label for label, _ in found.values()] == ["my op", "none", "other"]
+    assert found["none"] == figures.OPERATIONS["none"]
+    assert len({shade for _, shade in found.values()}) == 3
 
 
 def test_a_legend_names_methods_in_their_colours():

@@ -14,6 +14,7 @@ from padalib.engine.runs import Run
 from padalib.study import limits, optimum, ranking, relation, scales, sharing, training, variance
 from padalib.study.scales import TIMED, Scale
 from padalib.study.sharing import CANDIDATES
+from padalib.train import Trainer
 
 PAPERS = ("paper", "paper-cifar100")
 SMALL = replace(spaces.get("nasbench201"), channels=2, cells=1, size=8)
@@ -309,3 +310,45 @@ def test_steps_are_timed_forward_and_backward_on_one_thread(monkeypatch):
     assert forward == [((4, 3, 8, 8), 1)] * TIMED
     assert seen.count("backward") >= 1  # a random path may be cut off
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_unknown_scale_is_refused():
+    with pytest.raises(ValueError, match="unknown scale 'huge': choose one of smoke, laptop"):
+        scales.get("huge")
+
+
+@pytest.mark.parametrize("name", scales.SCALES)
+def test_configs_of_a_scale_are_all_different(name, monkeypatch):
+    monkeypatch.setattr(data, "fingerprint", lambda name: name)  # photographs may not be there
+    scale = scales.get(name)
+    assert scale.name == name
+    parts = [
+        scale.trainings(),
+        variance.probes(scale),
+        ranking.scorings(scale),
+        ranking.scorings(scale, final=False),
+    ]
+    lengths = [1, len(scale.keep) + 1, 1, len(scale.keep) + 1]
+    more = [sharing.supernets(scale), sharing.probes(scale), sharing.scorings(scale)]
+    more += [optimum.exacts(scale), optimum.coupled(scale), optimum.agreements(scale)]
+    runs = len(scale.methods) * len(scale.seeds)
+    assert [len(part) for part in parts] == [length * runs for length in lengths]
+    for part in (*parts, *more, limits.wholes(scale), limits.alones(scale)):
+        keys = [Run(config).key for config in part]
+        assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "smoke",
+        "laptop",
+    ],
+)
+def test_every_method_passes_as_many_images(name):
+    scale = scales.get(name)
+    trainers = [Trainer(scale.training(method, seed=0)) for method in scale.methods]
+    for trainer in trainers:
+        images = trainer.steps * scale.batch * trainer.paths.group
+        half_a_step = scale.batch * trainer.paths.group / 2
+        assert abs(images - len(trainer.images)) <= (half_a_step if name == "smoke" else 0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from padalib.benchmarks import alone, truth
+from padalib.benchmarks import alone, checks, layouts, truth
 from padalib.cli import main
 from padalib.engine import paths
 
@@ -16,7 +16,7 @@ def root(tmp_path, monkeypatch) -> Path:
 
     def build(name, seeds, workers):
         asked.append((name, list(seeds), workers))
-        keep = [*(f"{quantity}_{seed}" for quantity in truth.QUANTITIES for seed in seeds)]
+        keep = [*(f"{quantity}_{seed}" for quantity in checks.QUANTITIES for seed in seeds)]
         return real[["string", *keep, "params", "flops"]]
 
     asked = build.asked = []
@@ -30,14 +30,14 @@ def root(tmp_path, monkeypatch) -> Path:
 def test_a_table_is_made_beside_the_published_one(root, capsys):
     home, own = root / "data/truth/mini.csv", root / "build/truth/mini.csv"
     before = home.read_bytes()
-    assert main(["truth", "--seeds", "2"]) == 0
+    assert main(["truth", "mini", "--seeds", "2"]) == 0
     out = capsys.readouterr().out
-    assert f"{own}: agreement of 2 seeds, tau 0." in out
+    assert f"{own}: 125 architectures, 2 seeds\n" in out and "perfect scores like it 0." in out
     assert f"the published table {home} is the same" in out
     assert main(["truth", "mini", "--seeds", "3", "--workers", "2"]) == 0
     assert f"the published table {home} differs" in capsys.readouterr().out
     assert home.read_bytes() == before != own.read_bytes()
-    assert main(["truth", "--publish"]) == 0
+    assert main(["truth", "mini", "--publish"]) == 0
     assert f"published as {home}" in capsys.readouterr().out
     assert home.read_bytes() == own.read_bytes() != before
     seeds = [0, 1, 2]
@@ -54,3 +54,10 @@ def test_a_space_that_is_too_large_is_refused(root, capsys):
     assert main(["truth", "nowhere"]) == 2
     assert "unknown space 'nowhere'" in capsys.readouterr().err
     assert alone.build.asked == []
+
+
+def test_without_a_name_all_kept_tables_are_made(root, monkeypatch):
+    made = []
+    monkeypatch.setattr("padalib.study.truth_tables.make", lambda name, *_: made.append(name))
+    assert main(["truth"]) == 0
+    assert made == list(layouts.KEPT)

@@ -1,0 +1,136 @@
+"""The report card of anybody's supernet: from a file of scores to a table, a figure, and its place.
+
+Beside it stand the rankings that need no training: FLOPs of what is live, and parameters.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from padalib import spaces
+from padalib.benchmarks import predictions, truth
+from padalib.engine import paths
+from padalib.engine.files import write_bytes
+from padalib.ranking import report
+from padalib.study import figures, reproduction
+
+DRAWN = ("tau", "within_flops", "with_flops", "upper_half", "top_decile", "p_at_10")
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A file of scores, aligned with the truth: cards by name (the file's own first), and bias."""
+
+    name: str
+    cards: dict[str, pd.DataFrame]
+    bias: pd.DataFrame
+    about: str  # what was held against what
+
+
+def read(
+    path: Path | str,
+    space: str,
+    dataset: str | None = None,
+    table: Path | str | None = None,
+) -> Scored:
+    """Hold a file of scores (see `predictions.read_scores`) against the truth of its space.
+
+    ValueError that lists, by row, what is wrong with the file; as `truth.load` for the truth.
+    """
+    path, own = Path(path), spaces.get(space)
+    rows = predictions.read_scores(path, own)
+    known = truth.load(own, table, dataset)
+    wide = rows.pivot(index="code", columns="seed", values="score")
+    loss = rows.pivot(index="code", columns="seed", values="loss") if "loss" in rows else None
+    ranked = report.Ranked(own, tuple(wide.index), known.accuracy("test")[wide.index].to_numpy())
+    cards = {path.stem: report.card(wide, ranked, loss)} | report.controls(ranked)
+    about = (
+        f"{path.name}: {len(wide):,} of {len(own):,} architectures of {space}, {wide.shape[1]} "
+        f"seeds, against {known.dataset} test accuracy ({known.source})"
+    )
+    return Scored(path.stem, cards, report.bias(wide, ranked), about)
+
+
+def text(scored: Scored) -> str:
+    """The card for a terminal: each measure with its interval, and the controls beside it."""
+    own, *others = scored.cards.items()
+    by = {name: card.set_index("measure") for name, card in scored.cards.items()}
+    names = [own[0], *list(report.CONTROLS)]
+    rows = []
+    for measure, meaning in report.MEASURES.items():
+        if np.isnan(by[own[0]].value.get(measure, np.nan)):
+            continue
+        cells = [f"{meaning} ({measure})"]
+        cells += [_cell(by[name], measure, interval=name == own[0]) for name in names]
+        rows.append(cells)
+    lines = [scored.about, ""]
+    widths = (0, 24, *(12 for _ in report.CONTROLS))
+    lines += [reproduction.columns(["measure", *names], rows, widths), ""]
+    lines += [_place(by, measure) for measure in ("tau", "within_flops", "with_flops") if others]
+    lines += ["", "Which options it likes: change of rank (sd) by one more, beside the truth's"]
+    said = [
+        [row.option, f"{row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}]", f"{row.true:+.2f}"]
+        for row in scored.bias.itertuples()
+    ]
+    lines.append(reproduction.columns(["option", "yours", "truth"], said, (0, 28, 12)))
+    return "\n".join(line for line in lines if line is not None)
+
+
+def _cell(card: pd.DataFrame, measure: str, interval: bool) -> str:
+    if measure not in card.index or np.isnan(card.value[measure]):
+        return "-"
+    row = card.loc[measure]
+    shown = f"{row.value:.3f}"
+    return f"{shown} [{row.low:.3f}, {row.high:.3f}]" if interval else shown
+
+
+def _place(by: dict[str, pd.DataFrame], measure: str) -> str | None:
+    """How many of the others are better, and who is best; None where there is nothing to say."""
+    values = pd.Series({name: card.value.get(measure) for name, card in by.items()}, dtype=float)
+    (own, *_), others = values, values.iloc[1:].dropna()
+    if np.isnan(own) or others.empty:
+        return None
+    above = int((others > own).sum())
+    return (
+        f"{measure}: {above} of {len(others)} others are above yours; the best is "
+        f"{others.idxmax()} with {others.max():.3f}"
+    )
+
+
+@figures.style()
+def draw(scored: Scored) -> Figure:
+    """A panel a measure: yours with its interval, and the others as a row of points each."""
+    names = list(scored.cards)
+    by = {name: card.set_index("measure") for name, card in scored.cards.items()}
+    shown = [m for m in DRAWN if m in by[names[0]].index and not np.isnan(by[names[0]].value[m])]
+    height = 1.0 + 0.13 * len(names)
+    figure, panels = figures.subplots(1, len(shown), figsize=(6.75, height), sharey=True)
+    for axes, measure in zip(np.atleast_1d(panels), shown, strict=True):
+        for place, name in enumerate(names):
+            if measure not in by[name].index:
+                continue
+            row = by[name].loc[measure]
+            shade = (
+                figures.OWN if place == 0 else "black" if name in report.CONTROLS else figures.GREY
+            )
+            axes.plot([row.low, row.high], [place, place], color=shade, lw=0.8)
+            axes.plot(row.value, place, "o", color=shade, ms=3)
+        axes.set_title(measure)
+    np.atleast_1d(panels)[0].set_yticks(range(len(names)), names)
+    np.atleast_1d(panels)[0].invert_yaxis()
+    return figure
+
+
+def write(scored: Scored) -> Path:
+    """Write `build/report/<name>/`: card.csv, bias.csv and the figure; returns the folder."""
+    folder = paths.project_root() / "build" / "report" / scored.name
+    rows = pd.concat(card.assign(name=name) for name, card in scored.cards.items())
+    for name, table in (("card", rows), ("bias", scored.bias)):
+        content = table.to_csv(index=False, lineterminator="\n").encode()
+        write_bytes(folder / f"{name}.csv", content)
+    caption = f"{scored.about}. Points with 95 % intervals, over seeds and architectures together."
+    figures.save(draw(scored), folder, "report", rows, caption)
+    return folder

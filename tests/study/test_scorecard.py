@@ -1,0 +1,101 @@
+"""The card of anybody's scores: aligned by architecture, told in words, and written."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from padalib import spaces
+from padalib.benchmarks import truth
+from padalib.benchmarks.predictions import ScoresError, few_shot_logs, read_scores
+from padalib.cli import main
+from padalib.engine import paths
+from padalib.study import scorecard
+
+MINI = spaces.get("mini")
+
+
+@pytest.fixture
+def scores(tmp_path):
+    """Perfect scores of two seeds, in no order, by the benchmark's strings."""
+    true = truth.load("mini").accuracy()
+    rows = [
+        {"arch": MINI.decode(MINI.parse(code)), "seed": seed, "score": value, "loss": -value}
+        for seed in (7, 9)
+        for code, value in true.items()
+    ]
+    path = tmp_path / "mine.csv"
+    pd.DataFrame(rows).sample(frac=1, random_state=0).to_csv(path, index=False)
+    return path
+
+
+def test_perfect_scores_have_a_perfect_card_whatever_their_order(scores, tmp_path, monkeypatch):
+    found = scorecard.read(scores, "mini")
+    card = found.cards["mine"].set_index("measure")
+    assert card.value[["tau", "tau_loss", "p_at_10", "between_seeds"]].tolist() == [1] * 4
+    assert card.value.regret_1 == 0 and set(card.seeds) == {2} and set(card.architectures) == {125}
+    assert list(found.cards)[1:] == ["FLOPs of live options", "parameters"]
+    assert np.allclose(found.bias.value, found.bias.true)
+    told = scorecard.text(found)
+    assert "125 of 125 architectures of mini, 2 seeds" in told
+    assert "tau: 0 of 2 others are above yours" in told and "nan" not in told
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    folder = scorecard.write(found)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["bias.csv", "card.csv", "report.csv", "report.png", "report.svg"]
+
+
+def test_every_bad_row_is_named(tmp_path, capsys):
+    path = tmp_path / "bad.csv"
+    path.write_text(
+        "code,seed,score,loss\n0-0-1,0,5,1\n0-9-1,0,5,1\n0-0-1,0,7,1\n1-1-1,x,3,1\n"
+        "1-1-2,0,nan,1\n2-2-2,1,five,inf\n"
+    )
+    assert main(["report", str(path), "--space", "mini"]) == 2
+    said = capsys.readouterr().err
+    for row, reason in {
+        3: "'0-9-1' is not an architecture of mini",
+        4: "0-0-1, seed 0, stands in a row above too",
+        5: "seed must be a whole number, got 'x'",
+        6: "score must be a finite number, got 'nan'",
+        7: "loss must be a finite number, got 'inf'",
+    }.items():
+        assert f"row {row}: {reason}" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed,score\n0,1\n", "it needs one column of architectures"),
+        ("code,seed\n0-0-1,1\n", "it needs a column `score`"),
+        ("code,score\n", "it has no rows"),
+        ("code,seed,score\n0-0-1,0,5\n0-0-1,1,7\n1-1-1,1,3\n", "row 4: 1-1-1 has scores of 1 of 2"),
+    ],
+)
+def test_what_a_file_lacks_is_named(tmp_path, text, words):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(ScoresError, match=words):
+        read_scores(path, MINI)
+    with pytest.raises(ScoresError, match="there is no file"):
+        read_scores(tmp_path / "none.csv", MINI)
+
+
+def test_published_prediction_files_are_read_by_run(tmp_path):
+    space = spaces.CellSpace("two", nodes=2, ops=spaces.CONVS)
+    for seed in (0, 118):
+        for part, (op, score) in enumerate((("nor_conv_1x1", 50.0), ("nor_conv_3x3", 60.5))):
+            name = f"seed-{seed}-baseline-16_{part}"
+            (tmp_path / name).write_text(f"{{\"[(('{op}', 0),)]\": {score}}}")
+    (tmp_path / "seed-5-baseline-16_0").write_text("{\"[(('nor_conv_1x1', 0),)]\": 1.0}")
+    found = few_shot_logs(tmp_path, space)  # the run of seed 5 is not whole
+    assert found.to_dict("list") == {
+        "code": ["0", "1"] * 2,
+        "score": [50.0, 60.5] * 2,
+        "seed": [0, 0, 118, 118],
+        "family": ["baseline-16"] * 4,
+    }
+    (tmp_path / "seed-5-baseline-16_1").write_text("{not json")
+    with pytest.raises(ScoresError, match="seed-5-baseline-16_1 is no file of predictions"):
+        few_shot_logs(tmp_path, space)
+    with pytest.raises(ScoresError, match="no complete run of prediction files"):
+        few_shot_logs(tmp_path / "nowhere", space)
