@@ -1,7 +1,8 @@
 """Which architecture a name means, and scores put beside the truth.
 
 An architecture may be written in four notations: `code` ("3-0-2", or the tuple (3, 0, 2)) in the
-numbering of one space; `string` ("|nor_conv_3x3~0|+|..."), NAS-Bench-201's; `genotype`
+numbering of one space; `string`, with the names of its options ("|nor_conv_3x3~0|+|..." in
+NAS-Bench-201's cells, "conv_1x1|conv_3x3|..." in chains); `genotype`
 ("[(('nor_conv_3x3', 0),), ...]"), the text of its nodes; `index`, its number in the benchmark,
 which is the order in which its authors drew the architectures and not that of their codes. Numbers
 are never taken for it unasked: a table's rows have numbers too.
@@ -25,10 +26,10 @@ from padalib.train import TrainConfig
 
 LONGEST = 10_000  # characters of a genotype
 PATTERNS = {
-    "string": r"\|.*\|\s*",
     "genotype": r"\[\(\(.*",
     "code": r"\d+(-\d+)+|[(\[]\s*\d+(\s*,\s*\d+)*\s*,?\s*[)\]]",
     "index": r"\d+",
+    "string": r".*\D.*",  # the rest: whether it is one is for the space to say
 }
 
 
@@ -107,6 +108,8 @@ def _notation(label: Any) -> str | None:
 def space_of(given: Given, space: Space | str | None) -> Space:
     """The space whose architectures are meant: as said, as the run's, or as the labels tell."""
     space = spaces.get(space) if isinstance(space, str) else space
+    if not isinstance(space, (Space, type(None))):
+        raise ValueError(f"space must be a Space or its name, got {type(space).__name__}")
     if given.train is not None:
         own = given.train.space
         if space not in (None, own):

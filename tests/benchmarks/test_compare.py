@@ -156,6 +156,29 @@ def test_the_table_of_a_part_is_in_its_own_codes():
     assert truth.load(turned).accuracy()["0-4-1"] == TRUE["4-0-3"]
 
 
+@pytest.mark.parametrize("name", ["mini", "chain-mini"])
+def test_every_space_with_a_table_is_matched_by_string_and_by_code(name):
+    space, rng = spaces.get(name), np.random.default_rng(2)
+    known = truth.load(space).accuracy()
+    given = (known + rng.normal(0, 5, len(known))).sample(50, random_state=1)
+    right = metrics.tau(given, known[given.index])
+    strings = {space.decode(space.parse(code)): score for code, score in given.items()}
+    for scores, where in ((given, name), (strings, name), (strings, None)):
+        found = truth.compare(scores, where)
+        assert (found.tau, found.space) == (pytest.approx(right), name)
+    other = next(s for s in ("mini", "chain-mini") if s != name)
+    for scores in (given, strings):
+        with pytest.raises(ValueError, match=f"50 of 50 are no architectures of {other} by"):
+            truth.compare(scores, other)
+
+
+def test_a_space_is_a_space_or_its_name():
+    with pytest.raises(ValueError, match="unknown space 'minni'"):
+        truth.compare(NAMED["code"], "minni")
+    with pytest.raises(ValueError, match="space must be a Space or its name, got Truth"):
+        truth.compare(NAMED["code"], truth.load("mini"))
+
+
 # --- runs ---
 
 
@@ -267,7 +290,8 @@ BAD = {
     "foreign": (change(_0_0_9=1.0), {}, r"1 of 61 are no architectures of mini by code, .*'0-0-9'"),
     "of another space": ({"0-0-0-0-0-0": 1, "1-0-0-0-0-0": 2}, {}, "2 of 2 are no architectures"),
     "several notations": ({**NAMED["code"], MINI.decode((0, 0, 0)): 1}, {}, "in one notation"),
-    "no notation": ({"resnet": 1.0, "vgg": 2.0}, {}, "in one notation .*unknown: 'resnet'"),
+    "no notation": ({("a", 1): 1.0, ("b", 1): 2.0}, {}, "in one notation .*unknown: .*'a', 1"),
+    "no names of here": ({"resnet": 1.0, "vgg": 2.0}, {}, "2 of 2 are no architectures of mini"),
     "same one": ({(0, 0, 1): 1, (0, 0, 2): 2, "0-0-1": 3}, {}, "scored more than once .0-0-1"),
     "rows of two seeds": (TWICE, {}, r"2 rows name .* another .*differ in seed, accuracy"),
     "twice in JSON": ('{"0-0-1": 1, "0-0-1": 2}', {}, "names 0-0-1 more than once"),
