@@ -89,6 +89,7 @@ def quickstart(project):
 
 
 def wait_until(happened):
+    """Wait for what a process of the notebook's does; no bound is ever reached unless it failed."""
     end = time.monotonic() + lab.TIMEOUT
     while not happened():
         assert time.monotonic() < end, "it never happened"
@@ -109,7 +110,8 @@ def test_a_sampler_is_edited_interrupted_and_resumed(page, executed, project, tm
     page.edit("class NoWaste", source)
     before = page.count()
     page.run_all(wait=False)
-    wait_until(lambda: epochs() == ["0", "1"])
+    wait_until(lambda: "1" in epochs())
+    begun = epochs().count("0")
     page.menu("Kernel", "Interrupt Kernel")
     page.idle(before)
     assert page.failed() and "“patient”" not in page.text()
@@ -117,7 +119,7 @@ def test_a_sampler_is_edited_interrupted_and_resumed(page, executed, project, tm
     go.touch()
     page.run_all()
     assert page.failed() == [] and "“patient”" in page.text()
-    assert epochs() == ["0", "1", "1"]  # it went on from the end of the first epoch
+    assert epochs().count("0") == begun  # it went on from the end of the first epoch
     resumed = quickstart(project)
     assert old < runs(project) and set(resumed.method) == {"SPOS", "patient"}
 
