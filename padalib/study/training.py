@@ -277,7 +277,7 @@ def _probabilities(axes: Axes, rows: pd.DataFrame, title: str) -> None:
 
 
 def _images(axes: Axes, curves: pd.DataFrame) -> None:
-    for method in ("SPOS", "DA", "PA&DA"):
+    for method in [name for name in ("SPOS", "DA", "PA&DA") if (curves.method == name).any()]:
         own = curves[curves.method == method].groupby("epoch")
         shade, width = figures.colour(method), 2.4 if method == "DA" else 1.2
         axes.plot(own.unique_images.mean(), color=shade, label=method, lw=width)
