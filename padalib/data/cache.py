@@ -18,7 +18,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from padalib.engine import paths
-from padalib.engine.runs import RunError, write_bytes
+from padalib.engine.files import PARTIAL, RunError, write_bytes
 
 Pair = tuple[Tensor, Tensor]  # images uint8 [N, 3, H, W] and labels int64 [N]
 MAGIC = b"padalib images "
@@ -84,7 +84,7 @@ def write(path: Path, stamp: str, content: dict[str, Pair]) -> None:
 
 def _tidy(path: Path) -> None:
     """Away with what writes of `path` that were cut have left, under the lock of such writes."""
-    for left in path.parent.glob(f".{path.name}.????????"):  # as `write_bytes` names them
+    for left in path.parent.glob(f".{path.name}.*{PARTIAL}"):  # as `write_bytes` names them
         if left.is_file() and not left.is_symlink():
             with left.open("rb") as file:
                 mine = MAGIC.startswith(file.read(len(MAGIC)))
