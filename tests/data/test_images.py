@@ -336,14 +336,17 @@ def test_a_cache_write_that_is_cut_leaves_nothing_for_ever(cut, monkeypatch):
             with pytest.raises(KeyboardInterrupt if cut == "interrupted" else RunError):
                 images.load("picnic")
         assert [path.name for path in folder.iterdir()] == [".picnic.images.lock"]
-    others = [folder / ".picnic.images.mynotes1", folder / ".picnic.images.original1"]
+    others = [
+        folder / ".picnic.images.mynotes1.partial",
+        folder / ".picnic.images.original1.partial",
+    ]
     for other in others:
         other.write_text("not of a write")
-    (folder / ".picnic.images.linked_1").symlink_to(others[0])
+    (folder / ".picnic.images.linked_1.partial").symlink_to(others[0])
     images.load("picnic")
     assert sorted(path.name for path in folder.iterdir()) == [
-        ".picnic.images.linked_1", ".picnic.images.lock", ".picnic.images.mynotes1",
-        ".picnic.images.original1", "picnic.images",
+        ".picnic.images.linked_1.partial", ".picnic.images.lock", ".picnic.images.mynotes1.partial",
+        ".picnic.images.original1.partial", "picnic.images",
     ]  # fmt: skip
 
 

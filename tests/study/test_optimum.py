@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from padalib.study import optimum, optimum_figures, scales
+from padalib.study import claims, optimum, optimum_figures, scales
 
 ROOT = Path(__file__).resolve().parents[2]
 FRACTIONS = {"optimum": 0.7, optimum.SCORES: 0.97, "held": 9.0, "held paths": 0.6}
@@ -193,19 +193,28 @@ def test_figures_are_drawn_from_the_tables():
 # --- the published tables ---
 
 
-def test_published_numbers_are_those_of_an_audit_by_other_code():
+@pytest.mark.parametrize("suffix", ["", "_chain"])
+def test_published_claims_follow_from_the_published_tables(suffix):
     folder = ROOT / "data" / "results" / "laptop"
     names = ("exact", "coupled", "exact_statistics", "agreement")
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in names}
-    found = optimum.analyse(*tables.values())
-    effect = optimum.at(found.fractions, "held paths", "raw")
-    assert effect[:3] == pytest.approx((0.643, 0.495, 0.836), abs=5e-4)
+    found = optimum.analyse(*(pd.read_csv(folder / f"{name}{suffix}.csv") for name in names))
+    published = claims.read(folder)
+    assert len(found.claims) == 7
+    for claim in found.claims:
+        other = published[claim.key + suffix]
+        assert (other.verdict, other.evidence) == (claim.verdict, claim.evidence)
+        assert other.effect == pytest.approx(claim.effect)
     gaps = found.coupling
-    assert gaps.difference.agg(["min", "max"]).round(1).tolist() == [2.1, 2.8]
-    assert gaps.cosine.agg(["min", "max"]).round(2).tolist() == [0.34, 0.51]
-    paths, images = (pd.read_csv(folder / f"exact_{name}.csv") for name in ("paths", "images"))
-    proxies = pd.read_csv(folder / "proxies.csv")
+    assert gaps.difference.min() > 1.5 and gaps.cosine.max() < 0.8  # frozen is another gradient
+
+
+def test_the_figure_of_proxies_is_drawn_from_the_published_tables():
+    folder = ROOT / "data" / "results" / "laptop"
+    names = ("exact_paths", "exact_images", "proxies")
+    paths, images, proxies = (pd.read_csv(folder / f"{name}.csv") for name in names)
     assert len(optimum_figures.draw_proxies(paths, images, proxies).axes) == 4
-    assert "held p +0.29, size +0.29" in optimum_figures.caption_proxies(proxies)
     rho = optimum.proxies_by_epoch(proxies)
-    assert rho.loc[("images", "softmax error"), 30] == pytest.approx(0.67, abs=5e-3)
+    assert rho.loc[("images", "softmax error"), 30] > 0.5
+    said = optimum_figures.caption_proxies(proxies)
+    shown = rho.loc[("paths", "held paths"), 30]
+    assert f"held p {shown:+.2f}" in said
