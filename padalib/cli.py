@@ -266,6 +266,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not error.args:  # a grid of runs has said so itself
             print(f"\n{NOTHING_LOST}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

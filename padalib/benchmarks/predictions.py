@@ -14,6 +14,7 @@ import pandas as pd
 
 from padalib.spaces import Space
 
+LEAST = 20  # architectures of a card
 SHOWN = 20  # problems that an error lists; the rest are counted
 NAMES = {
     "code": ("code",),
@@ -72,7 +73,24 @@ def read_scores(path: Path | str, space: Space) -> pd.DataFrame:
     if not wrong:
         wrong += _uneven(table)
     refuse(path, wrong)
+    _check_enough(path, table)
     return table.astype({"seed": int})
+
+
+def _check_enough(path: Path, table: pd.DataFrame) -> None:
+    """ScoresError for too few architectures, or a seed that ranks nothing."""
+    count = table.code.nunique()
+    if count < LEAST:
+        raise ScoresError(
+            f"{path} scores {count} architectures, too few for intervals: at least {LEAST} are "
+            "needed"
+        )
+    values = table.groupby("seed").score.nunique()
+    if (values == 1).any():
+        raise ScoresError(
+            f"{path}: all scores of seed {int(values.idxmin())} are equal, so they rank nothing; "
+            "was the network trained, and the column the right one?"
+        )
 
 
 def _each(cells: pd.Series, read: Callable, wrong: list) -> Iterator:

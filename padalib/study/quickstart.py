@@ -73,10 +73,11 @@ def beside(
 def best(rows: pd.DataFrame, space: Space, method: str, top: int = 10) -> pd.DataFrame:
     """The `top` architectures by a supernet, beside the truth: what is chosen at each position.
 
-    Equal scores share the better place. Places in the truth count all that are ranked.
+    Equal scores share the better place, and stand in the order of their names: the truth has no
+    say in who is shown. Places in the truth count all that are ranked.
     """
     places = rows[[method, "true"]].rank(ascending=False, method="min").astype(int)
-    chosen = rows.sort_values([method, "true"], ascending=False, kind="stable").index[:top]
+    chosen = rows.sort_index().sort_values(method, ascending=False, kind="stable").index[:top]
     columns = {}
     for place, position in enumerate(space.positions):
         names = [label for label, _ in figures.operations(position.options).values()]

@@ -80,6 +80,20 @@ def test_what_a_file_lacks_is_named(tmp_path, text, words):
         read_scores(tmp_path / "none.csv", MINI)
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([(code, 50.0) for code in map(MINI.code, MINI)], "all scores of seed 0 are equal"),
+        ([("0-0-1", 1.0), ("0-0-2", 2.0)], "scores 2 architectures, too few for intervals"),
+    ],
+)
+def test_what_ranks_nothing_has_no_card(tmp_path, rows, words):
+    path = tmp_path / "flat.csv"
+    pd.DataFrame(rows, columns=["code", "score"]).to_csv(path, index=False)
+    with pytest.raises(ScoresError, match=words):
+        read_scores(path, MINI)
+
+
 def test_published_prediction_files_are_read_by_run(tmp_path):
     space = spaces.CellSpace("two", nodes=2, ops=spaces.CONVS)
     for seed in (0, 118):
