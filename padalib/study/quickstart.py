@@ -124,12 +124,16 @@ def compare(rows: pd.DataFrame, method: str) -> Claim:
 
 
 @figures.style()
-def draw(rows: pd.DataFrame, reference: pd.DataFrame) -> Figure:
-    """What each column says of an architecture, against what it reaches when trained alone."""
+def draw(rows: pd.DataFrame, reference: pd.DataFrame, space: Space) -> Figure:
+    """What each column says of an architecture, against what it reaches when trained alone.
+
+    Those that no signal passes are constant, points far from all others: counted, not drawn.
+    """
     names = rows.columns.drop("true")
     figure, panels = figures.subplots(1, len(names), figsize=(6.75, 2.6), sharey=True)
+    seen = rows[[any(space.live(space.parse(code))) for code in rows.index]]
     for axes, name in zip(panels, names, strict=True):
-        figures.scatter(axes, rows[name], rows.true, figures.colour(name))
+        figures.scatter(axes, seen[name], seen.true, figures.colour(name))
         free = name == FREE
         axes.set_title(f"{name}: tau {metrics.tau(rows[name], rows.true):.2f}")
         axes.set_xlabel("millions, no training" if free else "accuracy, inherited weights (%)")

@@ -89,7 +89,7 @@ def test_the_same_scores_are_no_better(rows):
 
 
 def test_the_picture_has_a_panel_a_column_in_its_colour(rows):
-    figure = quickstart.draw(rows, REFERENCE)
+    figure = quickstart.draw(rows, REFERENCE, SPACE)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert [title.partition(":")[0] for title in titles] == ["SPOS", "mine", FREE]
     assert titles[1].endswith("tau 0.95")
@@ -97,7 +97,9 @@ def test_the_picture_has_a_panel_a_column_in_its_colour(rows):
         figures.colour(name) for name in ("SPOS", "mine", FREE)
     ]
     assert figure.axes[1].lines[0].get_xydata().tolist() == [
-        list(pair) for pair in zip(MINE, TRUE, strict=True)
+        [x, y]
+        for x, y in zip(MINE, TRUE, strict=True)
+        if y > 10  # the last has no live edge
     ]
     caption = quickstart.caption(quickstart.compare(rows, "mine"), REFERENCE)
     assert "“mine”" in caption and "reach tau 0.96" in caption
