@@ -8,7 +8,7 @@ from typing import Any
 import padalib
 from padalib.engine import origin
 from padalib.engine.source import code_of
-from padalib.engine.values import plain
+from padalib.engine.values import plain, remembered
 
 
 def describe(value: Any) -> Any:
@@ -39,7 +39,36 @@ def _described(value: Any, values: bool) -> dict[str, Any]:
         if f.metadata.get("identity", True)
     }
     named = {"kind": type(value).__name__} | named
-    return named if origin.known(type(value)) else named | {"code": code_of(type(value), values)}
+    if origin.known(type(value)):
+        return named
+    return named | {"code": code_of(type(value), values, _held(value) if values else {})}
+
+
+def _held(value: Any) -> dict[str, Any]:
+    """What an instance has beside its fields: it was made by its class as that was then.
+
+    What a cached property has found is refused where its class would find something else now.
+    """
+    fields = {f.name for f in dataclasses.fields(value)}
+    state = getattr(value, "__dict__", {})
+    cached = {name for name in state if remembered(type(value), name)}
+    if cached:
+        anew = object.__new__(type(value))
+        vars(anew).update({name: v for name, v in state.items() if name not in cached})
+    for name in sorted(cached):
+        if _text(state[name]) != _text(getattr(anew, name)):
+            raise ValueError(
+                f"{name} of {type(value).__name__} was found before something that it uses "
+                "changed: make it anew, and what was made of it"
+            )
+    return {name: v for name, v in state.items() if name not in fields | cached}
+
+
+def _text(value: Any) -> dict[str, str] | None:
+    try:
+        return code_of(object, held={"": value})
+    except ValueError:  # it has none, so nothing can be told
+        return None
 
 
 def identity(config: Any) -> dict[str, Any]:

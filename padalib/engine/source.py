@@ -14,6 +14,8 @@ import builtins
 import dis
 import enum
 import importlib
+import types
+from collections.abc import Mapping
 from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
@@ -32,12 +34,18 @@ SIMPLE = (FunctionType, bool, int, float, str, tuple)
 IMPORTERS = {"import_module", "__import__", "modules"}
 
 
-def code_of(cls: type, values: bool = True) -> dict[str, str]:
+def code_of(
+    cls: type, values: bool = True, held: Mapping[str, Any] = types.MappingProxyType({})
+) -> dict[str, str]:
     """Names -> texts of all that makes a class behave as it does; {} for one of padalib's own.
 
-    Without `values` only its code. ValueError for a value that has no lasting text.
+    Without `values` only its code. `held`: what an instance of it has, by name. ValueError for a
+    value that has no lasting text.
     """
-    return Walk(values).follow(cls).entries
+    walk = Walk(values).follow(cls)
+    for name, value in held.items():
+        walk.use(f"{name} of an instance", value)
+    return walk.finish().entries
 
 
 class Walk:

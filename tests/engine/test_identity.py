@@ -357,6 +357,43 @@ def step():
 """
 
 
+SPACE_HEAD = """
+from dataclasses import dataclass
+from functools import cached_property
+from padalib.spaces import ChainSpace, Position
+K = 3
+@dataclass(frozen=True)
+class Mine(ChainSpace):
+"""
+FOUND = """
+    @cached_property
+    def positions(self):
+        return tuple(Position(str(k), self.options[:K]) for k in range(2))
+"""
+MADE = """
+    def __post_init__(self):
+        object.__setattr__(self, "kept", K)
+"""
+
+
+def test_a_space_that_found_something_before_a_change_is_refused():
+    cls = cell(SPACE_HEAD + FOUND)
+    kept, typed = cls("mine"), vars(cls)["positions"].func.__globals__
+    before = describe(kept)
+    assert len(kept) == 9 and describe(kept) == before  # whether it was found already or not
+    typed["K"] = 2
+    with pytest.raises(ValueError, match=r"positions of Mine was found before .* make it anew"):
+        describe(kept)
+    assert len(cls("mine")) == 4 and describe(cls("mine")) != before
+
+
+def test_what_a_space_was_made_with_counts():
+    cls = cell(SPACE_HEAD + MADE)
+    kept = cls("mine")
+    cls.__post_init__.__globals__["K"] = 2
+    assert describe(kept) != describe(cls("mine"))
+
+
 def test_a_kind_of_run_of_the_users_counts_with_its_code_alone():
     one, other = (cell(text)() for text in (KIND, KIND.replace("return 1", "return 2")))
     before = key(one)
