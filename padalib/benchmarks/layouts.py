@@ -30,9 +30,15 @@ def own_path(space: Space) -> Path:
 
 
 def whole_of(space: Space) -> Space:
-    """The space whose table holds the architectures of `space`: it has all of its options."""
+    """The space whose table holds the architectures of `space`: it has all of its options.
+
+    Of the same class and strides: names alone do not say what a network is. Else `space` itself.
+    """
     strings = [space.decode(arch) for arch in space.some()]
     for known in spaces.SPACES.values():
+        strides = (getattr(one, "strides", None) for one in (known, space))
+        if type(known) is not type(space) or len(set(strides)) > 1:
+            continue
         try:
             for string in strings:
                 known.encode(string)

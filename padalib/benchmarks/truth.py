@@ -176,7 +176,14 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
             raise FileNotFoundError(f"no truth table of {space.name} at {path}")
         own = layouts.is_own(path)
     elif own := space.benchmark is None:
-        path = layouts.own_path(layouts.whole_of(space))
+        whole = layouts.whole_of(space)
+        path = layouts.own_path(whole)
+        if whole.name in layouts.KEPT and whole is not spaces.get(whole.name):
+            raise FileNotFoundError(
+                f"the truth table of {whole.name} is of another space of that name: give yours a "
+                "name of its own, train its architectures alone with "
+                "`alone.save(alone.build(space), path)`, and pass that path="
+            )
         if dataset not in (None, "digits"):
             raise ValueError(
                 f"the truth table of {space.name} is on digits, got dataset={dataset!r}"

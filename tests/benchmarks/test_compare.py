@@ -1,7 +1,7 @@
 """Scores in every form and order give the one right tau, or a sentence."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from padalib.engine import paths
 from padalib.engine.runs import Run
 from padalib.ranking import metrics
 from padalib.ranking.scores import ScoreConfig
+from padalib.spaces import ChainSpace
 from padalib.train import TrainConfig
 
 MINI, WHOLE = spaces.get("mini"), spaces.get("nasbench201")
@@ -170,6 +171,22 @@ def test_every_space_with_a_table_is_matched_by_string_and_by_code(name):
     for scores in (given, strings):
         with pytest.raises(ValueError, match=f"50 of 50 are no architectures of {other} by"):
             truth.compare(scores, other)
+
+
+@dataclass(frozen=True)
+class Blunt(ChainSpace):
+    """Options of a known space by name, but other networks."""
+
+    def block(self, position, option, norm):
+        return super().block(position, "conv_1x1", norm)
+
+
+@pytest.mark.parametrize("name", ["chain-mini", "blunt"])
+@pytest.mark.parametrize("make", [Blunt, lambda name: ChainSpace(name, strides=(1,) * 5)])
+def test_the_truth_of_other_networks_is_not_taken(name, make):
+    given = truth.load("chain-mini").accuracy()
+    with pytest.raises(FileNotFoundError, match=r"alone\.save"):
+        truth.compare(given, make(name))
 
 
 def test_a_space_is_a_space_or_its_name():
