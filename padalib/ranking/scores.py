@@ -13,6 +13,7 @@ from padalib.engine import checked
 from padalib.engine.checked import Count
 from padalib.engine.runs import Run
 from padalib.spaces import Arch, Space, Supernet, recalibrate
+from padalib.spaces.base import LISTED
 from padalib.train import FromTraining
 
 BATCH = 500  # images per forward where no number is given and there are as many
@@ -57,8 +58,14 @@ class ScoreConfig(FromTraining):
         return f"scores of {self.train.label}"
 
     def check(self) -> None:
-        """ValueError where there are fewer images than are asked for."""
+        """ValueError for fewer images than are asked for, or too many architectures to list."""
         super().check()
+        space = self.train.space
+        if self.archs is None and self.train.arch is None and len(space) > LISTED:
+            raise ValueError(
+                f"{space.name} has {len(space):,} architectures, too many to score them all: pass "
+                "archs=, how many are drawn"
+            )
         for split in self.splits:
             batch_size(self._images(split), self.batch)
 
@@ -109,9 +116,15 @@ def sample(space: Space, n: int, seed: int = 0) -> list[Arch]:
 
     ValueError for more than there are.
     """
+    checked.whole(f"n (of the architectures of {space.name})", n, 0, len(space))
+    rng = torch.Generator().manual_seed(seed)
+    if len(space) > LISTED:
+        found: dict[Arch, None] = {}
+        while len(found) < n:
+            found[space.sample(rng)] = None
+        return list(found)
     every = list(space)
-    checked.whole(f"n (of the architectures of {space.name})", n, 0, len(every))
-    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(every), generator=rng)
     return [every[place] for place in order[:n].tolist()]
 
 

@@ -217,6 +217,16 @@ def test_a_sample_is_of_different_architectures_and_always_the_same(space):
     assert sample(space, 0) == []
 
 
+def test_of_what_cannot_be_listed_some_are_drawn_and_all_are_refused_before_training():
+    large = dataclasses.replace(spaces.get("chain-mini"), strides=(1,) * 20, channels=2)
+    some = sample(large, 50)
+    assert len(set(some)) == 50 and some == sample(large, 60)[:50] != sample(large, 50, seed=1)
+    config = TrainConfig(space=large, data="digits-small", epochs=1)
+    with pytest.raises(ValueError, match="too many to score them all: pass archs="):
+        ScoreConfig(config).check()
+    ScoreConfig(config, archs=5).check()
+
+
 def test_a_sample_is_uniform_over_architectures_and_not_over_classes():
     seen = torch.zeros(5)
     for seed in range(300):
