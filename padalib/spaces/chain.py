@@ -57,6 +57,8 @@ class ChainSpace(Space):
         for field in ("options", "strides"):
             if not getattr(self, field):
                 raise ValueError(f"{field} must name at least one, got none")
+        if len(set(self.options)) < len(self.options):
+            raise ValueError(f"options must be different names, got {self.options}")
         foreign = set(self.options) - {"conv_1x1", "conv_3x3", "sep_5x5"}
         if type(self) is ChainSpace and foreign:
             raise ValueError(

@@ -80,6 +80,7 @@ def test_names_come_back():
         ({"strides": (1, 3)}, "strides must be a tuple of"),
         ({"channels": 0}, "channels must be a whole number from 1, got 0"),
         ({"options": ("conv_9x9",)}, "inherit from ChainSpace"),
+        ({"options": ("conv_1x1", "conv_1x1")}, "options must be different names"),
     ],
 )
 def test_fields_that_make_no_network_are_refused(fields, words):
