@@ -92,6 +92,11 @@ def test_every_probe_looks_at_it(method):
     assert fraction["optimum"] < fraction["best per operation"] <= fraction["uniform"] == 1
 
 
+def test_convolutions_in_half_precision_leave_the_head_alone():
+    net, x = SPACE.build(precision="bfloat16"), torch.randn(3, 1, 16, 16)
+    assert net(x, (0, 0)).dtype == torch.float32
+
+
 def test_alone_it_has_its_own_weights_only_as_far_as_it_builds_them():
     run = Run(ScoreConfig(config(arch=(2, 1)))).compute()
     assert len(run.table("scores")) == 1

@@ -88,7 +88,7 @@ class Supernet(nn.Module):
                 raise ValueError("a supernet needs to be told the path: supernet(x, arch)")
         with self.autocast(x):
             x = self.features(x, self.space.validate(arch))
-        return self.head(x)
+        return self.head(x.float())  # autocast leaves what it likes
 
     def walk(self, x: Tensor, archs: Sequence[Arch]) -> Iterator[Tensor]:
         """Logits [B, L] of the same images through each path in turn, for use without gradients.
