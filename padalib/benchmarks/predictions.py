@@ -62,7 +62,7 @@ def read_scores(path: Path | str, space: Space) -> pd.DataFrame:
     table = pd.DataFrame(
         {"code": list(_each(raw[column], lambda text: space.code(read(text)), wrong))}
     )
-    table["seed"] = list(_each(raw["seed"], int, wrong)) if "seed" in raw else 0
+    table["seed"] = list(_each(raw["seed"], _whole, wrong)) if "seed" in raw else 0
     for name in ("score", "loss"):
         if (named[name] if name == "score" else name) in raw:
             table[name] = list(_each(raw[named.get(name, name)], _finite, wrong))
@@ -99,16 +99,28 @@ def _each(cells: pd.Series, read: Callable, wrong: list) -> Iterator:
             yield read(cell.strip())
         except ValueError as error:
             reason = str(error)
-            if read in (int, _finite):
-                kind = "a whole number" if read is int else "a finite number"
+            if read in (_whole, _finite):
+                kind = "a whole number" if read is _whole else "a finite number"
                 reason = f"{cells.name} must be {kind}, got {cell!r}"
             wrong.append((row, reason))
             yield None
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if not _plain(text) or abs(value) >= 2**63:  # a table holds 64 bits
+        raise ValueError(text)
+    return value
+
+
+def _plain(text: str) -> bool:
+    """Whether a number is written as everybody writes it: Python also reads 1_000 and ٣."""
+    return text.isascii() and "_" not in text
+
+
 def _finite(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
+    if not _plain(str(text)) or not math.isfinite(value):
         raise ValueError(text)
     return value
 

@@ -68,6 +68,9 @@ def test_every_bad_row_is_named(tmp_path, capsys):
         ("seed,score\n0,1\n", "it needs one column of architectures"),
         ("code,seed\n0-0-1,1\n", "it needs a column `score`"),
         ("code,score\n", "it has no rows"),
+        ("code,score\n0-0-1,1_000\n", "score must be a finite number, got '1_000'"),
+        ("code,seed,score\n0-0-1,1_0,5\n", "seed must be a whole number, got '1_0'"),
+        (f"code,seed,score\n0-0-1,{10**20},5\n", "seed must be a whole number, got '1000"),
         ("code,seed,score\n0-0-1,0,5\n0-0-1,1,7\n1-1-1,1,3\n", "row 4: 1-1-1 has scores of 1 of 2"),
     ],
 )
