@@ -7,7 +7,8 @@ installed packages only by name.
 
 Not seen are files read and environment variables asked for at run time, the clock, the process
 itself (its number, the order of sets of strings), modules found by names that are made at run
-time, and changes made to installed packages from outside.
+time, changes made to installed packages from outside, and changes made at run time to padalib's own
+spaces and networks (write a subclass).
 """
 
 import builtins

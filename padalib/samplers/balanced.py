@@ -4,12 +4,11 @@ A level is the number of options with weights that take part (`Space.level`). A 
 first, each with the same probability, then one of its architectures, each with the same.
 """
 
-from functools import lru_cache
-
 import torch
 
 from padalib.samplers.base import PathSampler
 from padalib.spaces import Arch, Space
+from padalib.spaces.base import remembered
 
 
 class BalancedPaths(PathSampler):
@@ -30,7 +29,7 @@ class BalancedPaths(PathSampler):
         return len(self.levels) * size / len(self.space)
 
 
-@lru_cache
+@remembered
 def _levels(space: Space) -> dict[int, list[Arch]]:
     levels: dict[int, list[Arch]] = {}
     for arch in space:

@@ -6,7 +6,7 @@ A space of your own: inherit from `Space` (a frozen dataclass with `name`, `size
 asks for less.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby, product
@@ -16,6 +16,8 @@ from operator import index
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from padalib.engine import origin
 
 Arch = tuple[int, ...]
 LISTED = 10**6  # a space of at most so many architectures can be listed
@@ -217,6 +219,8 @@ class Space:
 
         `bn` is 'batch' (the paper's: batch statistics always), 'running' or 'recalibrated'.
         """
+        if not origin.known(type(self)):
+            forget()  # what was counted before its code was edited
         with torch.device("meta"):  # torch's own initialisation would use the global stream
             net = self.network(bn, None if arch is None else self.canonical(arch), precision)
         net.to_empty(device="cpu").initialise(torch.Generator().manual_seed(seed))
@@ -255,7 +259,23 @@ def _entries(positions: tuple[Position, ...], shared: bool) -> Entries:
     )
 
 
-@lru_cache
+_REMEMBERED: list[Callable] = []
+
+
+def remembered(function: Callable) -> Callable:
+    """Computed once for each space, until a network of a user's space is built."""
+    cached = lru_cache(maxsize=65536)(function)
+    _REMEMBERED.append(cached)
+    return cached
+
+
+def forget() -> None:
+    """Drop what is remembered of spaces: equal fields do not mean that their code is the same."""
+    for cached in _REMEMBERED:
+        cached.cache_clear()
+
+
+@remembered
 def _weights(space: Space) -> list[list[int]]:
     """[P][n_i]: numbers of weights, counted in a network without memory."""
     with torch.device("meta"):
@@ -269,7 +289,7 @@ def _weights(space: Space) -> list[list[int]]:
     return found
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def alone_cost(space: Space, arch: Arch) -> tuple[int, int]:
     """(weights, FLOPs for one image) of the network of `arch` alone."""
     with torch.device("meta"):

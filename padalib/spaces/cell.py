@@ -7,12 +7,12 @@ each int indexes `CellSpace.ops`. Source: Dong & Yang, NAS-Bench-201, ICLR 2020.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated, Literal
 
 from padalib.engine import checked
 from padalib.engine.checked import Count, Within
-from padalib.spaces.base import Arch, Position, Space
+from padalib.spaces.base import Arch, Position, Space, remembered
 from padalib.spaces.cell_net import CellNet, cost_table
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -133,7 +133,7 @@ class CellSpace(Space):
         return fixed + sum(per_op[op] for *_, op in self.plan(self.validate(arch)))
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def _plan(space: CellSpace, arch: Arch) -> tuple[tuple[int, int, int, int], ...]:
     arch = space.validate(arch)
     used = [

@@ -4,14 +4,13 @@ It takes its space as given (edges, operations, plans of live edges); `cell` say
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from padalib.spaces.base import Arch, Space, count_flops
+from padalib.spaces.base import Arch, Space, count_flops, remembered
 from padalib.spaces.network import Norm, ReLUConvBN, Supernet
 from padalib.spaces.pool import Pool
 
@@ -159,7 +158,7 @@ class _Through(nn.Module):
         return x
 
 
-@lru_cache
+@remembered
 def cost_table(space: Space) -> dict[str, tuple[int, list[int]]]:
     """'params' and 'flops' -> (cost of the skeleton, cost of each op on one edge of all cells)."""
     image = torch.empty(1, space.in_channels, space.size, space.size, device="meta")

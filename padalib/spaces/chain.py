@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from padalib.engine import checked
 from padalib.engine.checked import Count
-from padalib.spaces.base import Arch, Position, Space, alone_cost
+from padalib.spaces.base import Arch, Position, Space, alone_cost, remembered
 from padalib.spaces.network import Norm, ReLUConvBN, Supernet
 
 
@@ -102,7 +102,7 @@ class ChainSpace(Space):
         return base[which] + sum(extra[place][option][which] for place, option in chosen)
 
 
-@lru_cache
+@remembered
 def _costs(space: ChainSpace) -> tuple[tuple[int, int], list[list[tuple[int, int]]]]:
     """(weights, FLOPs) of the first architecture, and what each option adds to it."""
     first = (0,) * len(space.positions)

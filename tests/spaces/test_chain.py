@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from padalib import spaces
+from padalib import samplers, spaces
 from padalib.spaces import ChainSpace, Norm, Position, Space, Supernet
 from padalib.spaces.base import alone_cost
 
@@ -146,3 +146,21 @@ def test_what_a_subclass_must_give_is_named():
     with pytest.raises(NotImplementedError, match=r"Supernet must define features\(x, arch\)"):
         Supernet(CHAIN)(images(CHAIN), (0,) * 5)
     assert Norm(4, affine=False, bn="batch").weight is None
+
+
+def test_what_was_counted_before_an_edit_is_forgotten_when_a_network_is_built(monkeypatch):
+    class Edited(ChainSpace):
+        pass
+
+    space = Edited("edited")
+    first = space.weights(0, 0), space.flops((0,) * 5)
+    plain = ChainSpace.block
+    monkeypatch.setattr(
+        Edited, "block", lambda self, p, _, norm: plain(self, p, "conv_3x3", norm), raising=False
+    )
+    Edited("edited").build()
+    assert (space.weights(0, 0), space.flops((0,) * 5)) != first
+    assert space.weights(0, 0) == 9 * 64 and space.flops((0,) * 5) == CHAIN.flops((1,) * 5)
+    weights = [space.weights(0, option) for option in range(3)]
+    paths = samplers.Curriculum(space, 4, by="size")
+    assert len(set(weights)) == 1 and paths.fixed.tolist() == pytest.approx([1 / 3] * 3)
