@@ -111,7 +111,7 @@ def run(
     if not redraw:
         asked.check_machine()
     parameters = {"scale": scale, **({"redraw": True} if redraw else {}), **(extra or {})}
-    chosen = [path.resolve() for path in only] or notebooks.find()
+    chosen = [path.resolve() for path in only] or of_scale(scale)
     if redraw:
         for path in [path for path in chosen if "redraw" not in notebooks.declared(path)]:
             print(f"{path.stem}: skipped, it draws from no published table")
@@ -134,6 +134,17 @@ def run(
                     execute(path, folder / path.name, parameters)
                 print(f"{path.stem}: {duration(time.perf_counter() - start)}", flush=True)
     return folder
+
+
+def of_scale(name: str) -> list[Path]:
+    """The notebooks that a scale runs, in order; NotebookError where it has none."""
+    from padalib.study import scales
+
+    scale = scales.get(name)
+    if found := [path for path in notebooks.find() if scales.runs(scale, path.stem[:2])]:
+        return found
+    named = ", ".join(f"{number}_*.ipynb" for number in scale.notebooks)
+    raise NotebookError(f"scale {name} runs {named or 'none'}, and notebooks/ has no such")
 
 
 def parse(pairs: Sequence[Sequence[str]], chosen: Sequence[Path]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def publish(scale: str, redrawn: bool = False) -> list[str]:
     if scale == "smoke":
         raise ValueError(f"scale smoke is not published: {SMOKE}")
     folder = paths.own_folder(scale, redrawn)
-    chosen = notebooks.find()
+    chosen = driver.of_scale(scale)
     if redrawn:
         chosen = [path for path in chosen if "redraw" in notebooks.declared(path)]
     known = driver.record(folder)

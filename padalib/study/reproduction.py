@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from padalib.engine import paths
-from padalib.study import claims, driver, notebooks
+from padalib.study import claims, driver
 from padalib.study.claims import Claim, Interval
 
 SMOKE = "smoke shows that it runs; its numbers mean nothing"
@@ -72,7 +72,7 @@ def compare(scale: str) -> str:
         statement = next(claim for claim in pair if claim).statement
         rows.append([f"{statement} ({key})", *map(_said, pair), answers[key]])
     text = columns(["claim", "published", "yours", "agrees?"], rows, (0, 27, 27, 15))
-    return "\n".join([text, "", *_summary(scale, published, answers), *_unfinished(folder)])
+    return "\n".join([text, "", *_summary(scale, published, answers), *_unfinished(scale, folder)])
 
 
 def _said(claim: Claim | None) -> str:
@@ -91,9 +91,9 @@ def _summary(scale: str, published: Mapping, answers: Mapping[str, str]) -> list
     return lines + ([f"Look at: {'; '.join(odd)}."] if odd else [])
 
 
-def _unfinished(folder: Path) -> list[str]:
+def _unfinished(scale: str, folder: Path) -> list[str]:
     known = driver.record(folder)
-    left = [path.stem for path in notebooks.find() if path.stem not in known]
+    left = [path.stem for path in driver.of_scale(scale) if path.stem not in known]
     return [f"Not run to the end here: {', '.join(left)}; their claims may be old."] if left else []
 
 

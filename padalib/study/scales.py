@@ -64,6 +64,10 @@ class Scale:
     zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
     truth: str = "digits"  # the data set of the truth table
     studies: tuple[str, ...] = STUDIES  # modules of `padalib.study`, in the order of the notebooks
+    # Numbers of notebooks that are run only at scales which name them; and whether it runs those
+    # that no scale names.
+    notebooks: tuple[str, ...] = ()
+    common: bool = True
     beside: "Scale | None" = None  # another space, shown in the same notebooks; '<name>-<suffix>'
     on_gpu: bool = False  # use one where there is one
     needs_gpu: bool = False  # refuse to start without one
@@ -296,6 +300,15 @@ SCALES = {
         ),
     )
 }
+
+
+def runs(scale: Scale, number: str) -> bool:
+    """Whether a scale runs the notebook of that number, such as '05'."""
+    return number in scale.notebooks or (scale.common and number not in _named())
+
+
+def _named() -> set[str]:
+    return {number for scale in SCALES.values() for number in scale.notebooks}
 
 
 def get(name: str) -> Scale:

@@ -40,6 +40,21 @@ SAVE = (
 )
 
 
+def test_a_notebook_that_some_scale_names_is_run_by_such_scales_only(root, capfd, monkeypatch):
+    for number in ("01", "05", "09"):
+        write(root / f"notebooks/{number}_x.ipynb", "pass")
+    smoke = scales.SCALES["smoke"]
+    own = {"many": replace(smoke, name="many", notebooks=("05",), common=False)}
+    own |= {"both": replace(smoke, name="both", notebooks=("05",))}
+    own |= {"none": replace(smoke, name="none", notebooks=("06",), common=False), "smoke": smoke}
+    monkeypatch.setattr(scales, "SCALES", own | {"smoke": replace(smoke, notebooks=())})
+    found = {name: [path.stem[:2] for path in driver.of_scale(name)] for name in ("many", "both")}
+    assert found == {"many": ["05"], "both": ["01", "05", "09"]}
+    assert [path.stem[:2] for path in driver.of_scale("smoke")] == ["01", "09"]
+    assert main(["run", "--scale", "none"]) == 2
+    assert "scale none runs 06_*.ipynb, and notebooks/ has no such" in capfd.readouterr().err
+
+
 def test_runs_in_order_and_says_how_long_each_took(root, capfd):
     folder = root / "notebooks"
     look = (
