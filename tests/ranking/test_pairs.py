@@ -70,3 +70,12 @@ def test_among_the_best_and_what_ties_with_them():
 def test_a_constant_side_is_nan():
     found = pairs.tau(np.ones(5), np.arange(5.0))
     assert math.isnan(found.value) and np.isnan(found.influence).all()
+
+
+@pytest.mark.parametrize(("n", "values"), [(1, 1), (2, 2), (50, 3), (257, 40), (600, 10**6)])
+def test_sums_over_pairs_are_those_of_all_pairs_at_once(n, values):
+    rng = np.random.default_rng(n)
+    pred, true = rng.integers(values, size=(2, n)).astype(float)
+    p, t = np.sign(pred[:, None] - pred), np.sign(true[:, None] - true)
+    for found, slow in zip(pairs._sums(pred, true), (p * t, abs(p), abs(t)), strict=True):
+        assert found.tolist() == slow.sum(1).tolist()
