@@ -8,6 +8,7 @@ within a cluster of architectures that are one function, is the variance of tau 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,21 @@ class Estimate:
 
 def tau(pred: np.ndarray, true: np.ndarray) -> Estimate:
     """tau-b of two vectors [A]; NaN, without influence, where one is constant."""
-    c, p, t = _sums(pred, true)
+    return _ratio(_sums(pred, true))
+
+
+def tau_between(pred: np.ndarray, true: np.ndarray, level: np.ndarray) -> Estimate:
+    """tau-b of the pairs whose levels differ; NaN where there are none."""
+    sums = np.stack(_sums(pred, true))
+    for value in np.unique(level):
+        own = np.flatnonzero(level == value)
+        sums[:, own] -= _sums(pred[own], true[own])
+    return _ratio(sums)
+
+
+def _ratio(sums: Sequence[np.ndarray]) -> Estimate:
+    """tau-b from the sums of `_sums`."""
+    c, p, t = sums
     total, product = c.sum(), p.sum() * t.sum()
     if not product:
         return Estimate(math.nan, np.full(len(c), math.nan))

@@ -20,12 +20,14 @@ from padalib.ranking.pairs import Estimate
 from padalib.spaces import Space
 
 QUINTILES, DRAWS = 5, 400
+MOST_SEEDS = 30  # whose pairs are compared, and that are resampled; of more, so many are drawn
 CONTROLS = ("FLOPs of live options", "parameters")  # need no training
 MEASURES = {
     "tau": "Kendall's tau-b with the truth",
     "tau_loss": "the same, ranked by loss",
     "within_flops": "tau among architectures of equal live FLOPs",
     "within_flops_loss": "the same, ranked by loss",
+    "between_flops": "tau among architectures of unequal live FLOPs",
     "within_quintiles": "tau within fifths of live FLOPs",
     "with_flops": "tau of the mean of the rank and the FLOPs' rank",
     "upper_half": "tau among the truly better half",
@@ -75,30 +77,43 @@ def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None)
     ValueError where the architectures are not those of `ranked`, or a score is not finite.
     """
     vectors = _columns(scores, ranked)
-    flops, true = ranked.flops, ranked.true
-    prior = stats.rankdata(flops)
-    smooth: dict[str, Callable[[np.ndarray], Estimate]] = {
-        "tau": lambda x: pairs.tau(x, true),
-        "within_flops": lambda x: pairs.tau_within(x, true, flops),
-        "within_quintiles": lambda x: pairs.tau_within(x, true, ranked.quintile),
-        "with_flops": lambda x: pairs.tau(stats.rankdata(x) + prior, true),
-        "upper_half": lambda x: pairs.tau_among(x, true, 0.5),
-        "top_decile": lambda x: pairs.tau_among(x, true, 0.1),
-    }
-    found = {name: [fn(x) for x in vectors] for name, fn in smooth.items()}
+    fns = smooth(ranked)
+    rows = {name: _smooth(fn, vectors, ranked.clusters) for name, fn in fns.items()}
     if loss is not None:
-        losses = _columns(loss, ranked)
-        found["tau_loss"] = [smooth["tau"](-x) for x in losses]
-        found["within_flops_loss"] = [smooth["within_flops"](-x) for x in losses]
-    rows = {name: _smooth(own, ranked.clusters) for name, own in found.items()}
-    rows |= _picked(vectors, ranked)
-    rows |= _agreement(vectors, found["tau"], ranked.clusters)
+        losses = [-x for x in _columns(loss, ranked)]
+        for name in ("tau", "within_flops"):
+            rows[f"{name}_loss"] = _smooth(fns[name], losses, ranked.clusters)
+    some = [vectors[k] for k in drawn_seeds(len(vectors))]
+    rows |= _picked(vectors, some, ranked)
+    rows |= _agreement(some, [fns["tau"](x) for x in some], ranked.clusters)
     table = pd.DataFrame([{"measure": name} | rows[name] for name in MEASURES if name in rows])
     for column in table.columns[1:]:  # an interval may not leave the range of its measure
         at_least = np.where(table.measure.str.match("p_at|regret"), 0.0, -1.0)
         at_most = np.where(table.measure.str.match("regret"), np.inf, 1.0)
         table[column] = table[column].clip(at_least, at_most)
-    return table.assign(seeds=len(vectors), architectures=len(true))
+    return table.assign(seeds=len(vectors), architectures=len(ranked.true))
+
+
+def smooth(ranked: Ranked) -> dict[str, Callable[[np.ndarray], Estimate]]:
+    """The measures whose error over architectures needs no resampling, as functions of scores."""
+    flops, true, quintile = ranked.flops, ranked.true, ranked.quintile
+    prior = stats.rankdata(flops)
+    return {
+        "tau": lambda x: pairs.tau(x, true),
+        "within_flops": lambda x: pairs.tau_within(x, true, flops),
+        "between_flops": lambda x: pairs.tau_between(x, true, flops),
+        "within_quintiles": lambda x: pairs.tau_within(x, true, quintile),
+        "with_flops": lambda x: pairs.tau(stats.rankdata(x) + prior, true),
+        "upper_half": lambda x: pairs.tau_among(x, true, 0.5),
+        "top_decile": lambda x: pairs.tau_among(x, true, 0.1),
+    }
+
+
+def drawn_seeds(n: int) -> list[int]:
+    """Places of the seeds that are compared in pairs: all, or `MOST_SEEDS` drawn at random."""
+    if n <= MOST_SEEDS:
+        return list(range(n))
+    return sorted(np.random.default_rng(0).choice(n, MOST_SEEDS, replace=False).tolist())
 
 
 def controls(ranked: Ranked) -> dict[str, pd.DataFrame]:
@@ -184,14 +199,24 @@ def _row(values: np.ndarray, archs_half: float) -> dict[str, float]:
     }
 
 
-def _smooth(estimates: list[Estimate], clusters: np.ndarray) -> dict[str, float]:
-    mean = Estimate(0.0, np.mean([estimate.influence for estimate in estimates], axis=0))
-    values = np.array([estimate.value for estimate in estimates])
-    return _row(values, 1.96 * mean.error(clusters))
+def _smooth(
+    fn: Callable[[np.ndarray], Estimate], vectors: list[np.ndarray], clusters: np.ndarray
+) -> dict[str, float]:
+    values, influence = [], np.zeros(len(clusters))
+    for x in vectors:  # one at a time: there may be thousands of seeds
+        estimate = fn(x)
+        values.append(estimate.value)
+        influence += estimate.influence / len(vectors)
+    return _row(np.array(values), 1.96 * Estimate(0.0, influence).error(clusters))
 
 
-def _picked(vectors: list[np.ndarray], ranked: Ranked) -> dict[str, dict[str, float]]:
-    """What is decided by few architectures at the top: bootstrap over distinct functions."""
+def _picked(
+    vectors: list[np.ndarray], some: list[np.ndarray], ranked: Ranked
+) -> dict[str, dict[str, float]]:
+    """What is decided by few architectures at the top: bootstrap over distinct functions.
+
+    `some` of the seeds are resampled; the interval is moved to the mean of all.
+    """
     true, names = ranked.true, ("p_at_5", "p_at_10", "regret_1", "regret_10")
     fns: Mapping[str, Callable] = {name: metrics.METRICS[name] for name in names}
     order = np.argsort(ranked.clusters, kind="stable")
@@ -201,12 +226,17 @@ def _picked(vectors: list[np.ndarray], ranked: Ranked) -> dict[str, dict[str, fl
     for _ in range(DRAWS):
         at = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
         for name, fn in fns.items():
-            drawn[name].append(np.mean([fn(x[at], true[at]) for x in vectors]))
+            drawn[name].append(np.mean([fn(x[at], true[at]) for x in some]))
     rows = {}
     for name, fn in fns.items():
-        low, high = np.quantile(drawn[name], [0.025, 0.975])
         values = np.array([fn(x, true) for x in vectors])
         row = _row(values, 0.0)
+        moved = (
+            0.0
+            if len(some) == len(vectors)
+            else values.mean() - np.mean([fn(x, true) for x in some])
+        )
+        low, high = np.quantile(drawn[name], [0.025, 0.975]) + moved
         half = _half(metrics.seeds_summary(values))
         row |= {"archs_low": low, "archs_high": high}
         row["low"] = row["value"] - math.hypot(half, max(0.0, row["value"] - low))

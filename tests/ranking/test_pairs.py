@@ -21,9 +21,9 @@ def test_tau_is_scipys(n):
     assert pairs.tau(pred, true).value == pytest.approx(stats.kendalltau(pred, true).statistic)
 
 
-def weighted(pred, true, w):
+def weighted(pred, true, w, of=True):
     p, t = np.sign(pred[:, None] - pred), np.sign(true[:, None] - true)
-    w = w[:, None] * w
+    w = w[:, None] * w * of
     return (w * p * t).sum() / math.sqrt((w * abs(p)).sum() * (w * abs(t)).sum())
 
 
@@ -79,3 +79,17 @@ def test_sums_over_pairs_are_those_of_all_pairs_at_once(n, values):
     p, t = np.sign(pred[:, None] - pred), np.sign(true[:, None] - true)
     for found, slow in zip(pairs._sums(pred, true), (p * t, abs(p), abs(t)), strict=True):
         assert found.tolist() == slow.sum(1).tolist()
+
+
+def test_tau_between_levels_is_that_of_the_pairs_of_unequal_level():
+    pred, true = vectors(60)
+    level = np.arange(60) % 4
+    apart = level[:, None] != level
+    found = pairs.tau_between(pred, true, level)
+    assert found.value == pytest.approx(weighted(pred, true, np.ones(60), apart))
+    for k in (0, 13):
+        w = np.ones(60)
+        w[k] += 1e-6
+        slope = (weighted(pred, true, w, apart) - found.value) / 1e-6
+        assert found.influence[k] == pytest.approx(slope, abs=1e-5)
+    assert math.isnan(pairs.tau_between(pred, true, np.zeros(60)).value)

@@ -29,7 +29,7 @@ def seeds(own, noise, n=4):
 def test_a_perfect_ranking_has_a_perfect_card():
     own = ranked()
     card = report.card(seeds(own, 0), own).set_index("measure").value
-    assert card.drop(["regret_1", "regret_10", "with_flops"]).tolist() == pytest.approx([1] * 9)
+    assert card.drop(["regret_1", "regret_10", "with_flops"]).tolist() == pytest.approx([1] * 10)
     assert card.regret_1 == card.regret_10 == 0 and card.with_flops < 1
 
 
@@ -67,6 +67,30 @@ def test_one_seed_has_no_agreement_and_no_interval_over_seeds():
     assert "limit" not in card.index and card.seeds_low.isna().all()
     assert (card.low.loc["tau"], card.high.loc["tau"]) == pytest.approx(
         (card.archs_low.loc["tau"], card.archs_high.loc["tau"])
+    )
+
+
+def test_of_many_seeds_some_are_compared_and_all_are_averaged(monkeypatch):
+    own = ranked()
+    scores = seeds(own, 1.0, 40)
+    drawn = report.drawn_seeds(40)
+    assert len(set(drawn)) == report.MOST_SEEDS and drawn == report.drawn_seeds(40)
+    assert report.drawn_seeds(30) == list(range(30))
+    card, some = report.card(scores, own), report.card(scores[drawn], own)
+    value, few = (each.set_index("measure").value for each in (card, some))
+    assert value.tau == np.mean([metrics.tau(scores[s].to_numpy(), own.true) for s in scores])
+    assert value.between_seeds == few.between_seeds and value.tau != few.tau
+    widths = [(c.archs_high - c.archs_low)[c.measure == "regret_10"].item() for c in (card, some)]
+    assert widths[0] == pytest.approx(widths[1])
+
+
+def test_pairs_lie_within_a_level_or_between_levels():
+    own = ranked()
+    fns = report.smooth(own)
+    flops_first = own.flops * 100 + own.true  # errs within no level, and not on the truth
+    assert fns["within_flops"](flops_first).value == pytest.approx(1)
+    assert fns["between_flops"](own.flops).value == pytest.approx(
+        fns["between_flops"](flops_first).value
     )
 
 
