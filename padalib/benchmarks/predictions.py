@@ -21,6 +21,8 @@ NAMES = {
     "string": ("arch", "string", "architecture"),
     "score": ("score", "accuracy"),
 }
+CLONE = "few-shot-nas"  # in the name of a clone's folder, in small letters
+PREFIX = "opt5-wotrash-"  # of their names: without architectures that no signal passes
 SUFFIX = re.compile(r"(?:seed-(?P<seed>\d+)-)?(?P<name>.+)_(?P<part>\d+)")
 
 
@@ -28,11 +30,12 @@ class ScoresError(ValueError):
     """A file of scores that cannot be used; the message lists every problem, by row."""
 
 
-def read_scores(path: Path | str, space: Space) -> pd.DataFrame:
+def read_scores(path: Path | str, space: Space) -> tuple[pd.DataFrame, list[str]]:
     """Scores in a CSV file: `code` or the benchmark's string (`arch`), `score` (or `accuracy`).
 
-    Optional: `seed` (whole numbers; one seed if absent) and `loss`. Higher scores are better, lower
-    losses. Raises ScoresError that lists all that is wrong, by row (the header is row 1):
+    Optional: `seed` (whole numbers; one seed if absent) and `loss`, which also stands for a score
+    where there is none. Higher scores are better, lower losses. Returns the table, and notes: what
+    was left aside. Raises ScoresError that lists all that is wrong, by row (the header is row 1):
     what is no architecture of `space`, numbers that are none, doubled rows, seeds that do not score
     the same architectures.
     """
@@ -48,8 +51,11 @@ def read_scores(path: Path | str, space: Space) -> pd.DataFrame:
     wrong = []
     if (named["code"] is None) == (named["string"] is None):
         wrong.append("it needs one column of architectures: `code` (3-0-2) or `arch` (a string)")
-    if named["score"] is None:
-        wrong.append("it needs a column `score` (or `accuracy`), higher being better")
+    if named["score"] is None and "loss" not in raw:
+        wrong.append(
+            "it needs a column `score` (or `accuracy`), higher being better, or `loss`, lower "
+            "being better"
+        )
     if raw.columns.has_duplicates:
         wrong.append("two columns have one name")
     if not wrong and raw.empty:
@@ -63,9 +69,12 @@ def read_scores(path: Path | str, space: Space) -> pd.DataFrame:
         {"code": list(_each(raw[column], lambda text: space.code(read(text)), wrong))}
     )
     table["seed"] = list(_each(raw["seed"], _whole, wrong)) if "seed" in raw else 0
-    for name in ("score", "loss"):
-        if (named[name] if name == "score" else name) in raw:
-            table[name] = list(_each(raw[named.get(name, name)], _finite, wrong))
+    for name, own in (("score", named["score"]), ("loss", "loss")):
+        if own in raw:
+            table[name] = list(_each(raw[own], _finite, wrong))
+    notes, used = [], {column, "seed", named["score"], "loss"}
+    if others := [name for name in raw if name not in used]:
+        notes.append(f"Not used: column {', '.join(others)}")
     double = table.dropna().duplicated(["code", "seed"])
     for row in double.index[double]:
         own = table.loc[row]
@@ -73,8 +82,11 @@ def read_scores(path: Path | str, space: Space) -> pd.DataFrame:
     if not wrong:
         wrong += _uneven(table)
     refuse(path, wrong)
+    if "score" not in table:
+        table["score"] = -table.loss
+        notes.append("There is no score: ranked by the loss, the lowest first")
     _check_enough(path, table)
-    return table.astype({"seed": int})
+    return table.astype({"seed": int}), notes
 
 
 def _check_enough(path: Path, table: pd.DataFrame) -> None:
@@ -147,24 +159,73 @@ def refuse(path: Path, wrong: list[tuple[int, str]]) -> None:
 # --- published prediction files ---
 
 
+def published(root: Path, space: Space) -> pd.DataFrame:
+    """What supernets of others predict for all of `space`: code, score, seed and family.
+
+    From a clone of cvlab-yonsei/Few-Shot-NAS in `root`, else from the same runs as one table,
+    `published_supernets.csv.gz`: `code`, then a column `<family>/<seed>` each. Raises ScoresError
+    where there is neither.
+    """
+    table = root / "published_supernets.csv.gz"
+    if found := _log_folders(root):
+        every = pd.concat([few_shot_logs(folder, space) for folder in found], ignore_index=True)
+        return every.drop_duplicates(["family", "seed", "code"], ignore_index=True)
+    if table.exists():
+        return _converted(table, space)
+    raise ScoresError(
+        f"the predictions of published supernets are not in {root}: clone "
+        f"https://github.com/cvlab-yonsei/Few-Shot-NAS into it as {root / 'Few-Shot-NAS'}. What is "
+        "published here is drawn again without them, with redraw=True"
+    )
+
+
+def _log_folders(root: Path) -> list[Path]:
+    """The folders of prediction files beneath a clone in `root`."""
+    clones = [p for p in sorted(root.glob("*")) if p.is_dir() and CLONE in p.name.lower()]
+    files = (p for clone in clones for p in clone.rglob("*_0") if "baseline" in p.name)
+    return sorted({p.parent for p in files if p.is_file() and SUFFIX.fullmatch(p.name)})
+
+
+def _converted(path: Path, space: Space) -> pd.DataFrame:
+    try:
+        raw = pd.read_csv(path, index_col="code")
+        runs = [column.rsplit("/", 1) for column in raw]
+        long = [
+            pd.DataFrame({"code": raw.index, "score": raw[column].to_numpy(float)}).assign(
+                seed=int(seed), family=family
+            )
+            for column, (family, seed) in zip(raw, runs, strict=True)
+        ]
+    except (ValueError, OSError, EOFError) as error:
+        raise ScoresError(f"{path} is no table of predictions ({error}): fetch it again") from error
+    if not long or set(raw.index) != set(map(space.code, space)) or raw.isna().any(axis=None):
+        raise ScoresError(
+            f"{path} holds {len(long)} runs of {len(raw):,} architectures, not every run a score "
+            f"of each of the {len(space):,} of {space.name}: fetch it again"
+        )
+    return pd.concat(long, ignore_index=True)
+
+
 def few_shot_logs(folder: Path | str, space: Space) -> pd.DataFrame:
     """The prediction files of cvlab-yonsei/Few-Shot-NAS, `cell_based/SuperNet/logs`.
 
     Each run lies in parts `[seed-<seed>-]<family>_<k>`: JSON of genotype -> accuracy in % with
-    inherited weights on CIFAR-10's test images. Adds the column `family`. Runs that do not hold
-    every architecture of `space` are left out. Raises ScoresError where nothing is there, or a file
-    is damaged.
+    inherited weights on CIFAR-10's test images. Adds the column `family`, without what is the same
+    in all names. Runs that do not hold every architecture of `space` are left out. Raises
+    ScoresError where nothing is there, or a file is damaged.
     """
     folder = Path(folder)
     runs: dict[tuple[str, int], list[Path]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_file() and (match := SUFFIX.fullmatch(path.name)):
-            runs.setdefault((match["name"], int(match["seed"] or 0)), []).append(path)
-    tables = []
+            family = match["name"].removeprefix(PREFIX)
+            runs.setdefault((family, int(match["seed"] or 0)), []).append(path)
+    tables: list[pd.DataFrame] = []
+    codes: dict[str, str] = {}  # by genotype: the same ones stand in every run
     for (family, seed), parts in runs.items():
         scores: dict[str, float] = {}
         for path in parts:
-            scores |= dict(_genotypes(path, space))
+            scores |= _genotypes(path, space, codes)
         if len(scores) == len(space):
             own = pd.DataFrame({"code": list(scores), "score": list(scores.values())})
             tables.append(own.assign(seed=seed, family=family))
@@ -176,12 +237,14 @@ def few_shot_logs(folder: Path | str, space: Space) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _genotypes(path: Path, space: Space) -> Iterator[tuple[str, float]]:
+def _genotypes(path: Path, space: Space, codes: dict[str, str]) -> dict[str, float]:
+    """Code -> accuracy of one file; what each genotype means is noted in `codes`."""
     try:
         content = json.loads(path.read_text())
-        for genotype, accuracy in content.items():
+        for genotype in content.keys() - codes.keys():
             nodes = ast.literal_eval(genotype)
             string = "+".join("|" + "|".join(f"{op}~{i}" for op, i in node) + "|" for node in nodes)
-            yield space.code(space.encode(string)), _finite(accuracy)
+            codes[genotype] = space.code(space.encode(string))
+        return {codes[genotype]: _finite(accuracy) for genotype, accuracy in content.items()}
     except (AttributeError, OSError, RecursionError, SyntaxError, TypeError, ValueError) as error:
         raise ScoresError(f"{path} is no file of predictions ({error}): fetch it again") from error

@@ -38,6 +38,7 @@ MEASURES = {
     "regret_10": "points lost by taking the best of ten favourites",
     "between_seeds": "mean tau between two seeds",
     "limit": "tau that the mean of infinitely many seeds would reach",
+    "more_seeds": "what infinitely many seeds would add to tau",
 }
 
 
@@ -260,14 +261,14 @@ def _agreement(
         (a, b): pairs.tau(vectors[a], vectors[b]) for a, b in combinations(range(len(vectors)), 2)
     }
 
-    def both(kept: tuple[int, ...]) -> tuple[float, float]:
+    def found(kept: tuple[int, ...]) -> tuple[float, float, float]:
         own = [e.value for pair, e in between.items() if set(pair) <= set(kept)]
-        agreed = float(np.mean(own))
-        return agreed, _limit(float(np.mean([taus[k].value for k in kept])), agreed)
+        agreed, reached = float(np.mean(own)), float(np.mean([taus[k].value for k in kept]))
+        return agreed, _limit(reached, agreed), _limit(reached, agreed) - reached
 
     n = len(vectors)
     every = tuple(range(n))
-    point = both(every)
+    point = found(every)
     tau = Estimate(float(np.mean([e.value for e in taus])), np.mean([e.influence for e in taus], 0))
     agreed = Estimate(point[0], np.mean([e.influence for e in between.values()], axis=0))
     step = 1e-5
@@ -276,13 +277,15 @@ def _agreement(
         (_limit(tau.value, point[0] + step) - point[1]) / step,
     ]
     limit = Estimate(point[1], slopes[0] * tau.influence + slopes[1] * agreed.influence)
+    more = Estimate(point[2], limit.influence - tau.influence)
     rows = {}
-    left = [both(every[:k] + every[k + 1 :]) for k in every] if n > 2 else []
-    for place, (name, estimate) in enumerate((("between_seeds", agreed), ("limit", limit))):
+    left = [found(every[:k] + every[k + 1 :]) for k in every] if n > 2 else []
+    named = {"between_seeds": agreed, "limit": limit, "more_seeds": more}
+    for place, (name, estimate) in enumerate(named.items()):
         own = 1.96 * estimate.error(clusters)
         over_seeds = math.nan
         if left:
-            values = np.array([pair[place] for pair in left])
+            values = np.array([each[place] for each in left])
             t = stats.t.ppf(0.975, n - 1)
             over_seeds = t * math.sqrt((n - 1) / n * np.square(values - values.mean()).sum())
         half = math.hypot(0.0 if math.isnan(over_seeds) else over_seeds, own)

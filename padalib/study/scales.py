@@ -268,6 +268,23 @@ SCALES = {
             truth="cifar10",
             on_gpu=True,
         ),
+        # Trains nothing: supernets that others trained with the benchmark's own network.
+        Scale(
+            "full",
+            data="cifar10",
+            space=spaces.get("nasbench201"),
+            epochs=0,
+            lr=0.0,
+            seeds=(),
+            final_paths=0,
+            batches=0,
+            pairs=0,
+            methods=(),
+            truth="cifar10",
+            studies=(),
+            notebooks=("05",),
+            common=False,
+        ),
         # The setting of the paper and its released code: supernets learn from all 50,000 images,
         # and all architectures are ranked on the test images.
         *(

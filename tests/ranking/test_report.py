@@ -29,8 +29,10 @@ def seeds(own, noise, n=4):
 def test_a_perfect_ranking_has_a_perfect_card():
     own = ranked()
     card = report.card(seeds(own, 0), own).set_index("measure").value
-    assert card.drop(["regret_1", "regret_10", "with_flops"]).tolist() == pytest.approx([1] * 10)
-    assert card.regret_1 == card.regret_10 == 0 and card.with_flops < 1
+    assert card.drop(
+        ["regret_1", "regret_10", "with_flops", "more_seeds"]
+    ).tolist() == pytest.approx([1] * 10)
+    assert card.regret_1 == card.regret_10 == card.more_seeds == 0 and card.with_flops < 1
 
 
 def test_values_are_means_of_the_metrics_over_seeds():
@@ -54,6 +56,8 @@ def test_the_limit_is_what_the_mean_of_many_seeds_reaches():
     many = seeds(own, 1.0, 2000).mean(axis=1)
     assert metrics.tau(many.to_numpy(), own.true) > 0.95
     assert card.low.limit < 0.97 and card.value.limit > card.value.tau + 0.2
+    gain = card.value.limit - card.value.tau
+    assert card.value.more_seeds == pytest.approx(gain) and card.low.more_seeds > 0
     # A common error stays, however many seeds there are.
     wrong = own.true + np.random.default_rng(4).normal(size=125)
     common = pd.DataFrame({s: wrong for s in range(3)}, index=list(CODES))
