@@ -17,6 +17,7 @@ def conclude(made: dict[str, pd.DataFrame]) -> list[Claim]:
     means = cards.set_index(["label", "measure"]).value
     found = [_more_seeds(cards), *_ordered(made["order"])]
     for row in rows.itertuples():
+        beside = ""
         a, b = labels[row.a], labels[row.b]
         one, _, other = row.measure.partition(" - ")
         said = f"{a} {means[a, one]:.3f}, {b} {means[b, other or one]:.3f}: {contests.told(row)}"
@@ -25,8 +26,8 @@ def conclude(made: dict[str, pd.DataFrame]) -> list[Claim]:
             key = f"05.{row.key}.{one}"
         else:
             statement, key = _asked(row.key, a, b), f"05.{row.key}"
-            said += ". These families were chosen after their cards were seen"
-        look = {"unit": "tau", "figure": "05_full_scale"}
+            beside = "These families were chosen after their cards were seen"
+        look = {"unit": "tau", "figure": "05_full_scale", "beside": beside}
         found.append(contests.claim(key, statement, row, said, **look))
     return found
 

@@ -1,8 +1,10 @@
 """The report card of anybody's supernet: from a file of scores to a table, a figure, and its place.
 
-Beside it stand the rankings that need no training: FLOPs of what is live, and parameters.
+Beside it stand the rankings that need no training, FLOPs of what is live and parameters; and the
+published cards of supernets that ranked the same architectures against the same truth.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from matplotlib.figure import Figure
 
 from padalib import spaces
 from padalib.benchmarks import predictions, truth
+from padalib.benchmarks.truth import Truth
 from padalib.engine import paths
 from padalib.engine.files import write_bytes
 from padalib.ranking import report
-from padalib.study import figures, reproduction
+from padalib.study import figures, reproduction, scales
 
 DRAWN = ("tau", "within_flops", "with_flops", "upper_half", "top_decile", "p_at_10")
 
@@ -25,9 +28,10 @@ class Scored:
     """A file of scores, aligned with the truth: cards by name (the file's own first), and bias."""
 
     name: str
-    cards: dict[str, pd.DataFrame]
+    cards: dict[str, pd.DataFrame]  # its own, those without training, the published ones
     bias: pd.DataFrame
     about: str  # what was held against what
+    notes: tuple[str, ...] = ()  # what to know before the card is believed
 
 
 def read(
@@ -41,17 +45,77 @@ def read(
     ValueError that lists, by row, what is wrong with the file; as `truth.load` for the truth.
     """
     path, own = Path(path), spaces.get(space)
-    rows = predictions.read_scores(path, own)
+    rows, notes = predictions.read_scores(path, own)
     known = truth.load(own, table, dataset)
     wide = rows.pivot(index="code", columns="seed", values="score")
     loss = rows.pivot(index="code", columns="seed", values="loss") if "loss" in rows else None
     ranked = report.Ranked(own, tuple(wide.index), known.accuracy("test")[wide.index].to_numpy())
-    cards = {path.stem: report.card(wide, ranked, loss)} | report.controls(ranked)
+    card = report.card(wide, ranked, loss)
+    others, apart = published(known, len(wide))
+    others = report.controls(ranked) | others
+    name = re.sub(r"[^\w.-]+", "_", path.stem).strip(".") or "scores"
+    shown = f"{name} (yours)" if name in others else name
     about = (
-        f"{path.name}: {len(wide):,} of {len(own):,} architectures of {space}, {wide.shape[1]} "
-        f"seeds, against {known.dataset} test accuracy ({known.source})"
+        f"{path.name}: {len(wide):,} of {len(own):,} architectures of {space}, "
+        f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} test accuracy "
+        f"({known.source})"
     )
-    return Scored(path.stem, cards, report.bias(wide, ranked), about)
+    notes += [*_doubts(card, wide.shape[1]), *apart]
+    return Scored(name, {shown: card} | others, report.bias(wide, ranked), about, tuple(notes))
+
+
+def published(known: Truth, architectures: int) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The published cards of the same space, truth and architectures, by name; and why not others.
+
+    tau of different sets of architectures must not be compared. So only cards of the whole space
+    are taken, for a ranking of the whole space.
+    """
+    found: dict[str, pd.DataFrame] = {}
+    notes = []
+    for name in scales.SCALES:
+        path = paths.published_results(name) / "cards.csv"
+        rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"space": []})
+        rows = rows[rows.space == known.space]
+        if rows.empty:
+            continue
+        first, what = rows.iloc[0], f"The published supernets of scale {name}"
+        if (first.dataset, first.source) != (known.dataset, known.source):
+            notes.append(
+                f"{what} were held against {first.dataset} ({first.source}), so yours is not "
+                "placed among them"
+            )
+        elif not first.architectures == architectures == len(known.table):
+            notes.append(
+                f"{what} rank {first.architectures:,} architectures, your file {architectures:,}: "
+                "tau of different sets must not be compared, so yours is not placed among them"
+            )
+        else:
+            rows = rows[~rows.family.isin(report.CONTROLS)]
+            found |= dict(iter(rows.groupby("label", sort=False)))
+    return found, notes
+
+
+def _doubts(card: pd.DataFrame, seeds: int) -> list[str]:
+    """What makes one doubt that the card is of what its owner thinks."""
+    notes, by = [], card.set_index("measure")
+    if by.high["tau"] < 0:
+        notes.append(
+            "The scores rank against the truth. Are lower ones better, such as losses? Then name "
+            "their column loss"
+        )
+    if "tau_loss" in by.index and by.high["tau_loss"] < 0:
+        notes.append("The losses rank against the truth: lower ones must be better")
+    if seeds > report.MOST_SEEDS:
+        notes.append(
+            f"Of the {seeds:,} seeds {report.MOST_SEEDS} were drawn at random (the same each time) "
+            "for between_seeds, limit, more_seeds, and the intervals over architectures of p_at "
+            "and regret"
+        )
+    return notes
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def text(scored: Scored) -> str:
@@ -66,7 +130,7 @@ def text(scored: Scored) -> str:
         cells = [f"{meaning} ({measure})"]
         cells += [_cell(by[name], measure, interval=name == own[0]) for name in names]
         rows.append(cells)
-    lines = [scored.about, ""]
+    lines = [scored.about, *(f"Note: {note}." for note in scored.notes), ""]
     widths = (0, 24, *(12 for _ in report.CONTROLS))
     lines += [reproduction.columns(["measure", *names], rows, widths), ""]
     lines += [_place(by, measure) for measure in ("tau", "within_flops", "with_flops") if others]
@@ -93,10 +157,16 @@ def _place(by: dict[str, pd.DataFrame], measure: str) -> str | None:
     (own, *_), others = values, values.iloc[1:].dropna()
     if np.isnan(own) or others.empty:
         return None
-    above = int((others > own).sum())
+    free = others.index.isin(report.CONTROLS)
+    kinds = ((~free, "published supernets"), (free, "rankings without training"))
+    above = " and ".join(
+        f"{int((others[kind] > own).sum())} of {kind.sum()} {name}"
+        for kind, name in kinds
+        if kind.any()
+    )
     return (
-        f"{measure}: {above} of {len(others)} others are above yours; the best is "
-        f"{others.idxmax()} with {others.max():.3f}"
+        f"{measure}: yours {own:.3f}; better are {above}; the best of them is {others.idxmax()} "
+        f"with {others.max():.3f}"
     )
 
 

@@ -37,7 +37,10 @@ def test_perfect_scores_have_a_perfect_card_whatever_their_order(scores, tmp_pat
     assert np.allclose(found.bias.value, found.bias.true)
     told = scorecard.text(found)
     assert "125 of 125 architectures of mini, 2 seeds" in told
-    assert "tau: 0 of 2 others are above yours" in told and "nan" not in told
+    assert (
+        "tau: yours 1.000; better are 0 of 2 rankings without training" in told
+        and "nan" not in told
+    )
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     folder = scorecard.write(found)
     names = sorted(path.name for path in folder.iterdir())
