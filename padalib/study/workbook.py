@@ -43,16 +43,16 @@ class Workbook:
 
     @property
     def beside(self) -> list["Workbook"]:
-        """The same of the space that the scale shows beside its own, if it has one.
+        """The same of each space that the scale shows beside its own.
 
-        Its files lie in the same folder and end in `_chain` or the like.
+        Their files lie in the same folder and end in `_chain` or the like.
         """
-        if self.scale.beside is None:
-            return []
+        return [self._of(scale) for scale in self.scale.beside]
+
+    def _of(self, scale: scales.Scale) -> "Workbook":
         other = copy(self)
-        other.scale = self.scale.beside
-        other.suffix = "_" + other.scale.name.rpartition("-")[2]
-        return [other]
+        other.scale, other.suffix = scale, "_" + scale.name.rpartition("-")[2]
+        return other
 
     def __repr__(self) -> str:
         how = "redrawn from the published tables" if self.redraw else "computed here"
