@@ -6,7 +6,7 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
-from padalib.study.scale import METHODS, Scale
+from padalib.study.scale import METHODS, STUDIES, Scale
 
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
@@ -46,6 +46,8 @@ SCALES = {
             exact_epochs=(1, 2),
             exact_images=16,
             agreement_seeds=2,
+            studies=(*STUDIES, "controls"),
+            notebooks=("06",),
             beside=(
                 Scale(
                     "smoke-chain",
@@ -59,7 +61,7 @@ SCALES = {
                     batches=2,
                     pairs=5,
                     methods=CHAIN_METHODS,
-                    studies=CHAIN_STUDIES,
+                    studies=(*CHAIN_STUDIES, "controls"),
                     keep=(1,),
                     images=128,
                     ranked=40,
