@@ -77,7 +77,9 @@ class Workbook:
         """
         if self.redraw:
             return self.published(name)
-        runs = launch.grid(configs, workers or self.workers)
+        if not configs:
+            raise ValueError(f"table {name} needs at least one config, got none: leave it out")
+        runs = launch.grid(configs, self.workers if workers is None else workers)
         own = [_with_origin(run, run.table(source or name)) for run in runs]
         if columns is not None:
             own = [rows.assign(**columns(r.config)) for rows, r in zip(own, runs, strict=True)]
@@ -95,10 +97,10 @@ class Workbook:
         """A table as committed; RunError where there is none."""
         path = paths.published_results(self.name) / f"{name}{self.suffix}.csv"
         if not path.exists():
-            raise RunError(
-                f"no table {path} is published to redraw from: compute it with `make reproduce "
-                f"SCALE={self.name}`"
-            )
+            remedy = f"compute it with `make reproduce SCALE={self.name}`"
+            if self.name == "smoke":
+                remedy = "smoke is never published, so open it with redraw=False"
+            raise RunError(f"no table {path} is published to redraw from: {remedy}")
         return pd.read_csv(path)
 
     def reference(

@@ -83,9 +83,18 @@ def test_the_same_runs_give_the_same_bytes(folder):
 
 def test_a_table_that_is_not_there_is_named(folder):
     path = folder / "data/results/smoke/curves.csv"
-    words = f"no table {path} is published to redraw from: compute it with `make reproduce SCALE="
+    words = f"no table {path} is published to redraw from: smoke is never published, so open it "
     with pytest.raises(RunError, match=words):
         book(redraw=True).table("curves", TRAIN)
+    with pytest.raises(RunError, match="compute it with `make reproduce SCALE=cifar`"):
+        Workbook("cifar", redraw=True).table("no such", TRAIN)
+
+
+def test_a_table_of_nothing_and_no_workers_are_refused():
+    with pytest.raises(ValueError, match="table curves needs at least one config, got none"):
+        book().table("curves", [])
+    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+        book().table("curves", [replace(TRAIN[0], seed=77)], workers=0)
 
 
 def registered(folder):
