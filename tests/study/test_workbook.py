@@ -90,11 +90,15 @@ def test_a_table_that_is_not_there_is_named(folder):
         Workbook("cifar", redraw=True).table("no such", TRAIN)
 
 
-def test_a_table_of_nothing_and_no_workers_are_refused():
+def test_a_table_of_nothing_is_refused_and_no_workers_are_passed_on(folder, monkeypatch):
     with pytest.raises(ValueError, match="table curves needs at least one config, got none"):
         book().table("curves", [])
-    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
-        book().table("curves", [replace(TRAIN[0], seed=77)], workers=0)
+    seen = []
+    monkeypatch.setattr(launch, "grid", lambda configs, n: seen.append(n) or 1 / 0)
+    for asked in (0, None, 3):
+        with pytest.raises(ZeroDivisionError):
+            Workbook("smoke", workers=2).table("curves", TRAIN, workers=asked)
+    assert seen == [0, 2, 3]  # of 0 the grid says what is wrong
 
 
 def registered(folder):
