@@ -15,7 +15,7 @@ from padalib.engine import checked
 from padalib.engine.checked import Count, NotNegative, Positive, Whole, Within
 from padalib.engine.devices import check_device
 from padalib.engine.runs import Run
-from padalib.samplers import Method, PathSampler, watch
+from padalib.samplers import Method, PathSampler, watch, yoked
 from padalib.samplers.alone import AlonePath
 from padalib.spaces import Arch, Space, Supernet
 
@@ -35,6 +35,8 @@ class TrainConfig:
     space: Space | str = "mini"  # the search space and its network
     data: str = "digits"  # a name that `data.load` knows
     arch: Arch | None = None  # train this architecture alone
+    # The run whose recorded probabilities its paths are drawn by (`samplers.yoked`).
+    replay: "TrainConfig | None" = field(default=None, metadata={"identity": "given"})
     epochs: Count = 30  # see above
     batch: Count = 64  # images per forward, at most those it learns from
     lr: Positive = 0.05  # at the start; cosine to 0, constant within an epoch (released recipe)
@@ -65,8 +67,14 @@ class TrainConfig:
         if max(self.keep, default=0) > self.epochs:
             raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
         datasets.check(self.data)
-        build_samplers(self, n=self.batch)  # an option that no sampler takes is an error now
+        paths, _ = build_samplers(self, n=self.batch)  # an option that none takes is an error now
+        yoked.check(self, paths)
         check_device(self.device, self.precision)
+
+    @property
+    def needs(self) -> "tuple[TrainConfig, ...]":
+        """The run that is replayed, if any."""
+        return () if self.replay is None else (self.replay,)
 
     def _check_alone(self) -> None:
         """ValueError for what a single architecture has no use for."""
@@ -113,7 +121,7 @@ class TrainConfig:
     def check(self) -> None:
         """ValueError where the images are too few, too small, or not those of the space."""
         images, side = self.images(), self.space.size
-        check_fit(images, self.space)
+        datasets.check_fit(images, self.space)
         n, group = len(images), build_samplers(self, len(images))[0].group
         checked.whole(f"batch (of the {n} images of {images.name})", self.batch, 1, n)
         checked.whole(f"crop (of images of {side}x{side})", self.crop, 0, side - 1)
@@ -139,7 +147,7 @@ class TrainConfig:
         if trainer.epoch == 0 and 0 in self.keep:
             run.save_state("epoch_0", trainer.state())
         while trainer.epoch < self.epochs:
-            bad = watch.epoch(trainer, build_samplers) or trainer.broken()
+            bad = watch.epoch(trainer) or trainer.broken()
             if bad is not None:
                 run.fail(
                     f"the {bad} of epoch {trainer.epoch} (learning rate "
@@ -217,10 +225,17 @@ class Trainer:
             weight_decay=config.weight_decay,
             foreach=True,
         )
-        self.paths, self.data = build_samplers(config, len(self.images))
+        self.paths, self.data = self.new_samplers()
         self.update = config.method.update.build()
         self.generators = {name: stream(config.seed, name) for name in STREAMS}
         self.epoch, self.history = 0, []
+
+    def new_samplers(self) -> tuple[PathSampler, samplers.DataSampler]:
+        """The path sampler and the data sampler at the run's start; trains what is replayed."""
+        paths, data = build_samplers(self.config, len(self.images))
+        if self.config.replay is not None:
+            paths.follow(Run(self.config.replay).compute().table("curves"))
+        return paths, data
 
     @property
     def steps(self) -> int:
@@ -313,22 +328,6 @@ class Trainer:
 def stream(seed: int, name: str) -> torch.Generator:
     """An independent random stream for each purpose of a run."""
     return torch.Generator().manual_seed(zlib.crc32(f"{name}/{seed}".encode()))
-
-
-def check_fit(images: datasets.ImageSet, space: Space) -> None:
-    """ValueError unless the network of `space` is made for such images and labels."""
-    channels, height, width = images.images.shape[1:]
-    found = {
-        "in_channels": (space.in_channels, channels),
-        "size": (space.size, height if height != space.size else width),
-        "classes_out": (space.classes_out, int(images.labels.max()) + 1),
-    }
-    for field_name, (built, given) in found.items():
-        if built != given and not (field_name == "classes_out" and given < built):
-            raise ValueError(
-                f"{images.name} has {field_name} {given}, but {space.name} is built for {built}: "
-                f"use dataclasses.replace(space, {field_name}={given})"
-            )
 
 
 def build(config: TrainConfig) -> Supernet:

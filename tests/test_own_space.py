@@ -71,7 +71,8 @@ def config(method="SPOS", **fields):
 
 @pytest.mark.parametrize("method", samplers.METHODS)
 def test_every_method_trains_and_ranks_it(method):
-    scores = Run(ScoreConfig(config(method))).compute().table("scores")
+    yoked = {"replay": config("PA")} if method == "yoked PA" else {}
+    scores = Run(ScoreConfig(config(method, **yoked))).compute().table("scores")
     assert len(scores) == len(SPACE) == 6 and scores.loss.between(0, 10).all()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from padalib import data as datasets
 from padalib import samplers, spaces, train
 from padalib.data import ImageSet
 from padalib.engine.launch import grid
@@ -662,12 +663,12 @@ def test_each_thing_that_does_not_fit_is_named_with_its_cure(fields, field_name,
         f"use dataclasses.replace\\(space, {field_name}={given}\\)"
     )
     with pytest.raises(ValueError, match=words):
-        train.check_fit(of(**fields), SPACE)
-    train.check_fit(of(**fields), dataclasses.replace(SPACE, **{field_name: given}))
+        datasets.check_fit(of(**fields), SPACE)
+    datasets.check_fit(of(**fields), dataclasses.replace(SPACE, **{field_name: given}))
 
 
 def test_fewer_labels_than_the_network_has_outputs_do_no_harm():
-    train.check_fit(of(labels=7), SPACE)
+    datasets.check_fit(of(labels=7), SPACE)
 
 
 def test_the_papers_protocol_learns_from_train_and_valid():

@@ -1,6 +1,7 @@
 """Scores of architectures in the forms that people have them in: read, and named."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,14 @@ def read(
     if isinstance(scores, pd.DataFrame):
         column = _column(scores, by)
         labels, notation = _labels(scores, notation)
-        sign = -1.0 if "loss" in str(column).lower() else 1.0
+        sign = -1.0 if _is_loss(column) else 1.0
         name, scores = f"{name} by {column}", sign * _numbers(scores[column], labels)
     elif by is not None:
         raise ValueError(f"by={by!r} chooses a column, and these scores have none: leave it out")
     elif isinstance(scores, Mapping):
         labels, scores = list(scores), list(scores.values())
     elif isinstance(scores, pd.Series):
-        if "loss" in str(scores.name).lower() and (pd.to_numeric(scores, "coerce") > 0).any():
+        if _is_loss(scores.name) and (pd.to_numeric(scores, "coerce") > 0).any():
             raise ValueError(
                 f"the scores are called {scores.name!r}, and higher must be better: pass their "
                 "negative"
@@ -146,6 +147,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = pd.Series([key for key, _ in pairs])
         raise ValueError(f"it names {few(keys[keys.duplicated()].unique())} more than once")
     return found
+
+
+def _is_loss(name: Any) -> bool:
+    """Whether a name says that lower is better: 'valid_loss' does, 'lossless' does not."""
+    return "loss" in re.split(r"[^a-z]+", str(name).lower())
 
 
 def _column(frame: pd.DataFrame, by: str | None) -> Any:

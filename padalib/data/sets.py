@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -264,3 +265,19 @@ def fingerprint(name: str) -> str:
     """SHA-256 over the splits of a data set; part of every run's identity."""
     parts = [load(name)[split].fingerprint for split in SPLITS]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def check_fit(images: ImageSet, space: Any) -> None:
+    """ValueError unless the network of `space` is made for such images and labels."""
+    channels, height, width = images.images.shape[1:]
+    found = {
+        "in_channels": (space.in_channels, channels),
+        "size": (space.size, height if height != space.size else width),
+        "classes_out": (space.classes_out, int(images.labels.max()) + 1),
+    }
+    for field_name, (built, given) in found.items():
+        if built != given and not (field_name == "classes_out" and given < built):
+            raise ValueError(
+                f"{images.name} has {field_name} {given}, but {space.name} is built for {built}: "
+                f"use dataclasses.replace(space, {field_name}={given})"
+            )

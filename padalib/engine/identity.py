@@ -36,12 +36,21 @@ def _described(value: Any, values: bool) -> dict[str, Any]:
     named = {
         f.name: describe(getattr(value, f.name))
         for f in dataclasses.fields(value)
-        if f.metadata.get("identity", True)
+        if _counts(f, getattr(value, f.name))
     }
     named = {"kind": type(value).__name__} | named
     if origin.known(type(value)):
         return named
     return named | {"code": code_of(type(value), values, _held(value) if values else {})}
+
+
+def _counts(f: dataclasses.Field, value: Any) -> bool:
+    """Whether a field is part of the identity; 'given': where it is not None.
+
+    So a field that is new changes no key of the configs that leave it out.
+    """
+    asked = f.metadata.get("identity", True)
+    return value is not None if asked == "given" else asked
 
 
 def _held(value: Any) -> dict[str, Any]:

@@ -4,8 +4,8 @@ A config is a frozen dataclass with `compute(run)`, `inputs()` (what else its re
 such as the data's hash), `label`, `ticks` (progress lines it will write) and, where it has them,
 `needs` (configs of the runs that it builds on), `check()` (ValueError for inputs that cannot be
 used) and `states` (names of states to find in its folder). A field that changes no result has
-metadata {"identity": False}. A run is computed once: under a lock, resumed if it was cut, and read
-from its folder ever after.
+metadata {"identity": False}; one that does where it is not None has "given". A run is computed
+once: under a lock, resumed if it was cut, and read from its folder ever after.
 """
 
 import copy

@@ -38,8 +38,10 @@ MEASURES = {
     "regret_10": "points lost by taking the best of ten favourites",
     "between_seeds": "mean tau between two seeds",
     "limit": "tau that the mean of infinitely many seeds would reach",
-    "more_seeds": "what infinitely many seeds would add to tau",
+    "more_seeds": "what infinitely many seeds would add: limit - tau",
+    "common_error": "what seeds agree on better than with the truth: between seeds - tau",
 }
+LEAST = (31, 5)  # architectures of a level of equal FLOPs; the second in small spaces
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,19 @@ class Ranked:
         fill(self, "params", np.array([self.space.params(arch) for arch in archs], float))
         names = [self.space.code(self.space.canonical(arch)) for arch in archs]
         fill(self, "clusters", np.unique(names, return_inverse=True)[1])
+        fill(self, "level", self._level())
+
+    def _level(self) -> np.ndarray:
+        """[A] what counts as equal FLOPs: levels that hold enough architectures, -1 for the others.
+
+        Of at least 31 each where such hold half of all, else of at least 5; where not even these
+        hold half, fifths stand for them.
+        """
+        level, size = np.unique(self.flops, return_inverse=True, return_counts=True)[1:]
+        for least in LEAST:
+            if (held := size[level] >= least).mean() >= 0.5:
+                return np.where(held, level, -1)
+        return self.quintile
 
     @property
     def quintile(self) -> np.ndarray:
@@ -97,12 +112,11 @@ def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None)
 
 def smooth(ranked: Ranked) -> dict[str, Callable[[np.ndarray], Estimate]]:
     """The measures whose error over architectures needs no resampling, as functions of scores."""
-    flops, true, quintile = ranked.flops, ranked.true, ranked.quintile
-    prior = stats.rankdata(flops)
+    true, prior, quintile = ranked.true, stats.rankdata(ranked.flops), ranked.quintile
     return {
         "tau": lambda x: pairs.tau(x, true),
-        "within_flops": lambda x: pairs.tau_within(x, true, flops),
-        "between_flops": lambda x: pairs.tau_between(x, true, flops),
+        "within_flops": lambda x: within_flops(x, ranked),
+        "between_flops": lambda x: pairs.tau_between(x, true, ranked.flops),
         "within_quintiles": lambda x: pairs.tau_within(x, true, quintile),
         "with_flops": lambda x: pairs.tau(stats.rankdata(x) + prior, true),
         "upper_half": lambda x: pairs.tau_among(x, true, 0.5),
@@ -115,6 +129,15 @@ def drawn_seeds(n: int) -> list[int]:
     if n <= MOST_SEEDS:
         return list(range(n))
     return sorted(np.random.default_rng(0).choice(n, MOST_SEEDS, replace=False).tolist())
+
+
+def within_flops(scores: np.ndarray, ranked: Ranked) -> Estimate:
+    """Mean tau over levels of equal FLOPs (see `Ranked.level`), weighted by their number."""
+    own = ranked.level >= 0
+    estimate = pairs.tau_within(scores[own], ranked.true[own], ranked.level[own], least=2)
+    influence = np.zeros(len(own))
+    influence[own] = estimate.influence
+    return Estimate(estimate.value, influence)
 
 
 def controls(ranked: Ranked) -> dict[str, pd.DataFrame]:
@@ -261,39 +284,48 @@ def _agreement(
         (a, b): pairs.tau(vectors[a], vectors[b]) for a, b in combinations(range(len(vectors)), 2)
     }
 
-    def found(kept: tuple[int, ...]) -> tuple[float, float, float]:
-        own = [e.value for pair, e in between.items() if set(pair) <= set(kept)]
-        agreed, reached = float(np.mean(own)), float(np.mean([taus[k].value for k in kept]))
-        return agreed, _limit(reached, agreed), _limit(reached, agreed) - reached
+    def values(kept: tuple[int, ...]) -> np.ndarray:
+        agreed = np.mean([e.value for pair, e in between.items() if set(pair) <= set(kept)])
+        return _agreed(float(np.mean([taus[k].value for k in kept])), float(agreed))
 
     n = len(vectors)
     every = tuple(range(n))
-    point = found(every)
     tau = Estimate(float(np.mean([e.value for e in taus])), np.mean([e.influence for e in taus], 0))
-    agreed = Estimate(point[0], np.mean([e.influence for e in between.values()], axis=0))
-    step = 1e-5
+    agreed = Estimate(
+        float(np.mean([e.value for e in between.values()])),
+        np.mean([e.influence for e in between.values()], axis=0),
+    )
+    point, step = values(every), 1e-5
     slopes = [
-        (_limit(tau.value + step, point[0]) - point[1]) / step,
-        (_limit(tau.value, point[0] + step) - point[1]) / step,
+        (_agreed(tau.value + step, agreed.value) - point) / step,
+        (_agreed(tau.value, agreed.value + step) - point) / step,
     ]
-    limit = Estimate(point[1], slopes[0] * tau.influence + slopes[1] * agreed.influence)
-    more = Estimate(point[2], limit.influence - tau.influence)
+    estimates = [
+        Estimate(value, a * tau.influence + b * agreed.influence)
+        for value, a, b in zip(point, *slopes, strict=True)
+    ]
+    names = ("between_seeds", "limit", "more_seeds", "common_error")
     rows = {}
-    left = [found(every[:k] + every[k + 1 :]) for k in every] if n > 2 else []
-    named = {"between_seeds": agreed, "limit": limit, "more_seeds": more}
-    for place, (name, estimate) in enumerate(named.items()):
+    left = [values(every[:k] + every[k + 1 :]) for k in every] if n > 2 else []
+    for place, (name, estimate) in enumerate(zip(names, estimates, strict=True)):
         own = 1.96 * estimate.error(clusters)
         over_seeds = math.nan
         if left:
-            values = np.array([each[place] for each in left])
+            each = np.array(left)[:, place]
             t = stats.t.ppf(0.975, n - 1)
-            over_seeds = t * math.sqrt((n - 1) / n * np.square(values - values.mean()).sum())
+            over_seeds = t * math.sqrt((n - 1) / n * np.square(each - each.mean()).sum())
         half = math.hypot(0.0 if math.isnan(over_seeds) else over_seeds, own)
         value = estimate.value
         rows[name] = {"value": value, "seeds_low": value - over_seeds}
         rows[name] |= {"seeds_high": value + over_seeds, "archs_low": value - own}
         rows[name] |= {"archs_high": value + own, "low": value - half, "high": value + half}
     return rows
+
+
+def _agreed(tau: float, between: float) -> np.ndarray:
+    """Agreement, limit, and how far each lies above tau."""
+    limit = _limit(tau, between)
+    return np.array([between, limit, limit - tau, between - tau])
 
 
 def _limit(tau: float, between: float) -> float:

@@ -28,6 +28,7 @@ class PathSampler:
     """
 
     group = 1  # paths drawn for one step
+    replays = False  # whether it draws by what another run recorded, see `yoked`
 
     def __init__(self, space: Space, epochs: int) -> None:
         self.space, self.epochs = space, epochs

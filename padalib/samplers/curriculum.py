@@ -1,15 +1,17 @@
 """The control beside PA: its schedule towards the options with weights, without any gradient.
 
 p = delta * fixed + (1 - delta) * uniform with delta = epoch / epochs, where `fixed` is uniform over
-the options that have weights, or proportional to the square root of their number (PA's norm is a
-sum over weights, so part of what PA learns is their size). Where every option has weights, 'ops' is
-SPOS.
+the options that have weights ('ops'), or proportional to the square root of their number ('size':
+PA's norm is a sum over weights, so part of what PA learns is their size), or to another power of
+it. Where every option has weights, 'ops' is SPOS.
 """
 
 from typing import Literal
 
 import torch
 
+from padalib.engine import checked
+from padalib.engine.checked import NotNegative
 from padalib.samplers.base import ProductPaths
 from padalib.spaces import Space
 
@@ -21,14 +23,16 @@ class Curriculum(ProductPaths):
     has weights at some of them and none at others, each position has scores of its own.
     """
 
-    def __init__(self, space: Space, epochs: int, by: Literal["ops", "size"] = "ops") -> None:
-        if by not in ("ops", "size"):
-            raise ValueError(f"by must be 'ops' or 'size', got {by!r}")
+    def __init__(
+        self, space: Space, epochs: int, by: Literal["ops", "size"] | NotNegative = "ops"
+    ) -> None:
+        checked.options(type(self), {"by": by})
+        power = {"ops": 0.0, "size": 0.5}.get(by, by)
         found: dict[int, list[float]] = {}
         for place, own in enumerate(space.entries().at):
             for option, entry in enumerate(own):
                 weights = space.weights(place, option)
-                score = weights**0.5 if by == "size" else float(weights > 0)
+                score = float(weights) ** power if weights else 0.0
                 found.setdefault(entry, []).append(score)
         if not any(map(any, found.values())):
             raise ValueError(f"no option of {space.name} has weights: {space.positions[0].options}")

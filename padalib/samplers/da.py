@@ -44,9 +44,11 @@ class GradNormData(DataSampler):
         unseen: Literal["zero", "keep"] = "zero",
         first: Literal["replacement", "shuffled"] = "replacement",
         importance: bool = False,
+        permuted: bool = False,
     ) -> None:
         super().__init__(n, epochs)
-        checked.options(type(self), {"unseen": unseen, "first": first, "importance": importance})
+        given = {"unseen": unseen, "first": first, "importance": importance, "permuted": permuted}
+        checked.options(type(self), given)
         # differs: in the released code an image that was not drawn in an epoch scores 0.
         self.unseen = unseen
         # differs: the released code draws with replacement even while q is uniform, so that its
@@ -54,9 +56,11 @@ class GradNormData(DataSampler):
         self.first = first
         # differs: the theorem's estimator weights each loss by 1 / (N q); the released does not.
         self.importance = importance
+        # A control: the same scores, each given to an image at random, once an epoch.
+        self.permuted = permuted
         self.q = torch.full((n,), 1 / n)
         self.scores = torch.zeros(n)
-        self.uniform = True
+        self.uniform, self.shuffled = True, False
 
     def new_epoch(self, epoch: int) -> None:
         scores = self.scores.to(self.q.device)
@@ -68,6 +72,7 @@ class GradNormData(DataSampler):
                 "training has diverged, lower lr or clip"
             )
         self.uniform = delta == 0 or not bool(total > 0)
+        self.shuffled = False
         self.q = torch.full((self.n,), 1 / self.n)
         if not self.uniform:
             self.q = delta * scores / total + (1 - delta) * self.q
@@ -78,6 +83,9 @@ class GradNormData(DataSampler):
     def refill(self, generator: torch.Generator) -> Tensor:
         if self.uniform and self.first == "shuffled":
             return torch.randperm(self.n, generator=generator)
+        if self.permuted and not self.uniform and not self.shuffled:
+            self.q = self.q[torch.randperm(self.n, generator=generator)]
+            self.shuffled = True
         return categorical(self.q, self.n, generator)
 
     def observe(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:

@@ -18,3 +18,13 @@ class Shuffled(DataSampler):
 
     def refill(self, generator: torch.Generator) -> Tensor:
         return torch.randperm(self.n, generator=generator)
+
+
+class Bootstrap(DataSampler):
+    """The control beside DA: every image with the same probability, with replacement.
+
+    DA draws with replacement and loses the images that it does not draw; this one only that.
+    """
+
+    def refill(self, generator: torch.Generator) -> Tensor:
+        return torch.randint(self.n, (self.n,), generator=generator)

@@ -7,7 +7,6 @@ besides (`engine.source`) must stay as it was.
 """
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ Samplers = tuple[PathSampler, DataSampler]
 KEEP = "keep what it needs from epoch to epoch in attributes of `self`, which are saved"
 
 
-def epoch(trainer: Any, build: Callable[[Any, int], Samplers]) -> str | None:
+def epoch(trainer: Any) -> str | None:
     """Train an epoch; RunError where a resumed run would lack what the samplers go by.
 
     Samplers of padalib, which keep these rules, are not watched.
@@ -32,7 +31,7 @@ def epoch(trainer: Any, build: Callable[[Any, int], Samplers]) -> str | None:
     mine = [part for part in (method.paths, method.data, method.update) if part.code]
     if trainer.config.arch is not None or not mine:
         return trainer.train_epoch()
-    watch = _Watch(trainer, mine, lambda: build(trainer.config, len(trainer.images)))
+    watch = _Watch(trainer, mine)
     watch.begin()
     found = trainer.train_epoch()
     watch.end()
@@ -42,8 +41,8 @@ def epoch(trainer: Any, build: Callable[[Any, int], Samplers]) -> str | None:
 class _Watch:
     """Watches the samplers of a training run for one epoch."""
 
-    def __init__(self, trainer: Any, mine: list[Part], build: Callable[[], Samplers]) -> None:
-        self.trainer, self.mine, self.build = trainer, mine, build
+    def __init__(self, trainer: Any, mine: list[Part]) -> None:
+        self.trainer, self.mine, self.build = trainer, mine, trainer.new_samplers
         self.live: Samplers = (trainer.paths, trainer.data)
         self.name = " and ".join(part.cls.__name__ for part in mine)
         self._forget_caches()

@@ -198,6 +198,13 @@ class Space:
             for place, (option, live) in enumerate(zip(arch, self.live(arch), strict=True))
         )
 
+    def depth(self, arch: Sequence[int]) -> int:
+        """The most options with weights that a signal passes one after another.
+
+        Here all that take part, as where positions stand in a row; other spaces say otherwise.
+        """
+        return self.level(arch)
+
     # --- networks ---
 
     def params(self, arch: Sequence[int]) -> int:

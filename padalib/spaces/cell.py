@@ -115,6 +115,12 @@ class CellSpace(Space):
         none = self.ops.index("none")  # without it no edge is dead
         return tuple(op if edge in live else none for edge, op in enumerate(arch))
 
+    def depth(self, arch: Sequence[int]) -> int:
+        deepest = [0] * self.nodes  # of what reaches each node
+        for i, j, edge, op in self.plan(self.validate(arch)):
+            deepest[j] = max(deepest[j], deepest[i] + (self.weights(edge, op) > 0))
+        return deepest[-1]
+
     # --- its network, and what an architecture costs, trained alone ---
 
     def network(self, bn: str, arch: Arch | None, precision: str) -> CellNet:

@@ -137,7 +137,7 @@ def compare(
         seeds = metrics.seeds_summary(gaps.to_numpy())
         draws = (measured.resampled[a].mean(axis=1) - measured.resampled[b].mean(axis=1)).to_numpy()
         low, high = _quantiles(draws)
-        p = max(_student(seeds), _sign(draws))
+        p = max(student(seeds), _sign(draws))
         rows.append([a, b, seeds.mean, seeds.n, seeds.low, seeds.high, low, high, p])
     columns = ["a", "b", "difference", "seeds", "seeds_low", "seeds_high", "archs_low"]
     table = pd.DataFrame(rows, columns=[*columns, "archs_high", "p"])
@@ -206,7 +206,7 @@ def _quantiles(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _student(seeds: metrics.Summary) -> float:
+def student(seeds: metrics.Summary) -> float:
     """Two-sided p value of a mean over seeds; 1 where they cannot tell."""
     if math.isnan(seeds.sd):
         return 1.0

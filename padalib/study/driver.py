@@ -179,7 +179,7 @@ def compute_ahead(scale: str, workers: int | None) -> None:
     chosen = scales.get(scale)
     configs = [
         config
-        for each in filter(None, (chosen, chosen.beside))
+        for each in (chosen, *chosen.beside)
         for module in studies()
         if module.__name__.rpartition(".")[2] in each.studies
         for config in module.configs(each)

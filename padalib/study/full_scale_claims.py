@@ -10,26 +10,39 @@ from padalib.study.claims import Claim, Interval
 from padalib.study.full_scale import BOUND, OUTCOMES
 
 
+METHODS = ("balanced", "sets")  # contrasts that are claims by every outcome; others by tau alone
+SPARSE = ("balanced_short", "thin_short")  # told in the table only: two or three seeds a side
+
+
 def conclude(made: dict[str, pd.DataFrame]) -> list[Claim]:
-    """The claims, from the tables alone."""
+    """The claims, from the tables alone; where tau alone is claimed, the rest is told beside it."""
     rows, cards = made["contrasts"], made["cards"]
     labels = dict(zip(cards.family, cards.label, strict=True))
     means = cards.set_index(["label", "measure"]).value
     found = [_more_seeds(cards), *_ordered(made["order"])]
     for row in rows.itertuples():
-        beside = ""
         a, b = labels[row.a], labels[row.b]
         one, _, other = row.measure.partition(" - ")
+        if row.key in SPARSE or (row.changed and row.key not in METHODS and one != "tau"):
+            continue
         said = f"{a} {means[a, one]:.3f}, {b} {means[b, other or one]:.3f}: {contests.told(row)}"
-        if row.question == "one thing":
+        if row.changed:
             statement = f"Full scale, by {OUTCOMES[one]}: {row.changed} rank better (from {b})"
-            key = f"05.{row.key}.{one}"
+            key = f"05.{row.key}" + ("" if one == "tau" else f".{one}")
+            beside = "" if row.key in METHODS else _beside(rows[rows.key == row.key])
         else:
             statement, key = _asked(row.key, a, b), f"05.{row.key}"
             beside = "These families were chosen after their cards were seen"
         look = {"unit": "tau", "figure": "05_full_scale", "beside": beside}
         found.append(contests.claim(key, statement, row, said, **look))
     return found
+
+
+def _beside(rows: pd.DataFrame) -> str:
+    """The other outcomes of a contrast."""
+    others = [row for row in rows.itertuples() if row.measure != "tau"]
+    said = [f"{OUTCOMES[o.measure]} {contests.told(o)}, {o.verdict}" for o in others]
+    return f"By {'; by '.join(said)}"
 
 
 def _asked(key: str, a: str, b: str) -> str:

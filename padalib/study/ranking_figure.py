@@ -92,5 +92,5 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
             said.append(f"{a}'s tau differs from {of} by {contests.told(row)}: {row.verdict}. ")
     return (
         f"Scale {scale.name}. {''.join(said)}Top left: mean and 95 % interval over "
-        "seeds. Top right: red over seeds, black over architectures."
+        "seeds. Top right: orange over seeds, black over architectures."
     )

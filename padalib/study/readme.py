@@ -1,7 +1,11 @@
 """The published claims as pages: a table in the README, and every number behind it."""
 
 import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from padalib.engine import paths
 from padalib.engine.runs import write_bytes
@@ -13,62 +17,134 @@ SCALES = {  # in the README, in this order, under these heads
     "laptop": "digits, `mini` (`laptop`)",
     "laptop_chain": "digits, `chain-mini` (`laptop`)",
 }
+FOLDERS = {"cifar": ("cifar", "controls", "budget", "noise", "full"), "laptop": ("laptop",)}
+# What the paper says, and the claims that answer to it, by the beginnings of their keys.
+PAPER = {
+    "Large gradient variance spoils the ranking": (
+        *("01.extent", "01.candidates", "04.variance", "04.snr", "08"),
+        *("06.more_seeds", "06.common_error"),
+    ),
+    "The variance is least in proportion to the gradient norms": ("02",),
+    "PA&DA lowers the variance in training": ("01",),
+    "It costs nothing": ("03.cost", "03.flops"),
+    "It generalises better": ("03",),
+    "It ranks more consistently": ("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07"),
+    "It finds better architectures": ("04",),
+    "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
+    "More": ("",),
+}
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
 
 
-def published() -> dict[str, dict[str, Claim]]:
-    """Key -> column -> claim, of the scales that the README shows; ordered by notebook.
+@dataclass(frozen=True)
+class Found:
+    """A published claim, and the scale whose folder holds it."""
+
+    claim: Claim
+    scale: str
+
+
+def published() -> dict[str, dict[str, Found]]:
+    """Key -> column -> claim, of the scales that the README shows; in the order of `PAPER`.
 
     What a scale shows of a space beside its own has a column too.
     """
-    found: dict[str, dict[str, Claim]] = {}
+    found: dict[str, dict[str, Found]] = {}
     for column in SCALES:
         scale = column.partition("_")[0]
         beside = [other.removeprefix(scale) for other in SCALES if other.startswith(f"{scale}_")]
-        for key, claim in claims.read(paths.published_results(scale)).items():
-            suffix = next((one for one in beside if key.endswith(one)), "")
-            if scale + suffix == column:
-                found.setdefault(key.removesuffix(suffix), {})[column] = claim
-    return dict(sorted(found.items(), key=lambda item: item[0].partition(".")[0]))
+        for folder in FOLDERS[scale]:
+            for key, claim in claims.read(paths.published_results(folder)).items():
+                suffix = next((one for one in beside if key.endswith(one)), "")
+                if scale + suffix == column:
+                    found.setdefault(key.removesuffix(suffix), {})[column] = Found(claim, folder)
+    return dict(sorted(found.items(), key=lambda item: _place(item[0])))
 
 
-def markdown(found: dict[str, dict[str, Claim]]) -> str:
-    """The README's table: statement, and for each scale verdict and effect."""
+def group(key: str) -> str:
+    """What of the paper a claim answers to: by the longest beginning of its key."""
+    starts = {start: title for title, own in PAPER.items() for start in own}
+    return starts[max((start for start in starts if key.startswith(start)), key=len)]
+
+
+def _place(key: str) -> tuple[int, int, str]:
+    title = group(key)
+    fits = [k for k, start in enumerate(PAPER[title]) if key.startswith(start)]
+    return list(PAPER).index(title), max(fits), key.partition(".")[0]
+
+
+def _grouped(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    for title, keys in groupby(found, group):
+        yield title, list(keys)
+
+
+def markdown(found: dict[str, dict[str, Found]]) -> str:
+    """The README's table: what the paper says, and of each claim verdict and effect by scale."""
     scales = [scale for scale in SCALES if any(scale in own for own in found.values())]
     lines = [
         f"| claim | {' | '.join(SCALES[scale] for scale in scales)} |",
         "|---" * (1 + len(scales)) + "|",
     ]
-    for key, own in found.items():
-        statement = _cell(next(iter(own.values())).statement)
-        cells = [_short(own[scale]) if scale in own else "not measured" for scale in scales]
-        lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {' | '.join(cells)} |")
+    for title, keys in _grouped(found):
+        lines.append(f"| **{title}** |" + " |" * len(scales))
+        for key in keys:
+            own = found[key]
+            statement = _cell(next(iter(own.values())).claim.statement)
+            cells = [_short(own[s], s) if s in own else "not measured" for s in scales]
+            lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def details(found: dict[str, dict[str, Claim]]) -> str:
-    """A page with all that is known of each claim."""
+def details(found: dict[str, dict[str, Found]]) -> str:
+    """The page a reader is sent to: the paper's claims one by one, then all that is known."""
     lines = [
-        "# The claims in full",
+        "# Verdicts on the paper's claims",
         "",
         "Written by `padalib publish` from the tables beside it. An interval is of 95 %. *Shown*: "
         "every interval excludes no effect. *Equivalent*: every one lies inside the bound. "
-        "*Smallest visible*: an effect of that size would have been shown four times in five.",
+        "*Smallest visible*: an effect of that size would have been shown four times in five. "
+        "Below the tables stands each claim in full.",
     ]
+    for title, keys in _grouped(found):
+        lines += ["", f"## {title}", ""]
+        lines.append("| asked | scale | verdict | effect [interval] | smallest visible | figure |")
+        lines.append("|---" * 6 + "|")
+        lines += [_line(key, column, own) for key in keys for column, own in found[key].items()]
     names = {path.stem[:2]: path.name for path in (paths.project_root() / "notebooks").iterdir()}
+    lines += ["", "# The claims in full"]
     for key, own in found.items():
         notebook = names.get(key[:2])
         where = f" Notebook: [`{notebook}`](../../notebooks/{notebook})." if notebook else ""
-        lines += ["", f"## {key}", "", f"{next(iter(own.values())).statement}.{where}", ""]
-        for scale, claim in own.items():
-            lines.append(f"- {SCALES[scale]}: **{claim.verdict}**. {claim.evidence}.")
-            lines += [f"  {fact}." for fact in _facts(scale, claim)]
+        first = next(iter(own.values())).claim
+        lines += ["", f"## {key}", "", f"{first.statement}.{where}", ""]
+        for column, each in own.items():
+            claim = each.claim
+            lines.append(f"- {_where(column, each)}: **{claim.verdict}**. {claim.evidence}.")
+            lines += [f"  {fact}." for fact in _facts(each)]
     return "\n".join(lines) + "\n"
 
 
-def _facts(scale: str, claim: Claim) -> list[str]:
-    facts = []
+def _where(column: str, found: Found) -> str:
+    return SCALES[column].replace(f"`{column.partition('_')[0]}`", f"`{found.scale}`")
+
+
+def _line(key: str, column: str, found: Found) -> str:
+    """A row of the page's tables."""
+    claim = found.claim
+    seen = claims.short(claim.visible) if math.isfinite(claim.visible) else ""
+    shown = f"[{claim.figure}]({_figure(found)})" if claim.figure else ""
+    asked = f"[{_cell(claim.statement)}](#{anchor(key)})"
+    numbers = _cell(claims.numbers(claim))
+    return f"| {asked} | {_where(column, found)} | {claim.verdict} | {numbers} | {seen} | {shown} |"
+
+
+def _figure(found: Found) -> str:
+    return f"../../figures/{found.scale}/{found.claim.figure}.png"
+
+
+def _facts(found: Found) -> list[str]:
+    claim, facts = found.claim, []
     if not math.isnan(claim.effect):
         unit = f" {claim.unit}" if claim.unit else ""
         facts.append(f"Effect {claims.short(claim.effect)}{unit}, none would be {claim.null:g}")
@@ -82,15 +158,14 @@ def _facts(scale: str, claim: Claim) -> list[str]:
     if math.isfinite(claim.bound):
         facts.append(f"Bound of equivalence {claims.short(claim.bound)}")
     if claim.figure:
-        facts.append(
-            f"Figure: [{claim.figure}](../../figures/{scale.partition('_')[0]}/{claim.figure}.png)"
-        )
+        facts.append(f"Figure: [{claim.figure}]({_figure(found)})")
     return facts
 
 
-def _short(claim: Claim) -> str:
-    numbers = claims.numbers(claim)
-    return f"**{claim.verdict}**" + (f"<br>{_cell(numbers)}" if numbers else "")
+def _short(found: Found, column: str) -> str:
+    numbers = claims.numbers(found.claim)
+    said = f"**{found.claim.verdict}**" + (f"<br>{_cell(numbers)}" if numbers else "")
+    return said if found.scale == column.partition("_")[0] else f"{said}<br>(`{found.scale}`)"
 
 
 def _cell(text: str) -> str:

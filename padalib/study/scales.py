@@ -3,156 +3,20 @@
 Which runs a study needs, the study says: `configs(scale)` of its module.
 """
 
-import os
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import torch
+from padalib import spaces
+from padalib.study.scale import METHODS, STUDIES, Scale
 
-from padalib import samplers, spaces
-from padalib.engine import checked
-from padalib.engine.runs import one_thread
-from padalib.ranking.scores import ScoreConfig, sample
-from padalib.spaces import Arch, Space
-from padalib.train import TrainConfig, build
-
-METHODS = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum")
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
-STUDIES = ("sharing", "variance", "optimum", "training", "ranking", "relation", "limits")
-TIMED, EPOCH_IMAGES = 3, 50_000  # steps timed for an estimate, and CIFAR's training images
-
-
-@dataclass(frozen=True)
-class Scale:
-    """One scale: what its runs have in common, and how much is spent on each study."""
-
-    name: str
-    data: str  # a name that `data.load` knows
-    space: Space  # and the network around it
-    epochs: int  # of images through forward and backward, the same for every method
-    lr: float  # at the start of training
-    seeds: tuple[int, ...]  # of every method
-    final_paths: int  # outer draws of the variance probe at the end, where the verdicts are drawn
-    batches: int  # inner draws for each path
-    pairs: int  # of timed blocks, a method's and SPOS's
-    keep: tuple[int, ...] = ()  # epochs whose state is probed and scored; the last one too
-    paths: int = 64  # outer draws of the variance probe at the kept epochs
-    images: int | None = None  # images that score the states before the last; None: all
-    methods: tuple[str, ...] = METHODS
-    batch: int = 64  # images per step and path
-    crop: int = 1  # pixels of random shift
-    flip: bool = False  # mirror images
-    train_split: str = "train"  # what supernets learn from
-    rank_split: str = "valid"  # what architectures are scored on
-    ranked: int | None = None  # random architectures that are ranked; None: all classes
-    rank_images: int | None = None  # the first so many images score them; None: all
-    whole: tuple[str, ...] = ()  # methods whose first seed also ranks all classes
-    alone: int = 0  # so many of the ranked architectures (of classes) are also trained alone
-    alone_epochs: int = 10  # for so long
-    # The study of sharing, with uniform paths: how many edges share one set of operations, how many
-    # operations an edge chooses from; and the kept epochs.
-    extents: tuple[int, ...] = ()
-    candidates: tuple[int, ...] = ()
-    sharing_epochs: int = 10
-    sharing_keep: tuple[int, ...] = ()
-    # The exact probe: of which method and epochs, and over how many images.
-    exact: tuple[str, ...] = ()
-    exact_epochs: tuple[int, ...] = ()
-    exact_images: int = 512
-    agreement_seeds: int = 20  # sampled probes that are held against the exact one
-    rank_batch: int | None = None  # images per forward when scoring, see `ScoreConfig`
-    zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
-    truth: str = "digits"  # the data set of the truth table
-    studies: tuple[str, ...] = STUDIES  # modules of `padalib.study`, in the order of the notebooks
-    # Numbers of notebooks that are run only at scales which name them; and whether it runs those
-    # that no scale names.
-    notebooks: tuple[str, ...] = ()
-    common: bool = True
-    beside: "Scale | None" = None  # another space, shown in the same notebooks; '<name>-<suffix>'
-    on_gpu: bool = False  # use one where there is one
-    needs_gpu: bool = False  # refuse to start without one
-
-    def __post_init__(self) -> None:
-        checked.check(self)
-
-    @property
-    def device(self) -> str:
-        """Where its runs compute: `PADALIB_DEVICE`, else a GPU if the scale wants one."""
-        asked = os.environ.get("PADALIB_DEVICE")
-        return asked or ("cuda" if self.on_gpu and torch.cuda.is_available() else "cpu")
-
-    def training(self, method: str, seed: int) -> TrainConfig:
-        """The run of one method and seed."""
-        chosen = samplers.get(method)
-        if self.zero_grad:
-            chosen = chosen.with_options(method, zero_grad=True)
-        return TrainConfig(
-            method=chosen,
-            seed=seed,
-            space=self.space,
-            data=self.data,
-            epochs=self.epochs,
-            batch=self.batch,
-            lr=self.lr,
-            crop=self.crop,
-            flip=self.flip,
-            train_split=self.train_split,
-            keep=(*self.keep, *self.exact_epochs),
-            device=self.device,
-        )
-
-    def trainings(self) -> list[TrainConfig]:
-        """Every method with every seed."""
-        return [self.training(method, seed) for seed in self.seeds for method in self.methods]
-
-    def ranked_archs(self) -> list[Arch]:
-        """The architectures that its runs are compared on."""
-        classes = self.space.classes()
-        return list(classes) if self.ranked is None else sample(self.space, self.ranked)
-
-    def scoring(self, config: TrainConfig, **changes) -> ScoreConfig:
-        """How the scale scores a run at its end."""
-        fields = {"splits": (self.rank_split,), "images": self.rank_images, "archs": self.ranked}
-        fields["batch"] = self.rank_batch
-        return ScoreConfig(config, **fields | changes)
-
-    def check_machine(self) -> None:
-        """ValueError, with an estimate, where the scale needs a GPU and there is none.
-
-        `PADALIB_FORCE=1` lets it start all the same.
-        """
-        forced = os.environ.get("PADALIB_FORCE", "0") not in ("", "0")
-        if not self.needs_gpu or self.device != "cpu" or forced:
-            return
-        step = self.step_seconds()
-        images = len(self.trainings()) * self.epochs * EPOCH_IMAGES
-        days = step * images / self.batch / 86400
-        lack = "PADALIB_DEVICE asks for the CPU"
-        if not torch.cuda.is_available():
-            lack = "torch sees none"
-        raise ValueError(
-            f"scale {self.name} is made for a GPU, and {lack}. On this machine's CPU the "
-            f"{len(self.trainings())} trainings would take about {days:,.0f} days of "
-            f"one thread ({step:.1f} s a step, timed now on {TIMED} steps), before any ranking. "
-            "Use another machine or scale, or set PADALIB_FORCE=1 to start all the same"
-        )
-
-    def step_seconds(self) -> float:
-        """Seconds of a training step on random paths and pixels, timed now on one thread."""
-        net = build(self.training("SPOS", self.seeds[0]))
-        rng = torch.Generator().manual_seed(0)
-        shape = (self.batch, self.space.in_channels, self.space.size, self.space.size)
-        x = torch.randn(shape, generator=rng).contiguous(memory_format=torch.channels_last)
-        with one_thread():
-            start = time.perf_counter()
-            for _ in range(TIMED):
-                net(x, self.space.sample(rng)).sum().backward()
-            return (time.perf_counter() - start) / TIMED
-
-
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
 CHAIN_METHODS = ("SPOS", "PA", "PA&DA", "size-curriculum")
 CHAIN_STUDIES = ("variance", "optimum", "training", "ranking")
+
+# The contrasts that decide: seeds 0 to 4 were looked at before these were chosen.
+PRIMARY = ("SPOS", "PA", "yoked PA", "curriculum", "PA&DA")
+NORM_ALONE = ("SPOS", "PA")  # where every option has weights
+FRESH = tuple(range(5, 13))
 
 # Seen from NAS-Bench-201's own network, an image of 16x16 at half the width and a fifth the depth.
 SMALL_201 = replace(spaces.get("nasbench201"), channels=8, cells=1, size=16)
@@ -182,22 +46,26 @@ SCALES = {
             exact_epochs=(1, 2),
             exact_images=16,
             agreement_seeds=2,
-            beside=Scale(
-                "smoke-chain",
-                data="digits-small",
-                space=spaces.get("chain-mini"),
-                epochs=2,
-                lr=0.2,
-                seeds=(0, 1),
-                paths=4,
-                final_paths=4,
-                batches=2,
-                pairs=5,
-                methods=CHAIN_METHODS,
-                studies=CHAIN_STUDIES,
-                keep=(1,),
-                images=128,
-                ranked=40,
+            studies=(*STUDIES, "controls"),
+            notebooks=("06",),
+            beside=(
+                Scale(
+                    "smoke-chain",
+                    data="digits-small",
+                    space=spaces.get("chain-mini"),
+                    epochs=2,
+                    lr=0.2,
+                    seeds=(0, 1),
+                    paths=4,
+                    final_paths=4,
+                    batches=2,
+                    pairs=5,
+                    methods=CHAIN_METHODS,
+                    studies=(*CHAIN_STUDIES, "controls"),
+                    keep=(1,),
+                    images=128,
+                    ranked=40,
+                ),
             ),
         ),
         # The default: whole in a quarter of an hour on two cores, with a truth of our own.
@@ -222,25 +90,27 @@ SCALES = {
             exact_epochs=(0, 15, 30),
             exact_images=256,
             agreement_seeds=10,
-            beside=Scale(
-                "laptop-chain",
-                data="digits",
-                space=spaces.get("chain-mini"),
-                epochs=20,
-                lr=0.2,
-                seeds=(0, 1, 2),
-                keep=(10,),
-                paths=32,
-                final_paths=128,
-                batches=2,
-                images=500,
-                pairs=40,
-                methods=CHAIN_METHODS,
-                studies=CHAIN_STUDIES,
-                exact=("PA&DA",),
-                exact_epochs=(20,),
-                exact_images=32,
-                agreement_seeds=5,
+            beside=(
+                Scale(
+                    "laptop-chain",
+                    data="digits",
+                    space=spaces.get("chain-mini"),
+                    epochs=20,
+                    lr=0.2,
+                    seeds=(0, 1, 2),
+                    keep=(10,),
+                    paths=32,
+                    final_paths=128,
+                    batches=2,
+                    images=500,
+                    pairs=40,
+                    methods=CHAIN_METHODS,
+                    studies=CHAIN_STUDIES,
+                    exact=("PA&DA",),
+                    exact_epochs=(20,),
+                    exact_images=32,
+                    agreement_seeds=5,
+                ),
             ),
         ),
         # The benchmark's space and accuracies on real images, small enough for hours of CPU.
@@ -284,6 +154,56 @@ SCALES = {
             studies=(),
             notebooks=("05",),
             common=False,
+        ),
+        # The contrasts that decide, on seeds at which nobody has looked before.
+        Scale(
+            "controls",
+            data="cifar10-16",
+            space=SMALL_201,
+            epochs=20,
+            lr=0.1,
+            seeds=FRESH,
+            final_paths=128,
+            batches=2,
+            pairs=40,
+            methods=PRIMARY,
+            crop=2,
+            flip=True,
+            ranked=1000,
+            truth="cifar10",
+            studies=("controls",),
+            notebooks=("06",),
+            common=False,
+            beside=(
+                Scale(
+                    "controls-conv64",
+                    data="cifar10-16",
+                    space=replace(spaces.get("conv64"), channels=8, cells=1, size=16),
+                    epochs=20,
+                    lr=0.1,
+                    seeds=FRESH,
+                    final_paths=128,
+                    batches=2,
+                    pairs=40,
+                    methods=NORM_ALONE,
+                    crop=2,
+                    flip=True,
+                    truth="cifar10",
+                ),
+                Scale(
+                    "controls-chain",
+                    data="digits",
+                    space=spaces.get("chain-mini"),
+                    epochs=20,
+                    lr=0.2,
+                    seeds=tuple(range(5, 37)),  # they are cheap, and 8 saw no effect below .06
+                    final_paths=128,
+                    batches=2,
+                    pairs=40,
+                    methods=(*NORM_ALONE, "size-curriculum"),
+                ),
+            ),
+            on_gpu=True,
         ),
         # The setting of the paper and its released code: supernets learn from all 50,000 images,
         # and all architectures are ranked on the test images.
@@ -333,3 +253,6 @@ def get(name: str) -> Scale:
     if name not in SCALES:
         raise ValueError(f"unknown scale {name!r}: choose one of {', '.join(SCALES)}")
     return SCALES[name]
+
+
+__all__ = ["SCALES", "Scale", "get", "runs"]

@@ -43,16 +43,16 @@ class Workbook:
 
     @property
     def beside(self) -> list["Workbook"]:
-        """The same of the space that the scale shows beside its own, if it has one.
+        """The same of each space that the scale shows beside its own.
 
-        Its files lie in the same folder and end in `_chain` or the like.
+        Their files lie in the same folder and end in `_chain` or the like.
         """
-        if self.scale.beside is None:
-            return []
+        return [self._of(scale) for scale in self.scale.beside]
+
+    def _of(self, scale: scales.Scale) -> "Workbook":
         other = copy(self)
-        other.scale = self.scale.beside
-        other.suffix = "_" + other.scale.name.rpartition("-")[2]
-        return [other]
+        other.scale, other.suffix = scale, "_" + scale.name.rpartition("-")[2]
+        return other
 
     def __repr__(self) -> str:
         how = "redrawn from the published tables" if self.redraw else "computed here"
@@ -77,7 +77,9 @@ class Workbook:
         """
         if self.redraw:
             return self.published(name)
-        runs = launch.grid(configs, workers or self.workers)
+        if not configs:
+            raise ValueError(f"table {name} needs at least one config, got none: leave it out")
+        runs = launch.grid(configs, self.workers if workers is None else workers)
         own = [_with_origin(run, run.table(source or name)) for run in runs]
         if columns is not None:
             own = [rows.assign(**columns(r.config)) for rows, r in zip(own, runs, strict=True)]
@@ -95,10 +97,10 @@ class Workbook:
         """A table as committed; RunError where there is none."""
         path = paths.published_results(self.name) / f"{name}{self.suffix}.csv"
         if not path.exists():
-            raise RunError(
-                f"no table {path} is published to redraw from: compute it with `make reproduce "
-                f"SCALE={self.name}`"
-            )
+            remedy = f"compute it with `make reproduce SCALE={self.name}`"
+            if self.name == "smoke":
+                remedy = "smoke is never published, so open it with redraw=False"
+            raise RunError(f"no table {path} is published to redraw from: {remedy}")
         return pd.read_csv(path)
 
     def reference(

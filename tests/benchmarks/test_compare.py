@@ -74,6 +74,7 @@ def forms(named, tmp_path):
         pd.DataFrame({"arch": labels, "a": 1, "loss": np.exp(-series.values)}),
         {"by": "loss"},
     )
+    yield "lossless", pd.DataFrame({"arch": labels, "lossless_acc": scores}), {"by": "lossless_acc"}
     yield "vector and archs", scores, {"archs": labels}
     yield "array and archs", np.array(scores), {"archs": labels}
     yield "tensor and archs", torch.tensor(scores), {"archs": labels}

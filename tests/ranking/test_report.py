@@ -29,10 +29,10 @@ def seeds(own, noise, n=4):
 def test_a_perfect_ranking_has_a_perfect_card():
     own = ranked()
     card = report.card(seeds(own, 0), own).set_index("measure").value
-    assert card.drop(
-        ["regret_1", "regret_10", "with_flops", "more_seeds"]
-    ).tolist() == pytest.approx([1] * 10)
-    assert card.regret_1 == card.regret_10 == card.more_seeds == 0 and card.with_flops < 1
+    lost = ["regret_1", "regret_10", "more_seeds", "common_error"]
+    assert card.drop([*lost, "with_flops"]).tolist() == pytest.approx([1] * 10)
+    assert card[lost].tolist() == pytest.approx([0] * 4)
+    assert card.regret_1 == card.regret_10 == 0 and card.with_flops < 1
 
 
 def test_values_are_means_of_the_metrics_over_seeds():
@@ -56,8 +56,6 @@ def test_the_limit_is_what_the_mean_of_many_seeds_reaches():
     many = seeds(own, 1.0, 2000).mean(axis=1)
     assert metrics.tau(many.to_numpy(), own.true) > 0.95
     assert card.low.limit < 0.97 and card.value.limit > card.value.tau + 0.2
-    gain = card.value.limit - card.value.tau
-    assert card.value.more_seeds == pytest.approx(gain) and card.low.more_seeds > 0
     # A common error stays, however many seeds there are.
     wrong = own.true + np.random.default_rng(4).normal(size=125)
     common = pd.DataFrame({s: wrong for s in range(3)}, index=list(CODES))
@@ -137,3 +135,41 @@ def test_controls_are_cards_without_training():
     found = report.controls(own)
     assert found["FLOPs of live options"].set_index("measure").value.tau == pytest.approx(1)
     assert found["parameters"].set_index("measure").value.tau < 1
+
+
+@pytest.mark.parametrize(
+    "name, levels, left_out",
+    [("nasbench201", 19, 96), ("conv64", 5, 2), ("mini", 6, 8), ("chain-mini", 5, 0)],
+)
+def test_equal_flops_are_levels_that_hold_enough_architectures_or_else_fifths(
+    name, levels, left_out
+):
+    space = spaces.get(name)
+    own = ranked(np.arange(len(space)), space)
+    used = own.level[own.level >= 0]
+    for level in set(used.tolist()) if name != "chain-mini" else ():
+        assert len(set(own.flops[own.level == level])) == 1
+    assert (len(set(used.tolist())), (own.level < 0).sum()) == (levels, left_out)
+
+
+def test_what_is_within_equal_flops_is_not_helped_by_flops():
+    own = ranked(np.array([MINI.flops(arch) for arch in MINI]) + 1e-3 * np.arange(125))
+    assert report.within_flops(own.flops, own).value != report.within_flops(own.flops, own).value
+    assert report.within_flops(own.true, own).value == pytest.approx(1)
+    assert report.within_flops(-own.true + 9 * own.flops, own).value == pytest.approx(-1)
+    estimate = report.within_flops(own.true, own)
+    assert (estimate.influence[own.level < 0] == 0).all()
+
+
+def test_common_error_and_what_more_seeds_add_are_differences_of_the_card():
+    own = ranked()
+    card = report.card(seeds(own, 1.0, 4), own).set_index("measure")
+    value = card.value
+    assert value.more_seeds == pytest.approx(value.limit - value.tau)
+    assert value.common_error == pytest.approx(value.between_seeds - value.tau)
+    assert value.common_error < 0 < card.low.more_seeds  # all error is noise here
+    wrong = own.true + np.random.default_rng(4).normal(size=125)
+    rng = np.random.default_rng(5)
+    common = pd.DataFrame({s: wrong + 0.05 * rng.normal(size=125) for s in range(4)})
+    card = report.card(common.set_index(pd.Index(CODES)), own).set_index("measure")
+    assert card.low.common_error > 0.2 and card.high.more_seeds < 0.05

@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import pandas as pd
 import pytest
 import torch
 
@@ -53,6 +54,10 @@ def space(request):
 def paths(request, space):
     """A sampler of the method after steps with random gradients, in its last epoch."""
     sampler = METHODS[request.param].paths.build(space, EPOCHS)
+    if sampler.replays:
+        p = torch.rand(EPOCHS, len(sampler.p), generator=rng(9))
+        rows = torch.stack([sampler.normal(row) for row in p])
+        sampler.follow(pd.DataFrame(rows, columns=[f"p_{n}" for n in sampler.entries.names]))
     net, generator = space.build(), rng(1)
     for parameter in net.parameters():
         parameter.grad = torch.rand(parameter.shape, generator=generator)
@@ -76,17 +81,22 @@ def chances(paths):
                 found[arch] *= p[option] / sum(p)
         return found
     if isinstance(paths, samplers.BalancedPaths):
-        sizes = Counter(map(space.level, space))
-        return {arch: 1 / len(sizes) / sizes[space.level(arch)] for arch in space}
+        by = {arch: space.level(arch) for arch in space}
+        if paths.by == "depth":
+            by = {arch: max(1, space.depth(arch)) for arch in space if any(space.live(arch))}
+        sizes = Counter(by.values())
+        return dict.fromkeys(space, 0) | {a: 1 / len(sizes) / sizes[k] for a, k in by.items()}
     return dict.fromkeys(space, 1 / len(space))
 
 
 def test_probabilities_sum_to_one_and_weights_are_their_inverse(paths):
     p = chances(paths)
     assert sum(p.values()) == pytest.approx(1, abs=1e-5)
+    p = {arch: own for arch, own in p.items() if own}
     for arch, own in p.items():
-        assert paths.weight(arch) == pytest.approx(1 / len(p) / own, rel=1e-4)
-    assert sum(own * paths.weight(arch) for arch, own in p.items()) == pytest.approx(1, abs=1e-4)
+        assert paths.weight(arch) == pytest.approx(1 / len(paths.space) / own, rel=1e-4)
+    total = sum(own * paths.weight(arch) for arch, own in p.items())
+    assert total == pytest.approx(len(p) / len(paths.space), abs=1e-4)
 
 
 def test_options_are_drawn_as_often_as_their_probabilities_say(paths):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import count
 from math import prod, sqrt
 
+import pandas as pd
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from padalib.engine.source import code_of
 from padalib.samplers import (
     Accumulate,
     BalancedPaths,
+    Bootstrap,
     Curriculum,
     DataSampler,
     FairPaths,
@@ -23,6 +25,7 @@ from padalib.samplers import (
     GradNormPaths,
     PathSampler,
     ProductPaths,
+    ReplayedPaths,
     Shuffled,
     UniformPaths,
     compose,
@@ -35,6 +38,12 @@ MINI = spaces.get("mini")
 BENCH = spaces.get("nasbench201")
 TINY = replace(MINI, channels=4, size=8)
 TINY_16 = replace(MINI, channels=4)  # takes the digits
+
+
+def recorded(names, epochs):
+    """Curves of a made-up run: p of each option, another one in each epoch."""
+    p = torch.rand(epochs, len(names), generator=rng(9)).softmax(1).tolist()
+    return pd.DataFrame(p, columns=[f"p_{name}" for name in names])
 
 
 def rng(seed=0):
@@ -576,11 +585,11 @@ def test_balanced_saves_nothing_but_what_a_subclass_adds():
             super().__init__(space, epochs)
             self.seen = 0
 
-    assert BalancedPaths(MINI, 1).state() == {}
+    assert BalancedPaths(MINI, 1).state() == {"by": "count"}
     one, two = Mine(MINI, 1), Mine(MINI, 1)
     one.seen = 5
     two.restore(one.state())
-    assert one.state() == {"seen": 5} and two.seen == 5
+    assert one.state() == {"by": "count", "seen": 5} and two.seen == 5
     assert two.draw(rng()) == one.draw(rng())
 
 
@@ -599,7 +608,12 @@ def test_methods_are_these_compositions():
         "PA&DA weighted": (GradNormPaths, GradNormData, Accumulate),
         "curriculum": (Curriculum, Shuffled, Accumulate),
         "size-curriculum": (Curriculum, Shuffled, Accumulate),
+        "matched-curriculum": (Curriculum, Shuffled, Accumulate),
         "balanced": (BalancedPaths, Shuffled, Accumulate),
+        "sbs": (BalancedPaths, Shuffled, Accumulate),
+        "yoked PA": (ReplayedPaths, Shuffled, Accumulate),
+        "bootstrap": (UniformPaths, Bootstrap, Accumulate),
+        "shuffled-data": (UniformPaths, GradNormData, Accumulate),
     }
     assert samplers.get("size-curriculum").paths.build(MINI, 2).fixed.tolist() == [
         0, 0, 0.25, 0.75, 0,
@@ -632,7 +646,10 @@ def test_unknown_method_names_the_known():
     "make, names",
     [
         (lambda: FairPaths(MINI, 1, redraw="never"), "redraw must be 'step' or 'epoch'.*'never'"),
-        (lambda: Curriculum(MINI, 1, by="cost"), "by must be 'ops' or 'size'.*'cost'"),
+        (
+            lambda: Curriculum(MINI, 1, by="cost"),
+            "by must be 'ops' or 'size' or a finite number from 0.*'cost'",
+        ),
         (lambda: GradNormData(9, 1, unseen="drop"), "unseen must be 'zero' or 'keep'.*'drop'"),
         (lambda: GradNormData(9, 1, first="x"), "first must be 'replacement' or 'shuffled'"),
         (lambda: GradNormPaths(MINI, 1, parameter_free="x"), "parameter_free must be one of.*'x'"),
@@ -694,6 +711,8 @@ def test_saved_and_restored_samplers_go_on_the_same(name):
 
     net, generator = TINY.build(seed=1), rng()
     paths, data = build()
+    if paths.replays:
+        paths.follow(recorded(paths.entries.names, 4))
     live(paths, data, 0, generator)
     live(paths, data, 1, generator)
     file = io.BytesIO()

@@ -88,16 +88,49 @@ def test_the_table_has_a_row_a_claim_and_a_cell_a_scale(project):
     assert head == f"| claim | {readme.SCALES['cifar']} | {readme.SCALES['laptop']} |"
     assert head.count("|") == line.count("|") == 4
     assert rows == [
+        "| **The variance is least in proportion to the gradient norms** | | |",
+        "| [02.best is so](data/results/README.md#02best) | not measured "
+        "| **opposite here**<br>-1.00 [-1.10, -0.900] |",
+        "| **PA&DA lowers the variance in training** | | |",
         "| [01.tau is so](data/results/README.md#01tau) "
         "| **shown**<br>+0.440 [+0.280, +0.590] tau | not measured |",
         "| [01.both is so](data/results/README.md#01both) | **shown**<br>+4.00 [+3.00, +5.00] "
         "| **not shown**<br>+0.0500 [-0.0300, +0.130] |",
         "| [is open](data/results/README.md#01none) | not measured | **not measured** |",
-        "| [02.best is so](data/results/README.md#02best) | not measured "
-        "| **opposite here**<br>-1.00 [-1.10, -0.900] |",
     ]
     words = [cell.split("](")[0].split("<br>") for row in rows for cell in row.split("|")]
-    assert max(len(part) for parts in words for part in parts) <= 40, "fits a page's width"
+    assert max(len(part) for parts in words for part in parts) <= 65, "fits a page's width"
+
+
+def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
+    save(
+        project / "data/results/cifar",
+        "04",
+        claim("04.ranks", 1, 0.5, 2),
+        claim("04.finds", 1, 0, 2),
+    )
+    save(project / "data/results/cifar", "01", claim("01.extent.ranking", 1, 0.5, 2))
+    save(project / "data/results/controls", "06", claim("06.pa_spos.tau", 1, 0.5, 2))
+    save(project / "data/results/full", "05", claim("05.longer", 1, 0.5, 2))
+    save(project / "data/results/laptop", "99", claim("99.mine", 1, 0.5, 2))
+    found = readme.published()
+    assert [(key, readme.group(key)) for key in found] == [
+        ("01.extent.ranking", "Large gradient variance spoils the ranking"),
+        ("04.ranks", "It ranks more consistently"),
+        ("06.pa_spos.tau", "It ranks more consistently"),
+        ("04.finds", "It finds better architectures"),
+        ("05.longer", "Supernets that others trained at full scale (PA&DA is not among them)"),
+        ("99.mine", "More"),
+    ]
+    rows = readme.markdown(found)
+    assert "**shown**<br>+1.00 [+0.500, +2.00]<br>(`controls`) | not measured |" in rows
+    page = readme.details(found)
+    wanted = (
+        "| [06.pa_spos.tau is so](#06pa_spostau) | CIFAR-10, NAS-Bench-201 (`controls`) | shown |"
+    )
+    assert wanted in page and page.index(wanted) < page.index("## 06.pa_spos.tau")
+    titles = [line[3:] for line in page.splitlines() if line.startswith("## ")][:5]
+    assert titles == list(dict.fromkeys(map(readme.group, found)))
 
 
 def test_the_details_hold_every_number(project):

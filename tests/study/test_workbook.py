@@ -83,9 +83,22 @@ def test_the_same_runs_give_the_same_bytes(folder):
 
 def test_a_table_that_is_not_there_is_named(folder):
     path = folder / "data/results/smoke/curves.csv"
-    words = f"no table {path} is published to redraw from: compute it with `make reproduce SCALE="
+    words = f"no table {path} is published to redraw from: smoke is never published, so open it "
     with pytest.raises(RunError, match=words):
         book(redraw=True).table("curves", TRAIN)
+    with pytest.raises(RunError, match="compute it with `make reproduce SCALE=cifar`"):
+        Workbook("cifar", redraw=True).table("no such", TRAIN)
+
+
+def test_a_table_of_nothing_is_refused_and_no_workers_are_passed_on(folder, monkeypatch):
+    with pytest.raises(ValueError, match="table curves needs at least one config, got none"):
+        book().table("curves", [])
+    seen = []
+    monkeypatch.setattr(launch, "grid", lambda configs, n: seen.append(n) or 1 / 0)
+    for asked in (0, None, 3):
+        with pytest.raises(ZeroDivisionError):
+            Workbook("smoke", workers=2).table("curves", TRAIN, workers=asked)
+    assert seen == [0, 2, 3]  # of 0 the grid says what is wrong
 
 
 def registered(folder):

@@ -1,0 +1,278 @@
+"""The contrasts that decide: PA's gradient norm, or its schedule; bias, or noise?
+
+Fixed before any of these runs was made: the contrasts, the two outcomes, the bound of equivalence,
+and seeds at which nobody had looked. A yoked run draws by another seed's probabilities, so PA
+differs from it only in gradients that answer to the network being trained. Where every option has
+weights PA has no schedule at all, and PA - SPOS is the norm.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from padalib.engine.runs import Config
+from padalib.ranking import metrics, pairs, report
+from padalib.ranking.pairs import Estimate
+from padalib.ranking.report import Ranked
+from padalib.study import claims, contests
+from padalib.study.claims import Claim, Interval
+from padalib.study.scale import Scale
+
+FIGURE = "06_controls"
+BOUND = 0.03  # of tau, in which differences count as none
+OUTCOMES = {"tau_loss": "tau, ranked by loss", "within_flops": "tau within equal FLOPs"}
+OTHERS = {
+    "tau": "tau, ranked by accuracy",
+    "within_flops_loss": "tau within equal FLOPs, ranked by loss",
+    "with_flops": "tau of the rank averaged with the FLOPs' rank",
+    "top_decile": "tau in the true best tenth",
+}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One primary contrast, and what would be true if the first were better."""
+
+    a: str
+    b: str
+    statement: str
+
+
+CONTRASTS = (
+    Contrast("PA", "yoked PA", "PA ranks better than runs that replay another seed's schedule"),
+    Contrast("PA", "curriculum", "PA ranks better than a fixed schedule without gradients"),
+    Contrast("PA&DA", "PA", "Drawing images by their gradients (DA) ranks better than PA alone"),
+)
+NORM = Contrast("PA", "SPOS", "Where PA has no schedule, its gradient norm ranks better than SPOS")
+SECONDARY = (
+    ("PA", "SPOS"),
+    ("yoked PA", "SPOS"),
+    ("curriculum", "SPOS"),
+    ("PA&DA", "SPOS"),
+    ("yoked PA", "curriculum"),
+    ("matched-curriculum", "curriculum"),
+    ("PA", "matched-curriculum"),
+    ("PA", "size-curriculum"),
+    ("DA", "SPOS"),
+    ("DA", "shuffled-data"),
+    ("bootstrap", "SPOS"),
+    ("sbs", "SPOS"),
+    ("balanced", "SPOS"),
+)
+
+
+def configs(scale: Scale) -> list[Config]:
+    """The runs of this study: scores of each method and seed on all held-out images.
+
+    Of the scale's methods, and of those in `CONTRASTS` where some option has no weights.
+    """
+    space, methods = scale.space, dict.fromkeys(scale.methods)
+    places = enumerate(space.positions)
+    if any(not space.weights(k, option) for k, p in places for option in range(len(p.options))):
+        methods |= dict.fromkeys(method for c in CONTRASTS for method in (c.a, c.b))
+    return [scale.scoring(scale.training(m, s)) for s in scale.seeds for m in methods]
+
+
+def ranked(scale: Scale, reference: pd.DataFrame) -> Ranked:
+    """The architectures with their truth, from `Workbook.reference`."""
+    return Ranked(scale.space, tuple(reference.code), reference.accuracy.to_numpy(float))
+
+
+# --- measures ---
+
+Measured = dict[str, dict[tuple[str, int], Estimate]]  # measure -> (method, seed) -> estimate
+
+
+def measure(scores: pd.DataFrame, known: Ranked) -> Measured:
+    """Every outcome of every run, with the influence of each architecture."""
+    prior = stats.rankdata(known.flops)
+    fns = {
+        "tau_loss": lambda _, loss: pairs.tau(-loss, known.true),
+        "within_flops": lambda accuracy, _: report.within_flops(accuracy, known),
+        "tau": lambda accuracy, _: pairs.tau(accuracy, known.true),
+        "within_flops_loss": lambda _, loss: report.within_flops(-loss, known),
+        "with_flops": lambda accuracy, _: pairs.tau(stats.rankdata(accuracy) + prior, known.true),
+        "top_decile": lambda accuracy, _: pairs.tau_among(accuracy, known.true, 0.1),
+    }
+    found: Measured = {name: {} for name in fns}
+    for (method, seed), own in scores.groupby(["method", "seed"], sort=False):
+        vectors = own.set_index("code")[["accuracy", "loss"]].reindex(known.codes)
+        if vectors.isna().any(axis=None):
+            lack = vectors.index[vectors.isna().any(axis=1)][0]
+            raise ValueError(f"the scores of {method} seed {seed} lack architecture {lack}")
+        for name, fn in fns.items():
+            found[name][method, seed] = fn(vectors.accuracy.to_numpy(), vectors.loss.to_numpy())
+    return found
+
+
+def compare(
+    measured: Measured, known: Ranked, asked: Sequence[tuple[str, str]], names: Sequence[str]
+) -> pd.DataFrame:
+    """A row for each measure and pair (a, b) of methods that are there, as `contests.compare`.
+
+    Seeds that both have are paired. Over seeds Student's interval; over architectures from their
+    influence, by distinct function. Left out where a run orders nothing: all its scores are equal.
+    `holm` is left to `judged`.
+    """
+    rows = []
+    for name in names:
+        runs = measured[name]
+        for a, b in asked:
+            seeds = [s for method, s in runs if method == a and (b, s) in runs]
+            if not seeds:
+                continue
+            gaps = [runs[a, s].value - runs[b, s].value for s in seeds]
+            moved = np.mean([runs[a, s].influence - runs[b, s].influence for s in seeds], axis=0)
+            summary = metrics.seeds_summary(np.array(gaps))
+            error = Estimate(summary.mean, moved).error(known.clusters)
+            if math.isnan(error):
+                continue  # a run ranks nothing: all its scores are equal
+            ends = summary.mean - 1.96 * error, summary.mean + 1.96 * error
+            z = abs(summary.mean) / error if error > 0 else (math.inf if summary.mean else 0.0)
+            p = max(contests.student(summary), 2 * float(stats.norm.sf(z)))
+            functions = int(known.clusters.max()) + 1
+            row = [name, a, b, summary.mean, summary.n, functions, summary.low, summary.high]
+            rows.append([*row, *ends, p])
+    columns = ["measure", "a", "b", "difference", "seeds", "functions", "seeds_low", "seeds_high"]
+    return pd.DataFrame(rows, columns=[*columns, "archs_low", "archs_high", "p"])
+
+
+def judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with Holm's p over all of them, the smallest visible effect, and the verdict."""
+    found = rows.assign(holm=claims.holm(rows.p.tolist()), bound=BOUND)
+    verdicts = [
+        claims.judge(contests.intervals(row), bound=BOUND, p=row.holm) for row in found.itertuples()
+    ]
+    visible = [max(i.visible() for i in contests.intervals(row)) for row in found.itertuples()]
+    return found.assign(visible=visible, verdict=verdicts)
+
+
+def cards(scores: pd.DataFrame, known: Ranked) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The report card of each method and of what needs no training; and their biases."""
+    found, bias = [], []
+    for method, own in scores.groupby("method", sort=False):
+        wide = own.pivot(index="code", columns="seed", values=["accuracy", "loss"])
+        table = report.card(wide.accuracy, known, wide.loss)
+        found.append(table.assign(method=method))
+        bias.append(report.bias(wide.accuracy, known).assign(method=method))
+    for name, table in report.controls(known).items():
+        found.append(table.assign(method=name))
+    first = ["method", "measure"]
+    every = pd.concat(found)
+    return every[first + [c for c in every if c not in first]], pd.concat(bias)
+
+
+# --- all spaces together ---
+
+
+def analyse(
+    spaces: Mapping[str, tuple[pd.DataFrame, Ranked]],
+) -> tuple[dict[str, pd.DataFrame], list[Claim]]:
+    """Tables and claims from (scores, architectures) of each space; the first one has schedules.
+
+    Tables: contrasts (the primary ones, Holm over all spaces and both outcomes), secondary (all
+    other differences and measures, Holm among themselves), cards, bias, gains (Fieller's share of
+    PA's gain over SPOS that a control has).
+    """
+    main = next(iter(spaces))
+    primary, secondary, found, biases, gains = [], [], [], [], []
+    for name, (scores, known) in spaces.items():
+        measured = measure(scores, known)
+        asked = [(c.a, c.b) for c in (CONTRASTS if name == main else (NORM,))]
+        first = compare(measured, known, asked, list(OUTCOMES))
+        rest = compare(measured, known, [*asked, *SECONDARY], [*OUTCOMES, *OTHERS])
+        known_rows = set(zip(first.measure, first.a, first.b, strict=True))
+        new = [key not in known_rows for key in zip(rest.measure, rest.a, rest.b, strict=True)]
+        rest = rest[new].drop_duplicates(["measure", "a", "b"])
+        card, bias = cards(scores, known)
+        for rows, own in ((primary, first), (secondary, rest), (found, card), (biases, bias)):
+            rows.append(own.assign(space=name))
+        gains.append(shares(measured).assign(space=name))
+    tables = {
+        "contrasts": judged(pd.concat(primary, ignore_index=True)),
+        "secondary": judged(pd.concat(secondary, ignore_index=True)),
+        "cards": pd.concat(found, ignore_index=True),
+        "bias": pd.concat(biases, ignore_index=True),
+        "gains": pd.concat(gains, ignore_index=True),
+    }
+    return tables, [*_contrasts(tables, main), *_error(tables["cards"], main)]
+
+
+def shares(measured: Measured) -> pd.DataFrame:
+    """What share of PA's gain over SPOS each control has too; Fieller's interval over seeds."""
+    rows = []
+    for name in (*OUTCOMES, *OTHERS):
+        runs = {key: estimate.value for key, estimate in measured[name].items()}
+        for control in ("yoked PA", "curriculum", "matched-curriculum"):
+            wanted = ("SPOS", "PA", control)
+            seeds = [s for method, s in runs if method == "PA"]
+            seeds = [s for s in seeds if all((method, s) in runs for method in wanted)]
+            if len(seeds) > 1:
+                base, whole, part = (np.array([runs[m, s] for s in seeds]) for m in wanted)
+                share = contests.fieller(part - base, whole - base)
+                rows.append([name, control, *share, len(seeds)])
+    return pd.DataFrame(rows, columns=["measure", "control", "share", "low", "high", "seeds"])
+
+
+def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
+    """A claim for each primary contrast and outcome."""
+    found, rows, gains = [], tables["contrasts"], tables["gains"]
+    of = {(c.a, c.b): c.statement for c in (*CONTRASTS, NORM)}
+    for row in rows.itertuples():
+        where = "" if row.space == main else f" (`{row.space}`)"
+        said = f"{row.a} − {row.b}, {OUTCOMES[row.measure]}: {contests.told(row)}"
+        share = gains[
+            (gains.space == row.space) & (gains.measure == row.measure) & (gains.control == row.b)
+        ]
+        beside = ""
+        if row.a == "PA" and len(share) and math.isfinite(share.low.iloc[0]):
+            own = share.iloc[0]
+            beside = (
+                f"{row.b} has {100 * own.share:.0f} % [{100 * own.low:.0f}, {100 * own.high:.0f}] "
+                f"of PA's gain over SPOS (over {own.seeds} seeds)"
+            )
+        key = f"{row.a}_{row.b}".lower().replace(" ", "_").replace("&", "")
+        found.append(
+            contests.claim(
+                f"06.{key}.{row.measure}" + ("" if row.space == main else f".{row.space}"),
+                f"{of[row.a, row.b]}: {OUTCOMES[row.measure]}{where}",
+                row,
+                said,
+                unit="tau",
+                figure=FIGURE,
+                beside=beside,
+            )
+        )
+    return found
+
+
+def _error(cards: pd.DataFrame, main: str) -> list[Claim]:
+    """Bias or noise: what more seeds would add, and what seeds agree on better than the truth."""
+    asked = {
+        "more_seeds": "Infinitely many seeds would rank better than one",
+        "common_error": "Seeds agree with each other better than with the truth",
+    }
+    found, own = [], cards[cards.space == main]
+    for method in ("SPOS", "PA"):
+        for measure, statement in asked.items():
+            rows = own[own.method == method].set_index("measure")
+            if measure not in rows.index or math.isnan(rows.seeds_low[measure]):
+                continue
+            row, functions = rows.loc[measure], int(rows.architectures[measure])
+            intervals = [
+                Interval(row.seeds_low, row.seeds_high, "seeds", int(row.seeds)),
+                Interval(row.archs_low, row.archs_high, "architectures", functions),
+            ]
+            said = (
+                f"{method}: tau {rows.value.tau:.3f} with the truth, "
+                f"{rows.value.between_seeds:.3f} between seeds, {rows.value.limit:.3f} in the "
+                f"limit of infinitely many; {claims.said(row.value, intervals)}"
+            )
+            key, named = f"06.{measure}.{method.lower()}", f"{statement} ({method})"
+            look = {"unit": "tau", "bound": BOUND, "figure": FIGURE}
+            found.append(claims.of(key, named, row.value, intervals, said, **look))
+    return found

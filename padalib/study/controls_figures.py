@@ -1,0 +1,113 @@
+"""The figure of the contrasts that decide: differences, levels by method, and which bias."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from padalib.ranking.report import CONTROLS
+from padalib.study import contests, figures
+from padalib.study.controls import BOUND, OUTCOMES
+from padalib.study.scale import Scale
+
+SHADES = {"tau_loss": "#D55E00", "within_flops": "#0072B2"}
+LEVELS = {  # measures of the middle panel: mark, colour, label
+    "tau_loss": ("o", SHADES["tau_loss"], "tau, by loss"),
+    "within_flops": ("s", SHADES["within_flops"], "within equal FLOPs"),
+    "with_flops": ("^", "#54A029", "with the FLOPs' rank"),
+    "between_seeds": ("D", "#000000", "between seeds"),
+}
+MARKS = {"SPOS": "o", "PA": "s", "yoked PA": "D", "curriculum": "^", "PA&DA": "v"}
+
+
+def draw(tables: dict[str, pd.DataFrame], main: str) -> Figure:
+    """Primary differences with both intervals; the methods of the `main` space; their biases."""
+    cards, bias = (tables[name][tables[name].space == main] for name in ("cards", "bias"))
+    with figures.style():
+        figure = plt.figure(figsize=(6.75, 5.6))
+        top, bottom = figure.add_gridspec(2, 1, height_ratios=(1, 1.1))
+        _contrasts(figure.add_subplot(top), tables["contrasts"], main)
+        left, right = bottom.subgridspec(1, 2, width_ratios=(1.2, 1))
+        _levels(figure.add_subplot(left), cards)
+        _bias(figure.add_subplot(right), bias)
+    return figure
+
+
+def _contrasts(axes: Axes, rows: pd.DataFrame, main: str) -> None:
+    """A line a contrast and space, the outcomes one below the other."""
+    names = list(dict.fromkeys(zip(rows.space, rows.a, rows.b, strict=True)))
+    axes.axvspan(-BOUND, BOUND, color=figures.BAND, lw=0, zorder=0)
+    axes.axvline(0, color="grey", lw=0.5)
+    for place, (space, a, b) in enumerate(names):
+        own = rows[(rows.space == space) & (rows.a == a) & (rows.b == b)]
+        for shift, row in zip((-0.17, 0.17), own.itertuples(), strict=False):
+            y, shade = place + shift, SHADES[row.measure]
+            axes.plot([row.archs_low, row.archs_high], [y, y], color=shade, lw=0.8)
+            axes.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.4, alpha=0.6)
+            mark = LEVELS[row.measure][0]
+            axes.plot(row.difference, y, mark, color=shade, mfc="white", ms=4)
+    labels = [f"{a} − {b}" + ("" if s == main else f"\nin {s}") for s, a, b in names]
+    axes.set_yticks(range(len(names)), labels)
+    for name, shade in SHADES.items():
+        look = {"color": shade, "mfc": "white", "ms": 4, "label": OUTCOMES[name]}
+        axes.plot([], [], LEVELS[name][0] + "-", **look)
+    axes.legend(loc="best")
+    axes.set(xlabel="difference", title=f"the contrasts that decide; grey: ±{BOUND:g}, equivalent")
+    axes.invert_yaxis()
+
+
+def _levels(axes: Axes, cards: pd.DataFrame) -> None:
+    methods = list(dict.fromkeys(cards.method))
+    for measure, (mark, shade, label) in LEVELS.items():
+        free = cards.method.isin(CONTROLS) & (cards.measure == "tau")  # counts have no loss
+        own = cards[(cards.measure == measure) | (free if measure == "tau_loss" else False)]
+        own = own[~own.method.isin(CONTROLS) | (own.measure == "tau")].set_index("method")
+        places = [k for k, method in enumerate(methods) if method in own.index]
+        own = own.loc[[methods[k] for k in places]]
+        axes.plot(own.value, places, mark, color=shade, mfc="none", ms=4, label=label)
+        spread = own[["seeds_low", "seeds_high"]].to_numpy(float)
+        for place, (low, high) in zip(places, spread, strict=True):
+            axes.plot([low, high], [place, place], color=shade, lw=0.8)
+    axes.set_yticks(range(len(methods)), [_short(method) for method in methods])
+    axes.set(xlabel="Kendall's tau", title="by method", xlim=(None, 1.0))
+    axes.invert_yaxis()
+    axes.legend(loc="best", handlelength=1, fontsize=6)
+
+
+def _short(method: str) -> str:
+    return method.replace("FLOPs of live options", "live FLOPs") if method in CONTROLS else method
+
+
+def _bias(axes: Axes, rows: pd.DataFrame) -> None:
+    """Change of rank by one more operation of a kind: the truth's, and each method's."""
+    options = list(dict.fromkeys(rows.option))
+    labels = [name for name, _ in figures.operations(options).values()]
+    true = rows.drop_duplicates("option").set_index("option").loc[options]
+    for place, row in enumerate(true.itertuples()):
+        axes.plot([row.true] * 2, [place - 0.42, place + 0.42], color="black", lw=1.6)
+    methods = [method for method in MARKS if (rows.method == method).any()]
+    for method, shift in zip(methods, np.linspace(-0.3, 0.3, len(methods)), strict=True):
+        own = rows[rows.method == method].set_index("option").loc[options]
+        y, shade = np.arange(len(options)) + shift, figures.colour(method)
+        axes.hlines(y, own.low, own.high, color=shade, lw=0.8)
+        axes.plot(own.value, y, MARKS[method], color=shade, mfc="white", ms=3.5, label=method)
+    axes.axvline(0, color="grey", lw=0.5)
+    axes.set_yticks(range(len(options)), labels)
+    axes.set(xlabel="change of rank (sd)", title="one more live operation; bar: the truth")
+    axes.invert_yaxis()
+    axes.legend(handlelength=1, fontsize=6)
+
+
+def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
+    """The finding in words, for the figure."""
+    rows, said = tables["contrasts"], []
+    for row in rows.itertuples():
+        if (row.a, row.b) == ("PA", "yoked PA"):
+            said.append(f"{OUTCOMES[row.measure]}: {contests.told(row)}, {row.verdict}")
+    return (
+        f"Scale {scale.name}, {len(scale.seeds)} seeds. PA − yoked PA. {'. '.join(said)}. "
+        "Top: thick bars over seeds, thin ones over architectures, 95 %; verdicts after Holm's "
+        "correction over all rows. Below: means and 95 % over seeds; right: over seeds and "
+        "architectures."
+    )

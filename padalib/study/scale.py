@@ -1,0 +1,158 @@
+"""What a scale is: what its runs have in common, and how much is spent on each study."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+
+from padalib import samplers
+from padalib.engine import checked
+from padalib.engine.runs import one_thread
+from padalib.ranking.scores import ScoreConfig, sample
+from padalib.spaces import Arch, Space
+from padalib.train import TrainConfig, build
+
+METHODS = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum")
+STUDIES = ("sharing", "variance", "optimum", "training", "ranking", "relation", "limits")
+TIMED, EPOCH_IMAGES = 3, 50_000  # steps timed for an estimate, and CIFAR's training images
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One scale: what its runs have in common, and how much is spent on each study."""
+
+    name: str
+    data: str  # a name that `data.load` knows
+    space: Space  # and the network around it
+    epochs: int  # of images through forward and backward, the same for every method
+    lr: float  # at the start of training
+    seeds: tuple[int, ...]  # of every method
+    final_paths: int  # outer draws of the variance probe at the end, where the verdicts are drawn
+    batches: int  # inner draws for each path
+    pairs: int  # of timed blocks, a method's and SPOS's
+    keep: tuple[int, ...] = ()  # epochs whose state is probed and scored; the last one too
+    paths: int = 64  # outer draws of the variance probe at the kept epochs
+    images: int | None = None  # images that score the states before the last; None: all
+    methods: tuple[str, ...] = METHODS
+    batch: int = 64  # images per step and path
+    crop: int = 1  # pixels of random shift
+    flip: bool = False  # mirror images
+    train_split: str = "train"  # what supernets learn from
+    rank_split: str = "valid"  # what architectures are scored on
+    ranked: int | None = None  # random architectures that are ranked; None: all classes
+    rank_images: int | None = None  # the first so many images score them; None: all
+    whole: tuple[str, ...] = ()  # methods whose first seed also ranks all classes
+    alone: int = 0  # so many of the ranked architectures (of classes) are also trained alone
+    alone_epochs: int = 10  # for so long
+    # The study of sharing, with uniform paths: how many edges share one set of operations, how many
+    # operations an edge chooses from; and the kept epochs.
+    extents: tuple[int, ...] = ()
+    candidates: tuple[int, ...] = ()
+    sharing_epochs: int = 10
+    sharing_keep: tuple[int, ...] = ()
+    # The exact probe: of which method and epochs, and over how many images.
+    exact: tuple[str, ...] = ()
+    exact_epochs: tuple[int, ...] = ()
+    exact_images: int = 512
+    agreement_seeds: int = 20  # sampled probes that are held against the exact one
+    rank_batch: int | None = None  # images per forward when scoring, see `ScoreConfig`
+    zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
+    truth: str = "digits"  # the data set of the truth table
+    studies: tuple[str, ...] = STUDIES  # modules of `padalib.study`, in the order of the notebooks
+    # Numbers of notebooks that are run only at scales which name them; and whether it runs those
+    # that no scale names.
+    notebooks: tuple[str, ...] = ()
+    common: bool = True
+    beside: "tuple[Scale, ...]" = ()  # other spaces in the same notebooks, each '<name>-<suffix>'
+    on_gpu: bool = False  # use one where there is one
+    needs_gpu: bool = False  # refuse to start without one
+
+    def __post_init__(self) -> None:
+        checked.check(self)
+
+    @property
+    def device(self) -> str:
+        """Where its runs compute: `PADALIB_DEVICE`, else a GPU if the scale wants one."""
+        asked = os.environ.get("PADALIB_DEVICE")
+        return asked or ("cuda" if self.on_gpu and torch.cuda.is_available() else "cpu")
+
+    def training(self, method: str, seed: int) -> TrainConfig:
+        """The run of one method and seed; a yoked one replays PA's of `partner(seed)`."""
+        chosen = samplers.get(method)
+        replays = chosen.paths.cls.replays
+        if self.zero_grad:
+            chosen = chosen.with_options(method, zero_grad=True)
+        return TrainConfig(
+            method=chosen,
+            seed=seed,
+            space=self.space,
+            data=self.data,
+            epochs=self.epochs,
+            batch=self.batch,
+            lr=self.lr,
+            crop=self.crop,
+            flip=self.flip,
+            train_split=self.train_split,
+            replay=self.training("PA", self.partner(seed)) if replays else None,
+            keep=() if replays else (*self.keep, *self.exact_epochs),
+            device=self.device,
+        )
+
+    def partner(self, seed: int) -> int:
+        """The seed whose run is replayed: two and two for each other, the last takes the first.
+
+        ValueError for the only seed, or one that the scale has not.
+        """
+        if len(self.seeds) < 2 or seed not in self.seeds:
+            raise ValueError(f"scale {self.name} has seeds {self.seeds}, none to pair {seed} with")
+        place = self.seeds.index(seed) ^ 1
+        return self.seeds[place if place < len(self.seeds) else 0]
+
+    def trainings(self) -> list[TrainConfig]:
+        """Every method with every seed."""
+        return [self.training(method, seed) for seed in self.seeds for method in self.methods]
+
+    def ranked_archs(self) -> list[Arch]:
+        """The architectures that its runs are compared on."""
+        classes = self.space.classes()
+        return list(classes) if self.ranked is None else sample(self.space, self.ranked)
+
+    def scoring(self, config: TrainConfig, **changes) -> ScoreConfig:
+        """How the scale scores a run at its end."""
+        fields = {"splits": (self.rank_split,), "images": self.rank_images, "archs": self.ranked}
+        fields["batch"] = self.rank_batch
+        return ScoreConfig(config, **fields | changes)
+
+    def check_machine(self) -> None:
+        """ValueError, with an estimate, where the scale needs a GPU and there is none.
+
+        `PADALIB_FORCE=1` lets it start all the same.
+        """
+        forced = os.environ.get("PADALIB_FORCE", "0") not in ("", "0")
+        if not self.needs_gpu or self.device != "cpu" or forced:
+            return
+        step = self.step_seconds()
+        images = len(self.trainings()) * self.epochs * EPOCH_IMAGES
+        days = step * images / self.batch / 86400
+        lack = "PADALIB_DEVICE asks for the CPU"
+        if not torch.cuda.is_available():
+            lack = "torch sees none"
+        raise ValueError(
+            f"scale {self.name} is made for a GPU, and {lack}. On this machine's CPU the "
+            f"{len(self.trainings())} trainings would take about {days:,.0f} days of "
+            f"one thread ({step:.1f} s a step, timed now on {TIMED} steps), before any ranking. "
+            "Use another machine or scale, or set PADALIB_FORCE=1 to start all the same"
+        )
+
+    def step_seconds(self) -> float:
+        """Seconds of a training step on random paths and pixels, timed now on one thread."""
+        net = build(self.training("SPOS", self.seeds[0]))
+        rng = torch.Generator().manual_seed(0)
+        shape = (self.batch, self.space.in_channels, self.space.size, self.space.size)
+        x = torch.randn(shape, generator=rng).contiguous(memory_format=torch.channels_last)
+        with one_thread():
+            start = time.perf_counter()
+            for _ in range(TIMED):
+                net(x, self.space.sample(rng)).sum().backward()
+            return (time.perf_counter() - start) / TIMED

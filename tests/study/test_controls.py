@@ -1,0 +1,163 @@
+"""The contrasts that decide, on made-up scores with known answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from padalib import spaces
+from padalib.engine.identity import key
+from padalib.ranking.report import Ranked
+from padalib.study import claims, controls, controls_figures, scales
+
+MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
+SEEDS = range(8)
+
+
+def known(space, seed=0):
+    codes = tuple(space.code(arch) for arch in space)
+    flops = np.array([space.flops(arch) for arch in space], float)
+    noise = np.random.default_rng(seed).normal(size=len(codes))
+    return Ranked(space, codes, flops / flops.std() + noise)
+
+
+def scores(own, noise, common=None):
+    """Method -> sd of its noise, other in each seed; `common` is an error that all seeds share."""
+    rows, shared = [], np.random.default_rng(9).normal(size=len(own.codes))
+    for place, (method, sd) in enumerate(noise.items()):
+        for seed in SEEDS:
+            rng = np.random.default_rng([seed, place])
+            value = own.true + sd * rng.normal(size=len(own.codes))
+            value += (common or {}).get(method, 0.0) * shared
+            rows.append(
+                pd.DataFrame({"code": own.codes, "accuracy": value, "loss": -value}).assign(
+                    method=method, seed=seed
+                )
+            )
+    return pd.concat(rows)
+
+
+EQUAL = {"SPOS": 2.0, "PA": 0.1, "yoked PA": 0.1, "curriculum": 0.1, "PA&DA": 1.0}
+
+
+def analysed(noise=EQUAL, chain=None, common=None):
+    mini, other = known(MINI), known(CHAIN, 1)
+    chain = chain or {"SPOS": 0.5, "PA": 0.5}
+    return controls.analyse(
+        {"mini": (scores(mini, noise, common), mini), "chain-mini": (scores(other, chain), other)}
+    )
+
+
+def by_key(found):
+    return {claim.key: claim for claim in found}
+
+
+def test_what_only_replays_a_schedule_and_ranks_as_well_is_equivalent():
+    tables, found = analysed()
+    own = by_key(found)
+    for name in controls.OUTCOMES:
+        claim = own[f"06.pa_yoked_pa.{name}"]
+        assert claim.verdict == claims.EQUIVALENT and abs(claim.effect) < 0.02
+        assert own[f"06.pada_pa.{name}"].verdict == claims.OPPOSITE
+    assert "of PA's gain over SPOS" in own["06.pa_yoked_pa.tau_loss"].evidence
+    gains = tables["gains"].set_index(["space", "measure", "control"])
+    assert gains.share["mini", "tau_loss", "yoked PA"] == pytest.approx(1, abs=0.05)
+    assert (
+        gains.low["mini", "tau_loss", "yoked PA"] < 1 < gains.high["mini", "tau_loss", "yoked PA"]
+    )
+
+
+def test_gradients_that_help_are_shown():
+    _, found = analysed(EQUAL | {"yoked PA": 0.5, "curriculum": 0.5}, {"SPOS": 0.5, "PA": 0.2})
+    own = by_key(found)
+    for name in controls.OUTCOMES:
+        for pair in ("pa_yoked_pa", "pa_curriculum"):
+            assert own[f"06.{pair}.{name}"].verdict == claims.SHOWN
+        assert own[f"06.pa_spos.{name}.chain-mini"].verdict == claims.SHOWN
+    assert own["06.pa_spos.tau_loss.chain-mini"].statement.endswith("(`chain-mini`)")
+
+
+def test_holm_is_over_all_primary_rows_of_all_spaces():
+    rows = analysed()[0]["contrasts"]
+    assert len(rows) == 3 * 2 + 2
+    assert rows.holm.tolist() == pytest.approx(claims.holm(rows.p.tolist()))
+    assert set(zip(rows.a, rows.b, rows.space, strict=True)) == {
+        ("PA", "yoked PA", "mini"), ("PA", "curriculum", "mini"), ("PA&DA", "PA", "mini"),
+        ("PA", "SPOS", "chain-mini"),
+    }  # fmt: skip
+
+
+def test_a_row_by_hand():
+    own = known(MINI)
+    table = scores(own, {"PA": 0.4, "SPOS": 1.0})
+    measured = controls.measure(table, own)
+    row = next(controls.compare(measured, own, [("PA", "SPOS")], ["tau"]).itertuples())
+    gaps = [measured["tau"]["PA", s].value - measured["tau"]["SPOS", s].value for s in SEEDS]
+    half = 2.3646 * np.std(gaps, ddof=1) / 8**0.5  # Student's with 7 degrees
+    assert row.difference == pytest.approx(np.mean(gaps))
+    assert (row.seeds_low, row.seeds_high) == pytest.approx(
+        (row.difference - half, row.difference + half), abs=1e-4
+    )
+    assert row.functions == len(MINI.classes()) and row.archs_low < row.difference < row.archs_high
+    with pytest.raises(ValueError, match="scores of PA seed 0 lack architecture 0-0-0"):
+        controls.measure(table[table.code != "0-0-0"], own)
+
+
+def test_only_seeds_that_both_have_are_paired():
+    own = known(MINI)
+    table = scores(own, {"PA": 0.4, "SPOS": 1.0})
+    table = table[(table.method != "SPOS") | (table.seed >= 3)]
+    rows = controls.compare(controls.measure(table, own), own, [("PA", "SPOS")], ["tau"])
+    assert rows.seeds.tolist() == [5]
+
+
+def test_an_error_that_seeds_share_is_told_from_noise():
+    own = by_key(analysed(EQUAL | {"SPOS": 0.1}, common={"SPOS": 2.0})[1])
+    assert own["06.common_error.spos"].verdict == claims.SHOWN
+    assert own["06.more_seeds.spos"].effect < controls.BOUND
+    own = by_key(analysed(EQUAL)[1])  # the same tau, by noise
+    assert own["06.common_error.spos"].verdict == claims.OPPOSITE
+    assert own["06.more_seeds.spos"].verdict == claims.SHOWN
+
+
+def test_what_was_not_chosen_beforehand_is_apart():
+    tables, _ = analysed()
+    primary, rest = tables["contrasts"], tables["secondary"]
+    keys = [set(zip(t.space, t.measure, t.a, t.b, strict=True)) for t in (primary, rest)]
+    assert not keys[0] & keys[1] and len(keys[1]) == len(rest)
+    assert ("mini", "tau_loss", "PA", "SPOS") in keys[1]
+    assert ("mini", "with_flops", "PA", "yoked PA") in keys[1]
+
+
+def test_cards_have_every_method_and_what_needs_no_training():
+    cards = analysed()[0]["cards"]
+    mini = cards[cards.space == "mini"]
+    assert list(mini.method.unique()) == [*EQUAL, "FLOPs of live options", "parameters"]
+    assert mini[mini.method == "PA"].seeds.unique() == [8]
+
+
+def test_the_scale_asks_for_what_the_contrasts_need():
+    for name in ("controls", "smoke"):
+        scale = scales.get(name)
+        for each in (scale, *scale.beside):
+            keys = [key(c) for c in controls.configs(each)] if name == "smoke" else []
+            assert len(keys) == len(set(keys))
+            made = {(c.train.method.name, c.train.seed) for c in controls.configs(each)}
+            wanted = {"PA", "SPOS"}
+            if each.space.name in ("mini", "nasbench201"):
+                wanted |= {"yoked PA", "curriculum", "PA&DA"}
+            assert {(m, seed) for m in wanted for seed in each.seeds} <= made
+            assert ("yoked PA", each.seeds[0]) in made or "yoked PA" not in wanted
+
+
+def test_the_figure_shows_every_contrast_and_method():
+    tables, _ = analysed()
+    figure = controls_figures.draw(tables, "mini")
+    top, levels, bias = figure.axes
+    assert [label.get_text() for label in top.get_yticklabels()] == [
+        "PA − yoked PA", "PA − curriculum", "PA&DA − PA", "PA − SPOS\nin chain-mini",
+    ]  # fmt: skip
+    names = [label.get_text() for label in levels.get_yticklabels()]
+    assert names == [*EQUAL, "live FLOPs", "parameters"]
+    assert len(bias.get_legend().get_texts()) == 5
+    said = controls_figures.caption(scales.get("controls"), tables)
+    assert "PA − yoked PA" in said and "equivalent" in said
