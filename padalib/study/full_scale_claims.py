@@ -9,7 +9,6 @@ from padalib.study import claims, contests
 from padalib.study.claims import Claim, Interval
 from padalib.study.full_scale import BOUND, OUTCOMES
 
-
 METHODS = ("balanced", "sets")  # contrasts that are claims by every outcome; others by tau alone
 SPARSE = ("balanced_short", "thin_short")  # told in the table only: two or three seeds a side
 
