@@ -6,8 +6,9 @@ import pytest
 
 from padalib import spaces
 from padalib.engine.identity import key
+from padalib.ranking import metrics
 from padalib.ranking.report import Ranked
-from padalib.study import claims, controls, controls_figures, scales
+from padalib.study import claims, contests, controls, controls_figures, scales
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 SEEDS = range(8)
@@ -100,6 +101,21 @@ def test_a_row_by_hand():
     assert row.functions == len(MINI.classes()) and row.archs_low < row.difference < row.archs_high
     with pytest.raises(ValueError, match="scores of PA seed 0 lack architecture 0-0-0"):
         controls.measure(table[table.code != "0-0-0"], own)
+
+
+def test_the_interval_over_architectures_is_the_bootstraps():
+    own = known(CHAIN)
+    table = scores(own, {"PA": 0.4, "SPOS": 1.0})
+    table = table[table.seed < 3]
+    (row,) = controls.compare(
+        controls.measure(table, own), own, [("PA", "SPOS")], ["tau"]
+    ).itertuples()
+    predicted = contests.predictions(table, list(own.codes))
+    measured = contests.measure(metrics.tau, predicted, own.true, own.clusters, 1000)
+    (other,) = contests.compare(measured, [("PA", "SPOS")], 0.03).itertuples()
+    assert row.difference == pytest.approx(other.difference)
+    assert row.archs_low == pytest.approx(other.archs_low, abs=0.01)
+    assert row.archs_high == pytest.approx(other.archs_high, abs=0.01)
 
 
 def test_only_seeds_that_both_have_are_paired():
