@@ -17,15 +17,23 @@ TIMEOUT = 900  # seconds for one cell: against hanging for ever, not a measure o
 
 
 def copy_project(folder: Path) -> Path:
-    """The project's code, notebooks at scale `smoke`, and truth tables in `folder`."""
+    """The project's code, notebooks at scale `smoke`, and truth tables in `folder`.
+
+    A notebook of supernets that others trained is redrawn from what is published.
+    """
     unwanted = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for name in ("padalib", "notebooks", "data/truth"):
+    for name in ("padalib", "notebooks", "data/truth", "data/results/full"):
         shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
     for path in notebooks(folder):
         book = nbformat.read(path, as_version=4)
         (cell,) = [c for c in book.cells if "parameters" in c.metadata.get("tags", [])]
-        assert 'scale: str = "laptop"' in cell.source
-        cell.source = cell.source.replace('"laptop"', '"smoke"', 1)
+        if 'scale: str = "full"' in cell.source:
+            cell.source = cell.source.replace("redraw: bool = False", "redraw: bool = True", 1)
+        else:
+            cell.source, found = re.subn(
+                'scale: str = "[a-z]+"', 'scale: str = "smoke"', cell.source
+            )
+            assert found == 1
         nbformat.write(book, path)
     return folder
 
@@ -69,8 +77,13 @@ def png(output: dict) -> bytes:
 
 def saved(project: Path, notebook: Path) -> dict[str, bytes]:
     """The png files that a notebook wrote, which begin with its number, by name."""
-    names = [p for p in project.rglob(f"{notebook.stem[:2]}_*.png") if "smoke" in p.parts]
-    return {path.name: path.read_bytes() for path in names}
+    return {path.name: path.read_bytes() for path in figures(project, notebook.name, "png")}
+
+
+def figures(project: Path, name: str, kind: str) -> list[Path]:
+    """The files of figures that a notebook wrote in the copy."""
+    found = project.rglob(f"{name[:2]}_*.{kind}")
+    return [path for path in found if {"smoke", "redrawn"} & set(path.parts)]
 
 
 class Page(HTMLParser):

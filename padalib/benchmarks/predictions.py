@@ -188,7 +188,7 @@ def _log_folders(root: Path) -> list[Path]:
 
 def _converted(path: Path, space: Space) -> pd.DataFrame:
     try:
-        raw = pd.read_csv(path, index_col="code")
+        raw = pd.read_csv(path, dtype={"code": str}).set_index("code")
         runs = [column.rsplit("/", 1) for column in raw]
         long = [
             pd.DataFrame({"code": raw.index, "score": raw[column].to_numpy(float)}).assign(
@@ -196,7 +196,7 @@ def _converted(path: Path, space: Space) -> pd.DataFrame:
             )
             for column, (family, seed) in zip(raw, runs, strict=True)
         ]
-    except (ValueError, OSError, EOFError) as error:
+    except (KeyError, ValueError, OSError, EOFError) as error:
         raise ScoresError(f"{path} is no table of predictions ({error}): fetch it again") from error
     if not long or set(raw.index) != set(map(space.code, space)) or raw.isna().any(axis=None):
         raise ScoresError(

@@ -22,10 +22,11 @@ def conclude(made: dict[str, pd.DataFrame]) -> list[Claim]:
     for row in rows.itertuples():
         a, b = labels[row.a], labels[row.b]
         one, _, other = row.measure.partition(" - ")
-        if row.key in SPARSE or (row.changed and row.key not in METHODS and one != "tau"):
+        fixed = row.question == "one thing"
+        if fixed and (row.key in SPARSE or (row.key not in METHODS and one != "tau")):
             continue
         said = f"{a} {means[a, one]:.3f}, {b} {means[b, other or one]:.3f}: {contests.told(row)}"
-        if row.changed:
+        if fixed:
             statement = f"Full scale, by {OUTCOMES[one]}: {row.changed} rank better (from {b})"
             key = f"05.{row.key}" + ("" if one == "tau" else f".{one}")
             beside = "" if row.key in METHODS else _beside(rows[rows.key == row.key])

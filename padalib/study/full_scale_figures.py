@@ -71,7 +71,7 @@ def _families(
         axes.axvline(free, color=figures.GREY, ls="--", lw=0.8)
         near = {"xytext": (-2, 2), "textcoords": "offset points", "color": "#555555"}
         axes.annotate(
-            "FLOPs alone", (free, 0), xycoords=("data", "axes fraction"), ha="right", **near
+            "FLOPs\nalone", (free, 0), xycoords=("data", "axes fraction"), ha="right", **near
         )
     axes.set_ylim(-0.6, len(labels) - 0.4)
 

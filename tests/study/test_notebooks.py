@@ -1,4 +1,4 @@
-"""Every notebook, executed at scale `smoke`: what it saves is what its reader sees."""
+"""Every notebook, executed at scale `smoke`, or redrawn: what it saves is what its reader sees."""
 
 import live
 import pytest
@@ -30,7 +30,7 @@ def test_every_image_has_its_caption_as_text_and_as_alternative_text(executed, n
 @pytest.mark.parametrize("name", NAMES)
 def test_every_mark_of_every_figure_can_be_seen_on_white(executed, project, name):
     executed(name)
-    drawings = [p for p in project.rglob(f"{name[:2]}_*.svg") if "smoke" in p.parts]
+    drawings = live.figures(project, name, "svg")
     assert drawings
     assert {p.name: live.pale(p.read_text(), PAPER) for p in drawings} == {
         p.name: {} for p in drawings

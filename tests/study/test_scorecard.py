@@ -1,5 +1,7 @@
 """The card of anybody's scores: aligned by architecture, told in words, and written."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,7 +71,7 @@ def test_every_bad_row_is_named(tmp_path, capsys):
     ("text", "words"),
     [
         ("seed,score\n0,1\n", "it needs one column of architectures"),
-        ("code,seed\n0-0-1,1\n", "it needs a column `score`"),
+        ("code,seed\n0-0-1,1\n", "it needs a column `score` .* or `loss`, lower"),
         ("code,score\n", "it has no rows"),
         ("code,score\n0-0-1,1_000\n", "score must be a finite number, got '1_000'"),
         ("code,seed,score\n0-0-1,1_0,5\n", "seed must be a whole number, got '1_0'"),
@@ -119,3 +121,101 @@ def test_published_prediction_files_are_read_by_run(tmp_path):
         few_shot_logs(tmp_path, space)
     with pytest.raises(ScoresError, match="no complete run of prediction files"):
         few_shot_logs(tmp_path / "nowhere", space)
+
+
+# --- notes, and the place among published cards ---
+
+
+def write(path, **columns):
+    true = truth.load("mini").accuracy()
+    rows = pd.DataFrame({"code": true.index, "score": true.to_numpy()})
+    rows.assign(**{k: v(true.to_numpy()) for k, v in columns.items()}).to_csv(path, index=False)
+    return path
+
+
+def test_what_is_left_aside_is_said(tmp_path):
+    path = write(tmp_path / "both.csv", accuracy=lambda t: -t, epoch=lambda t: 3)
+    _, notes = read_scores(path, MINI)
+    assert notes == ["Not used: column accuracy, epoch"]
+    told = scorecard.text(scorecard.read(path, "mini"))
+    assert "Note: Not used: column accuracy, epoch." in told and "mini, 1 seed, against" in told
+
+
+def test_scores_that_rank_against_the_truth_are_doubted_and_losses_rank(tmp_path):
+    path = write(tmp_path / "wrong.csv", score=lambda t: 100 - t)
+    assert "Are lower ones better" in scorecard.text(scorecard.read(path, "mini"))
+    rows = pd.read_csv(path).rename(columns={"score": "loss"})
+    rows.to_csv(path, index=False)
+    found = scorecard.read(path, "mini")
+    assert found.cards["wrong"].set_index("measure").value.tau == 1
+    assert found.notes == ("There is no score: ranked by the loss, the lowest first",)
+
+
+def test_many_seeds_are_said_to_be_drawn(tmp_path):
+    true = truth.load("mini").accuracy()
+    rng = np.random.default_rng(0)
+    rows = [
+        pd.DataFrame({"code": true.index, "seed": s, "score": true + rng.normal(size=125)})
+        for s in range(35)
+    ]
+    pd.concat(rows).to_csv(tmp_path / "many.csv", index=False)
+    (note,) = scorecard.read(tmp_path / "many.csv", "mini").notes
+    assert "Of the 35 seeds 30 were drawn at random" in note
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "shown"),
+    [
+        ("...csv", "scores", "scores"),
+        ("my run (2).csv", "my_run_2_", "my_run_2_"),
+        ("parameters.csv", "parameters", "parameters (yours)"),
+    ],
+)
+def test_odd_names_of_files_lead_nowhere_else(tmp_path, monkeypatch, file, name, shown):
+    found = scorecard.read(write(tmp_path / file), "mini")
+    assert found.name == name and next(iter(found.cards)) == shown
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    assert scorecard.write(found) == tmp_path / "build" / "report" / name
+
+
+def cards(folder, **changes):
+    """Published cards of three supernets, of scale `smoke`."""
+    rows = [
+        {"family": f, "label": f, "measure": m, "value": v, "low": v - 0.1, "high": v + 0.1}
+        for f, v in (("a", 0.5), ("b", 0.9), ("parameters", 0.6))
+        for m in ("tau", "within_flops", "with_flops")
+    ]
+    about = {"architectures": 125, "space": "mini", "dataset": "digits", "source": truth.OWN}
+    home = folder / "data" / "results" / "smoke"
+    home.mkdir(parents=True)
+    pd.DataFrame(rows).assign(**about | changes).to_csv(home / "cards.csv", index=False)
+
+
+def test_a_supernet_is_placed_among_published_ones(tmp_path, monkeypatch):
+    path = write(tmp_path / "mine.csv", score=lambda t: t + 20 * np.sin(7 * t))
+    monkeypatch.setattr(paths, "published_results", lambda s: tmp_path / "data/results" / s)
+    cards(tmp_path)
+    found = scorecard.read(path, "mini")
+    assert list(found.cards) == ["mine", "FLOPs of live options", "parameters", "a", "b"]
+    own = found.cards["mine"].set_index("measure").value.tau
+    above = sum(value > own for value in (0.5, 0.9))
+    assert f"better are {above} of 2 published supernets and" in scorecard.text(found)
+    labels = [text.get_text() for text in scorecard.draw(found).axes[0].get_yticklabels()]
+    assert labels == list(found.cards)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architectures": 1000}, "rank 1,000 architectures, your file 125: tau of different sets"),
+        ({"source": "another table"}, r"held against digits \(another table\), so yours is not"),
+        ({"space": "conv64"}, None),
+    ],
+)
+def test_it_is_not_placed_where_other_things_were_ranked(tmp_path, monkeypatch, changes, words):
+    path = write(tmp_path / "mine.csv")
+    monkeypatch.setattr(paths, "published_results", lambda s: tmp_path / "data/results" / s)
+    cards(tmp_path, **changes)
+    found = scorecard.read(path, "mini")
+    assert len(found.cards) == 3
+    assert re.search(words, found.notes[0]) if words else not found.notes
