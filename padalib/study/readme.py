@@ -33,6 +33,11 @@ PAPER = {
     "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
     "More": ("",),
 }
+HEADLINES = (  # beginnings of the keys that the README shows; the page has all
+    *("01.extent", "01.steps", "01.weighted", "02.theorem", "02.scores", "03"),
+    *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
+    *("04.variance", "05.seeds", "05.balanced", "05.order.with", "05.prior", "06", "08"),
+)
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
 
@@ -80,19 +85,22 @@ def _grouped(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 
 def markdown(found: dict[str, dict[str, Found]]) -> str:
-    """The README's table: what the paper says, and of each claim verdict and effect by scale."""
+    """The README's table: what the paper says, and of `HEADLINES` verdict and effect by scale."""
     scales = [scale for scale in SCALES if any(scale in own for own in found.values())]
     lines = [
         f"| claim | {' | '.join(SCALES[scale] for scale in scales)} |",
         "|---" * (1 + len(scales)) + "|",
     ]
-    for title, keys in _grouped(found):
+    shown = {key: own for key, own in found.items() if key.startswith(HEADLINES)}
+    for title, keys in _grouped(shown):
         lines.append(f"| **{title}** |" + " |" * len(scales))
         for key in keys:
             own = found[key]
             statement = _cell(next(iter(own.values())).claim.statement)
             cells = [_short(own[s], s) if s in own else "not measured" for s in scales]
             lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {' | '.join(cells)} |")
+    if rest := len(found) - len(shown):
+        lines += ["", f"And {rest} more on the [page of verdicts]({DETAILS})."]
     return "\n".join(lines)
 
 

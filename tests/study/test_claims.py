@@ -79,11 +79,12 @@ def test_the_interval_that_decides_is_printed():
     assert claims.deciding(below).over == "b"
 
 
-def test_the_table_has_a_row_a_claim_and_a_cell_a_scale(project):
+def test_the_table_has_a_row_a_claim_and_a_cell_a_scale(project, monkeypatch):
     save(project / "data/results/laptop", "02", claim("02.best", -1.0, -1.1, -0.9))
     save(project / "data/results/laptop", "01", MANY[2], MANY[3])
     save(project / "data/results/cifar", "01", MANY[0], claim("01.both", 4, 3, 5))
     save(project / "data/results/smoke", "01", claim("01.smoke", 4, 3, 5))
+    monkeypatch.setattr(readme, "HEADLINES", ("01", "02"))
     head, line, *rows = readme.markdown(readme.published()).splitlines()
     assert head == f"| claim | {readme.SCALES['cifar']} | {readme.SCALES['laptop']} |"
     assert head.count("|") == line.count("|") == 4
@@ -124,6 +125,9 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
     ]
     rows = readme.markdown(found)
     assert "**shown**<br>+1.00 [+0.500, +2.00]<br>(`controls`) | not measured |" in rows
+    assert "[99.mine" not in rows and rows.endswith(
+        "And 2 more on the [page of verdicts](data/results/README.md)."
+    )
     page = readme.details(found)
     wanted = (
         "| [06.pa_spos.tau is so](#06pa_spostau) | CIFAR-10, NAS-Bench-201 (`controls`) | shown |"
