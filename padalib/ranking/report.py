@@ -7,7 +7,7 @@ never fitted), and what infinitely many seeds of it would reach. 95 % intervals 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -93,21 +93,21 @@ def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None)
     ValueError where the architectures are not those of `ranked`, or a score is not finite.
     """
     vectors = _columns(scores, ranked)
-    fns = smooth(ranked)
-    rows = {name: _smooth(fn, vectors, ranked.clusters) for name, fn in fns.items()}
+    fns, n, clusters = smooth(ranked), len(vectors), ranked.clusters
+    rows = {name: measured(map(fn, vectors), n, clusters) for name, fn in fns.items()}
     if loss is not None:
         losses = [-x for x in _columns(loss, ranked)]
         for name in ("tau", "within_flops"):
-            rows[f"{name}_loss"] = _smooth(fns[name], losses, ranked.clusters)
-    some = [vectors[k] for k in drawn_seeds(len(vectors))]
+            rows[f"{name}_loss"] = measured(map(fns[name], losses), n, clusters)
+    some = [vectors[k] for k in drawn_seeds(n)]
     rows |= _picked(vectors, some, ranked)
-    rows |= _agreement(some, [fns["tau"](x) for x in some], ranked.clusters)
+    rows |= agreement(some, [fns["tau"](x) for x in some], clusters)
     table = pd.DataFrame([{"measure": name} | rows[name] for name in MEASURES if name in rows])
     for column in table.columns[1:]:  # an interval may not leave the range of its measure
         at_least = np.where(table.measure.str.match("p_at|regret"), 0.0, -1.0)
         at_most = np.where(table.measure.str.match("regret"), np.inf, 1.0)
         table[column] = table[column].clip(at_least, at_most)
-    return table.assign(seeds=len(vectors), architectures=len(ranked.true))
+    return table.assign(seeds=n, architectures=len(ranked.true))
 
 
 def smooth(ranked: Ranked) -> dict[str, Callable[[np.ndarray], Estimate]]:
@@ -223,14 +223,12 @@ def _row(values: np.ndarray, archs_half: float) -> dict[str, float]:
     }
 
 
-def _smooth(
-    fn: Callable[[np.ndarray], Estimate], vectors: list[np.ndarray], clusters: np.ndarray
-) -> dict[str, float]:
+def measured(estimates: Iterable[Estimate], n: int, clusters: np.ndarray) -> dict[str, float]:
+    """The mean over n seeds, with its intervals over seeds, architectures, and both."""
     values, influence = [], np.zeros(len(clusters))
-    for x in vectors:  # one at a time: there may be thousands of seeds
-        estimate = fn(x)
+    for estimate in estimates:  # one at a time: there may be thousands of seeds
         values.append(estimate.value)
-        influence += estimate.influence / len(vectors)
+        influence += estimate.influence / n
     return _row(np.array(values), 1.96 * Estimate(0.0, influence).error(clusters))
 
 
@@ -269,7 +267,7 @@ def _picked(
     return rows
 
 
-def _agreement(
+def agreement(
     vectors: list[np.ndarray], taus: list[Estimate], clusters: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """Agreement between seeds, and tau in the limit of infinitely many of them.

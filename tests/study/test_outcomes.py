@@ -1,0 +1,127 @@
+"""Outcomes by run, and what is linear in them, on small cases with known answers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from padalib import spaces
+from padalib.ranking import metrics, pairs, report
+from padalib.ranking.pairs import Estimate
+from padalib.ranking.report import Ranked
+from padalib.study import claims, outcomes
+
+SPACE = spaces.get("mini")
+CODES = tuple(SPACE.code(arch) for arch in SPACE)
+RANKED = Ranked(SPACE, CODES, np.random.default_rng(0).permutation(len(CODES)) / 2.0)
+
+
+def scores(seed=0, spread=10.0):
+    rng = np.random.default_rng(seed)
+    seen = RANKED.true + spread * rng.normal(size=len(CODES))
+    return pd.DataFrame({"code": CODES, "accuracy": seen, "loss": -seen + rng.normal(size=125)})
+
+
+def estimates(*values, influence=0.0):
+    return [Estimate(value, np.full(len(CODES), influence)) for value in values]
+
+
+def test_outcomes_of_a_run_are_those_of_the_library():
+    table = pd.concat(
+        scores(seed).assign(method=method, seed=seed) for method in "ab" for seed in (0, 1)
+    )
+    shuffled = table.sample(frac=1, random_state=0)
+    found = outcomes.by_run(shuffled, RANKED, ("method",))
+    assert len(found) == 2 * 2 * 2 * len(outcomes.NAMES)
+    rows = found.set_index(["method", "seed", "by", "outcome"]).value
+    own = scores(1)
+    for by, pred in (("accuracy", own.accuracy.to_numpy()), ("loss", -own.loss.to_numpy())):
+        wanted = {
+            "tau": metrics.tau(pred, RANKED.true),
+            "within_flops": report.within_flops(pred, RANKED).value,
+        }
+        for name, value in wanted.items():
+            assert rows["a", 1, by, name] == rows["b", 1, by, name] == pytest.approx(value)
+    with pytest.raises(ValueError, match=f"lack architecture {CODES[0]}"):
+        outcomes.by_run(table[table.code != CODES[0]], RANKED, ("method",))
+
+
+def test_means_of_levels_by_hand(monkeypatch):
+    monkeypatch.setattr(outcomes, "LEAST_OF_MEANS", 2)
+    level = np.array([1, 1, 2, 2, 3, 3, 9])
+    true = np.array([1.0, 3.0, 2.0, 4.0, 5.0, 5.0, 0.0])  # means 2, 3, 5; the last level is small
+    pred = np.array([0.0, 0.0, 5.0, 5.0, 2.0, 4.0, 9.0])  # means 0, 5, 3
+    found = outcomes.tau_of_means(pred, true, level)
+    assert found.value == pytest.approx(1 / 3) and np.isnan(found.influence).all()
+    assert math.isnan(outcomes.tau_of_means(pred, true, np.zeros(7)).value)
+
+
+def test_a_slope_is_least_squares_and_its_influence_is_that_of_the_sum():
+    x = [2.0, 3.0, 5.0]
+    own = [pairs.tau(scores(seed).accuracy.to_numpy(), RANKED.true) for seed in range(3)]
+    found = outcomes.slope(x, own)
+    assert found.value == pytest.approx(np.polyfit(x, [e.value for e in own], 1)[0])
+    weights = np.polyfit(x, np.stack([e.influence for e in own]), 1)[0]
+    assert found.influence == pytest.approx(weights)
+    gap = outcomes.combine((1, -1), own[:2])
+    assert gap.value == own[0].value - own[1].value
+
+
+def test_a_mean_has_students_interval_and_one_over_architectures():
+    row = outcomes.mean(estimates(0.1, 0.2, 0.3, influence=0.01), RANKED)
+    assert row["difference"] == pytest.approx(0.2) and row["seeds"] == 3
+    half = 4.302652729696142 * 0.1 / 3**0.5
+    assert row["seeds_high"] - row["difference"] == pytest.approx(half)
+    sizes = np.bincount(RANKED.clusters)
+    error = 0.01 * np.sqrt(np.square(sizes).sum())
+    assert row["difference"] - row["archs_low"] == pytest.approx(1.96 * error)
+    assert row["functions"] == 85
+    assert outcomes.mean(estimates(0.1), RANKED)["p"] == 1.0
+
+
+def test_judged_rows_are_corrected_and_need_both_intervals():
+    strong = outcomes.mean(estimates(0.50, 0.51, 0.52, influence=1e-4), RANKED)
+    rough = outcomes.mean(estimates(0.50, 0.51, 0.52, influence=1.0), RANKED)
+    none = outcomes.mean(estimates(0.001, -0.001, 0.0, influence=1e-6), RANKED)
+    lost = strong | {"difference": math.nan}
+    table = outcomes.judged([strong, rough, none, lost], bound=0.03, wanted=-1)
+    assert table.verdict.tolist() == [claims.OPPOSITE, claims.NOT_SHOWN, claims.EQUIVALENT]
+    assert table.holm.tolist() == pytest.approx(claims.holm(table.p.tolist()))
+    row = next(table.itertuples())
+    claim = outcomes.claim("00.x", "It is so", row, "said", wanted=-1, unit="tau")
+    assert claim.verdict == row.verdict and claim.visible == pytest.approx(row.visible)
+    assert [interval.over for interval in claim.intervals] == ["seeds", "distinct architectures"]
+    assert outcomes.judged([], 0.03, 1).empty
+
+
+def test_an_outcome_without_influence_is_judged_over_seeds_alone():
+    row = outcomes.mean(estimates(0.4, 0.5, 0.6, influence=math.nan), RANKED)
+    (own,) = outcomes.judged([row], 0.03, 1).itertuples()
+    assert [interval.over for interval in outcomes.intervals(own)] == ["seeds"]
+    assert own.verdict == claims.SHOWN
+
+
+def test_cards_say_agreement_and_limit_for_each_cell():
+    table = pd.concat(scores(seed).assign(method="a", epoch=5, seed=seed) for seed in range(3))
+    keys = ("method", "epoch")
+    found = outcomes.by_run(table, RANKED, keys)
+    rows = outcomes.cards(found, table, RANKED, keys).set_index(["by", "measure"])
+    wide = np.stack([scores(seed).accuracy for seed in range(3)])
+    agreed = np.mean([metrics.tau(wide[a], wide[b]) for a, b in ((0, 1), (0, 2), (1, 2))])
+    assert rows.value["accuracy", "between_seeds"] == pytest.approx(agreed)
+    taus = [metrics.tau(one, RANKED.true) for one in wide]
+    assert rows.value["accuracy", "tau"] == pytest.approx(np.mean(taus))
+    assert rows.value["accuracy", "limit"] > np.mean(taus)
+    assert set(rows.seeds) == {3} and set(rows.epoch) == {5}
+    known = rows[["low", "high"]].notna().all(axis=1)
+    assert known.all() and (rows.low <= rows.value).all() and (rows.high >= rows.value).all()
+
+
+def test_what_needs_no_training_has_the_same_outcomes():
+    rows = outcomes.free(RANKED).set_index(["name", "measure"]).value
+    flops, params = report.CONTROLS
+    assert rows[flops, "tau"] == rows[flops, "with_flops"]
+    assert rows[flops, "tau"] == pytest.approx(metrics.tau(RANKED.flops, RANKED.true))
+    assert (flops, "within_flops") not in rows  # equal in what they are equal in
+    assert rows[params, "tau"] == pytest.approx(metrics.tau(RANKED.params, RANKED.true))
