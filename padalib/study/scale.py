@@ -45,6 +45,14 @@ class Scale:
     whole: tuple[str, ...] = ()  # methods whose first seed also ranks all classes
     alone: int = 0  # so many of the ranked architectures (of classes) are also trained alone
     alone_epochs: int = 10  # for so long
+    # The study of the budget: lengths of training in epochs (none: its own), how long some train
+    # alone besides, and a scale whose results are shown beside.
+    lengths: tuple[int, ...] = ()
+    alone_longer: int | None = None
+    larger: str | None = None
+    # The study of interventions: images, and uniform paths, of a step.
+    batch_sizes: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
     # The study of sharing, with uniform paths: how many edges share one set of operations, how many
     # operations an edge chooses from; and the kept epochs.
     extents: tuple[int, ...] = ()
