@@ -1,0 +1,168 @@
+"""Figures of the study of the budget."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+
+from padalib.ranking import report
+from padalib.study import figures, limits
+from padalib.study.budget import CONTROL, GAINER, PAIRS, Budget
+from padalib.study.outcomes import JUDGED
+
+PANELS = {
+    "tau": "tau",
+    "within_flops": "tau within equal FLOPs",
+    "with_flops": "rank + rank of FLOPs",
+    "between_seeds": "agreement between seeds",
+}
+
+
+def draw(found: Budget, larger: pd.DataFrame | None = None) -> Figure:
+    """Outcomes, PA's differences and the variance, against the length of training.
+
+    Diamonds: `larger`, the cards of a larger scale, where there are any.
+    """
+    cards = _shown(found.cards)
+    methods, lengths = list(cards.method.unique()), sorted(cards.epoch.unique())
+    larger = None if larger is None else _shown(larger)
+    with figures.style():
+        figure = Figure(figsize=(6.75, 4.6))
+        (tau, within, added), (seeds, apart, steps) = figure.subplots(2, 3)
+        for axes, measure in zip((tau, within, added, seeds), PANELS, strict=True):
+            _lines(axes, cards[cards.measure == measure], methods)
+            if larger is not None:
+                _points(axes, larger[larger.measure == measure])
+            level = found.free[
+                (found.free.measure == measure) & (found.free.name == report.CONTROLS[0])
+            ]
+            if len(level):
+                axes.axhline(level.value.iloc[0], color=figures.GREY, lw=0.6, ls="--", zorder=0)
+            axes.set(ylabel="Kendall's tau", title=PANELS[measure])
+        _differences(apart, found.differences)
+        if len(found.steps):
+            _variance(steps, found.steps)
+        steps.set(ylabel="times SPOS's", title="variance of a step")
+        for axes in (tau, within, added, seeds, apart, steps):
+            more = [] if larger is None else list(larger.epoch.unique())
+            _lengths(axes, [*lengths, *more])
+        more = [] if larger is None else [m for m in larger.method.unique() if m not in methods]
+        figures.key(figure, [*methods, *more], loc="outside upper center", ncols=6)
+    return figure
+
+
+def _shown(cards: pd.DataFrame) -> pd.DataFrame:
+    """Each measure by the score that it is judged by, by loss if it is not."""
+    return cards[cards.by == cards.measure.map(JUDGED).fillna("loss")]
+
+
+def _lengths(axes: Axes, lengths: list[int]) -> None:
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(sorted(set(lengths))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set(xlabel="epochs of training", xlim=(min(lengths) / 1.25, max(lengths) * 1.25))
+
+
+def _lines(axes: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
+    """A line a method, with intervals over seeds and architectures together."""
+    for place, method in enumerate(methods):
+        own = rows[rows.method == method].sort_values("epoch")
+        x = own.epoch * 1.03 ** (place - (len(methods) - 1) / 2)
+        axes.vlines(x, own.low, own.high, color=figures.colour(method), lw=0.7)
+        axes.plot(x, own.value, "o-", color=figures.colour(method), ms=2.5)
+
+
+def _points(axes: Axes, rows: pd.DataFrame) -> None:
+    for place, row in enumerate(rows.itertuples()):
+        x, shade = row.epoch * 1.03**place, figures.colour(row.method)
+        axes.vlines(x, row.low, row.high, color=shade, lw=0.7)
+        axes.plot(x, row.value, "D", color=shade, mfc="white", ms=4)
+
+
+def _differences(axes: Axes, rows: pd.DataFrame) -> None:
+    """PA beside SPOS and beside its schedule: solid tau, dashed within equal FLOPs."""
+    for pair, shade in ((PAIRS[0], figures.colour(GAINER)), (PAIRS[-1], figures.colour(CONTROL))):
+        for outcome, line in zip(JUDGED, ("-", "--"), strict=True):
+            own = rows[(rows.a == pair[0]) & (rows.b == pair[1]) & (rows.outcome == outcome)]
+            axes.vlines(own.epoch, own.archs_low, own.archs_high, color=shade, lw=0.7)
+            label = " − ".join(pair) if line == "-" else PANELS[outcome][4:]
+            axes.plot(own.epoch, own.difference, line, color=shade, label=label)
+            axes.plot(own.epoch, own.difference, "o", color=shade, ms=2.5)
+    axes.axhline(0, color=figures.GREY, lw=0.5)
+    axes.legend(fontsize=5.5, handlelength=2.5, ncols=1)
+    axes.set(ylabel="difference of tau", title="what PA gains")
+
+
+def _variance(axes: Axes, rows: pd.DataFrame) -> None:
+    rows = rows[rows.value == "variance"]
+    for method, own in rows.groupby("method", sort=False):
+        own, shade = own.sort_values("epoch"), figures.colour(method)
+        axes.vlines(own.epoch, own.low, own.high, color=shade, lw=0.7)
+        axes.plot(own.epoch, own.change, "o-", color=shade, ms=2.5)
+    axes.axhline(1, color=figures.GREY, lw=0.5)
+    axes.set_yscale("log")
+    figures.log_ticks(axes.yaxis)
+
+
+def caption(found: Budget, scale: str, larger: str = "") -> str:
+    """The finding in words: PA's gain and PA beside its schedule, at the shortest and longest."""
+    said = []
+    for a, b in (PAIRS[0], PAIRS[-1]):
+        rows = found.differences
+        rows = rows[(rows.a == a) & (rows.b == b) & (rows.outcome == "tau")]
+        ends = rows[rows.epoch.isin([rows.epoch.min(), rows.epoch.max()])]
+        words = [f"{row.difference:+.2f} at length {row.epoch}" for row in ends.itertuples()]
+        if words:
+            said.append(f"Tau of {a} − {b}: {', '.join(words)}. ")
+    more = f" Diamonds: scale {larger}." if larger else ""
+    return (
+        f"Scale {scale}, ranked by loss, within equal FLOPs by accuracy. {''.join(said)}"
+        "Each length is a training of its own. "
+        "Bars: 95 % over seeds and architectures together; of differences over architectures; of "
+        f"the variance over seeds. Dashed: live FLOPs, no training.{more}"
+    )
+
+
+def draw_proxy(table: pd.DataFrame) -> Figure:
+    """tau on the few architectures that were also trained alone, from `budget.proxy`."""
+    alone = table[table.method == limits.ALONE]
+    rows = table[table.epoch.notna() & (table.method != limits.ALONE)]
+    methods, lengths = list(rows.method.unique()), sorted(rows.epoch.unique())
+    with figures.style():
+        figure = Figure(figsize=(3.25, 2.6))
+        axes = figure.subplots()
+        for place, (method, own) in enumerate(rows.groupby("method", sort=False)):
+            x = own.epoch * 1.03 ** (place - (len(methods) - 1) / 2)
+            axes.vlines(x, own.archs_low, own.archs_high, color=figures.colour(method), lw=0.7)
+            axes.plot(x, own["mean"], "o-", color=figures.colour(method), ms=2.5)
+        for row, line in zip(alone.itertuples(), ("--", ":"), strict=False):
+            axes.axhspan(
+                row.archs_low, row.archs_high, color=figures.BAND, lw=0, zorder=0, alpha=0.6
+            )
+            label = f"alone, {row.epoch:.0f} epochs"
+            axes.axhline(row.mean, color="#555555", ls=line, lw=0.8, label=label)
+        _lengths(axes, lengths)
+        axes.legend(loc="lower right")
+        title = f"on the same {table.architectures.iloc[0]:,} architectures"
+        axes.set(ylabel="Kendall's tau, by accuracy", title=title)
+        figures.key(figure, methods, loc="outside upper center", ncols=4)
+    return figure
+
+
+def caption_proxy(table: pd.DataFrame, scale: str) -> str:
+    """What training alone reaches at this scale, and the best supernet."""
+    alone = table[table.method == limits.ALONE]
+    rows = table[table.epoch.notna() & (table.method != limits.ALONE)]
+    best = rows.loc[rows["mean"].idxmax()]
+
+    def ends(row: pd.Series) -> str:
+        return f"{row['mean']:.2f} [{row.archs_low:.2f}, {row.archs_high:.2f}]"
+
+    said = ", ".join(f"{row.epoch:.0f} epochs {ends(row)}" for _, row in alone.iterrows())
+    return (
+        f"Scale {scale}. Networks trained alone rank with tau: {said}; the best supernet "
+        f"({best.method}, {best.epoch:.0f} epochs) {ends(best)}. Bars and bands: 95 % over "
+        "architectures."
+    )

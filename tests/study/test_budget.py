@@ -1,0 +1,227 @@
+"""The study of the budget: its configs, and its analysis on made-up tables with known answers."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from padalib import data, spaces
+from padalib.engine import paths
+from padalib.engine.runs import Run
+from padalib.ranking import metrics
+from padalib.ranking.report import Ranked
+from padalib.study import budget, budget_figure, claims, limits, ranking, scales
+from padalib.study.workbook import Workbook
+
+SPACE = spaces.get("mini")
+CODES = tuple(SPACE.code(arch) for arch in SPACE)
+CLASSES = tuple(SPACE.code(SPACE.canonical(arch)) for arch in SPACE)
+RNG = np.random.default_rng(0)
+OF_CLASS = {one: 60 + place / 4 for place, one in enumerate(RNG.permutation(sorted(set(CLASSES))))}
+RANKED = Ranked(SPACE, CODES, np.array([OF_CLASS[one] for one in CLASSES]))
+LENGTHS = (5, 10, 20, 40)
+
+
+def made_up(spread, seeds=3, methods=("SPOS", "PA", "curriculum"), lengths=LENGTHS):
+    """Scores that see the truth through noise of `spread(method, length)`, equal within a class."""
+    rows = []
+    for method, length, seed in product(methods, lengths, range(seeds)):
+        rng = np.random.default_rng(seed)  # the same for all: what differs is the spread
+        noise = dict(zip(sorted(set(CLASSES)), rng.normal(size=85), strict=True))
+        seen = RANKED.true + spread(method, length) * np.array([noise[one] for one in CLASSES])
+        rows.append(
+            pd.DataFrame({"code": CODES, "accuracy": seen, "loss": -seen}).assign(
+                method=method, seed=seed, epoch=length
+            )
+        )
+    return pd.concat(rows)
+
+
+def probes(scores):
+    """Rows of probes of the same runs: PA's variance is half of SPOS's at every length."""
+    rows = scores[["method", "seed", "epoch"]].drop_duplicates()
+    total = np.where(rows.method == "PA", 1.0, 2.0) * 1.01**rows.seed
+    kept = {"weights": "raw", "part": "all", "group": 1, "signal_to_noise": 0.1}
+    return rows.assign(total=total, **kept)
+
+
+def analyse(spread, **options):
+    scores = made_up(spread, **options)
+    return budget.analyse(scores, probes(scores), RANKED)
+
+
+def closing(method, length):
+    return {"SPOS": 60 / length, "PA": 3.0, "curriculum": 3.0}[method]
+
+
+def claimed(found):
+    return {claim.key: claim for claim in found.claims}
+
+
+# --- configs ---
+
+
+def test_every_length_is_a_training_of_its_own_and_the_usual_one_is_shared(monkeypatch):
+    monkeypatch.setattr(data, "fingerprint", lambda name: name)
+    scale = scales.get("budget")
+    runs = budget.trainings(scale)
+    assert scale.lengths == (5, 10, 20, 40, 80) and len(set(runs)) == len(runs) == 5 * 4 * 3
+    for config in runs:
+        usual = scale.training(config.method.name, config.seed)
+        assert replace(config, epochs=usual.epochs) == usual and config.epochs in scale.lengths
+    assert [config.epochs for config in runs] == sorted(config.epochs for config in runs)
+    cifar = {Run(config).key for config in scales.get("cifar").trainings()}
+    shared = [config for config in runs if Run(config).key in cifar]
+    assert {(c.method.name, c.seed, c.epochs) for c in shared} == {
+        (method, seed, 20) for method in ("SPOS", "PA", "curriculum") for seed in scale.seeds
+    }
+    assert [scoring.train for scoring in budget.scorings(scale)] == runs
+    assert {(s.images, s.archs, s.splits) for s in budget.scorings(scale)} == {
+        (None, 1000, ("valid",))
+    }
+    assert [(probe.train, probe.epoch) for probe in budget.probes(scale)] == [
+        (config, config.epochs) for config in runs
+    ]
+    parts = (budget.scorings(scale), budget.probes(scale), budget.alones(scale))
+    assert budget.configs(scale) == [config for part in parts for config in part]
+
+
+@pytest.mark.parametrize("name, lengths", [("budget", (10, 20)), ("cifar32", (10,))])
+def test_networks_are_trained_alone_at_both_scales_and_are_the_same(name, lengths):
+    scale = scales.get(name)
+    alone = budget.alones(scale)
+    assert [scoring.train.epochs for scoring in alone] == [n for n in lengths for _ in range(64)]
+    first = [s.train.arch for s in budget.alones(scales.get("cifar32"))]
+    assert [s.train.arch for s in alone] == first * len(lengths) and len(set(first)) == 64
+    assert {scoring.images for scoring in alone} == {None}
+
+
+def test_whole_images_at_the_papers_width():
+    scale = scales.get("cifar32")
+    assert (scale.space.channels, scale.space.cells, scale.space.size) == (16, 1, 32)
+    assert scale.data == "cifar10" and scale.crop == 4
+    assert {config.epochs for config in budget.trainings(scale)} == {scale.epochs}
+    assert len(budget.trainings(scale)) == 12 and scales.get("budget").larger == scale.name
+
+
+# --- analysis ---
+
+
+def test_a_gain_that_closes_is_shown_to_close():
+    found = analyse(closing)
+    by = claimed(found)
+    assert list(by) == [
+        *(f"07.{key}_{outcome}" for key in ("closes", "spos") for outcome in budget.JUDGED),
+        *(f"07.schedule_{outcome}" for outcome in budget.JUDGED),
+    ]
+    assert by["07.closes_tau"].verdict == by["07.spos_tau"].verdict == claims.SHOWN
+    assert by["07.closes_tau"].effect == pytest.approx(-by["07.spos_tau"].effect)
+    scores = made_up(closing).set_index(["method", "epoch", "seed"])
+    slopes = []
+    for seed in range(3):
+        gaps = [
+            metrics.tau(-scores.loc["PA", n, seed].loss.to_numpy(), RANKED.true)
+            - metrics.tau(-scores.loc["SPOS", n, seed].loss.to_numpy(), RANKED.true)
+            for n in LENGTHS
+        ]
+        slopes.append(np.polyfit(np.log2(LENGTHS), gaps, 1)[0])
+    assert by["07.closes_tau"].effect == pytest.approx(np.mean(slopes))
+    assert by["07.closes_tau"].bound == pytest.approx(0.01)
+    assert "5 to 40 epochs" in by["07.closes_tau"].evidence
+
+
+def test_pa_is_told_from_its_schedule_at_the_length_where_it_is_clearest():
+    """PA beats the curriculum at 10 epochs only."""
+
+    def spread(method, length):
+        return 1.0 if (method, length) == ("PA", 10) else 20.0
+
+    by = claimed(analyse(spread))
+    claim = by["07.schedule_tau"]
+    assert claim.verdict == claims.SHOWN and "clearest at 10 epochs" in claim.evidence
+    rows = analyse(spread).differences
+    own = rows[(rows.a == "PA") & (rows.b == "curriculum")]
+    assert len(own) == len(LENGTHS) * 2
+    assert own.holm.tolist() == pytest.approx(claims.holm(own.p.tolist()))
+    same = claimed(analyse(lambda method, length: 5.0))["07.schedule_tau"]
+    assert same.verdict == claims.EQUIVALENT and same.effect == 0
+
+
+def test_one_length_has_differences_and_no_slope():
+    found = analyse(closing, lengths=(20,))
+    assert found.slopes.empty
+    assert list(claimed(found)) == ["07.schedule_tau", "07.schedule_within_flops"]
+
+
+def test_variance_is_beside_spos_at_every_length():
+    rows = analyse(closing).steps
+    rows = rows[(rows.value == "variance") & (rows.method == "PA")]
+    assert rows.epoch.tolist() == list(LENGTHS)
+    assert rows.change.tolist() == pytest.approx([0.5] * len(LENGTHS))
+
+
+def test_cards_and_words_for_every_method_and_length():
+    found = analyse(closing)
+    rows = found.cards.set_index(["method", "epoch", "by", "measure"]).value
+    assert rows["SPOS", 40, "loss", "between_seeds"] > rows["SPOS", 5, "loss", "between_seeds"]
+    assert set(found.free.name) == {"FLOPs of live options", "parameters"}
+    said = budget.described(found)
+    assert said.count("limit") == 2 * 3 and "SPOS, 5 and 40 epochs" in said
+
+
+def test_networks_alone_stand_beside_every_method_and_length():
+    known = pd.DataFrame({"code": CODES, "accuracy": RANKED.true, "function": CLASSES})
+    known[ranking.PARAMETERS], known[ranking.LIVE_FLOPS] = RANKED.params, RANKED.flops
+    few = sorted(set(CLASSES))[:20]
+    own = pd.DataFrame({"code": few, "accuracy": [OF_CLASS[one] for one in few]})
+    reversed_ = own.assign(accuracy=-own.accuracy)
+    alone = pd.concat([own.assign(epoch=10), reversed_.assign(epoch=20)])
+    table = budget.proxy(alone, made_up(closing), known)
+    first = table[table.method == limits.ALONE].set_index("epoch")["mean"]
+    assert first.to_dict() == {10: 1.0, 20: -1.0}
+    rest = table[table.method.isin(["SPOS", "PA", "curriculum"])]
+    assert rest.groupby("method").epoch.apply(list).to_dict() == {
+        name: list(LENGTHS) for name in ("SPOS", "PA", "curriculum")
+    }
+    assert set(table.architectures) == {20}
+    assert len(budget_figure.draw_proxy(table).axes) == 1
+    assert "10 epochs 1.00" in budget_figure.caption_proxy(table, "budget")
+
+
+# --- beside a larger scale ---
+
+
+def test_a_larger_scale_is_shown_where_its_tables_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    book = Workbook("budget")
+    assert budget.larger(book) is None and budget.larger(Workbook("smoke")) is None
+    cards = analyse(closing, lengths=(20,)).cards
+    published = paths.published_results("cifar32") / "budget_cards.csv"
+    published.parent.mkdir(parents=True)
+    cards.assign(seeds=9).to_csv(published, index=False)
+    assert set(budget.larger(book).seeds) == {9}
+    own = paths.own_folder("cifar32") / "results" / "budget_cards.csv"
+    own.parent.mkdir(parents=True)
+    cards.to_csv(own, index=False)
+    assert set(budget.larger(book).seeds) == {3}
+    # What is redrawn knows only what was published with the scale itself.
+    redrawn = Workbook("budget", redraw=True)
+    assert budget.larger(redrawn) is None
+    kept = paths.published_results("budget") / "budget_larger.csv"
+    kept.parent.mkdir(parents=True)
+    cards.assign(seeds=7).to_csv(kept, index=False)
+    assert set(budget.larger(redrawn).seeds) == {7}
+
+
+def test_the_figure_shows_every_method_and_the_larger_scale():
+    found = analyse(closing)
+    plain = budget_figure.draw(found)
+    assert len(plain.axes) == 6
+    more = budget_figure.draw(found, analyse(closing, lengths=(80,)).cards)
+    marks = [line.get_marker() for line in more.axes[0].lines]
+    assert marks.count("D") == 3 and marks.count("o") == 3
+    assert [label.get_text() for label in plain.legends[0].texts] == ["SPOS", "PA", "curriculum"]
+    said = budget_figure.caption(found, "budget", "cifar32")
+    assert "at length 5" in said and "Diamonds: scale cifar32" in said
