@@ -20,9 +20,9 @@ def draw(found: Sharing) -> Figure:
             levels = sorted(rows[factor].unique())
             shades = figures.shades(levels)
             end = rows[rows.epoch == epochs[-1]]
-            _at_the_end(axes[0], end, factor, "total", shades)
+            at_the_end(axes[0], end, factor, "total", shades)
             for score, shift in zip(SCORES, (-0.15, 0.15), strict=True):
-                _at_the_end(axes[1], end, factor, score, shades, shift)
+                at_the_end(axes[1], end, factor, score, shades, shift)
             for axis, value in ((axes[2], "total"), (axes[3], "tau")):
                 for level, shade in shades.items():
                     axis.plot(
@@ -42,7 +42,7 @@ def draw(found: Sharing) -> Figure:
     return figure
 
 
-def _at_the_end(
+def at_the_end(
     axis: Axes, rows: pd.DataFrame, factor: str, value: str, shades: dict, shift: float = 0.0
 ) -> None:
     """At each level the seeds (by loss: rings), their mean and its interval."""

@@ -1,0 +1,229 @@
+"""What comes of the interventions: the variance that they set, and how the ranking answers."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from padalib.ranking import pairs
+from padalib.ranking.pairs import Estimate
+from padalib.ranking.report import Ranked
+from padalib.study import claims, effects, outcomes
+from padalib.study.interventions import FAMILIES, FIXED, KEYS, PLANNED, SCALED, members, usual
+from padalib.study.outcomes import BY, JUDGED, NAMES
+
+FIGURE = "08_interventions"
+
+
+class Interventions(NamedTuple):
+    """Tables and claims of the study."""
+
+    runs: pd.DataFrame  # a row for each run and outcome, with its variance
+    cards: pd.DataFrame  # means over seeds, agreement and limit, of each variant
+    steps: pd.DataFrame  # variance of each variant beside SPOS's, and its parts
+    slopes: pd.DataFrame  # change of an outcome for each doubling of the variance
+    claims: list[claims.Claim]
+
+
+def analyse(probed: pd.DataFrame, scores: pd.DataFrame, ranked: Ranked) -> Interventions:
+    """From the rows of probes and scores with their `level`."""
+    noise = of_mean(probed)
+    steps = beside(noise)
+    middle = noise[noise.epoch == noise.epoch.min()]
+    found = outcomes.by_run(scores, ranked, KEYS)
+    found = found.merge(middle[[*KEYS, "seed", "total"]], on=[*KEYS, "seed"])
+    found["doublings"] = np.log2(found.total)
+    slopes = pd.concat([slopes_of(found, ranked), agreement_slopes(scores, found, ranked)])
+    slopes = slopes.reset_index(drop=True)
+    return Interventions(
+        found.drop(columns="estimate"),
+        outcomes.cards(found, scores, ranked, KEYS),
+        steps,
+        slopes,
+        [*_intervened(noise, steps), *_lower(slopes)],
+    )
+
+
+def of_mean(probed: pd.DataFrame) -> pd.DataFrame:
+    """Variance of the mean gradient of a step, all weights: of a sum of k it is k² times that.
+
+    A group of paths is one draw of the probe.
+    """
+    own = probed[(probed.part == "all") & (probed.weights == "raw")].copy()
+    for name in ("total", "path", "data", "signal"):
+        own[name] = own[name] / own.group**2
+    return own
+
+
+def beside(noise: pd.DataFrame) -> pd.DataFrame:
+    """Each variant's variance as a multiple of the unchanged SPOS's, paired by seed.
+
+    A row for each variant and epoch: ratio with its interval over seeds, and mean parts.
+    """
+    rows = []
+    plain = noise[(noise.group == 1) & (noise.rate == SCALED)]
+    plain = plain[plain["size"] == usual(noise)].set_index(["epoch", "seed"]).total
+    for (*key, epoch), own in noise.groupby([*KEYS, "epoch"], sort=False):
+        found = effects.ratio(own.set_index("seed").total, plain[epoch])
+        means = own[["total", "path", "data", "path_share", "signal_to_noise"]].mean()
+        named = dict(zip(KEYS, key, strict=True)) | {"epoch": epoch}
+        rows.append(named | found._asdict() | means.to_dict())
+    return pd.DataFrame(rows)
+
+
+def slopes_of(found: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
+    """Change of each outcome for each doubling of a step's variance in the middle of training.
+
+    Least squares over the variants within each seed; intervals over seeds, which are the clusters,
+    and over architectures. Holm's correction is for the planned ones (see `_holm`).
+    """
+    rows = []
+    for family in FAMILIES:
+        own = members(found, family)
+        for (by, outcome), each in own.groupby(["by", "outcome"], sort=False):
+            if each.value.isna().any() or each.groupby("seed").size().min() < 2:
+                continue
+            slopes = [
+                outcomes.slope(seed.doublings, seed.estimate) for _, seed in each.groupby("seed")
+            ]
+            named = {"family": family, "by": by, "outcome": outcome}
+            rows.append(named | outcomes.mean(slopes, ranked))
+    return _holm(rows)
+
+
+def _holm(rows: list[dict]) -> pd.DataFrame:
+    """Planned: the judged outcomes, with either rule; the rest is there to pick from."""
+    planned = [
+        row for row in rows if row["family"] in PLANNED and row["by"] == JUDGED.get(row["outcome"])
+    ]
+    others = [row for row in rows if row not in planned]
+    tables = [
+        outcomes.judged(own, outcomes.SLOPE_BOUND, wanted=-1).assign(planned=own is planned)
+        for own in (planned, others)
+        if own
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def agreement_slopes(scores: pd.DataFrame, found: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
+    """The same of the agreement between seeds: tau of two, the mean over all pairs of them.
+
+    Over seeds by leaving out one at a time (jackknife): two pairs that share a seed are not
+    independent. None with fewer than three seeds.
+    """
+    x = found.groupby([*KEYS, "seed"]).doublings.first()
+    agreed = {by: _pairs(scores, ranked, by) for by in BY}
+    rows = []
+    for family in FAMILIES:
+        keys = list(members(found, family)[list(KEYS)].drop_duplicates().itertuples(index=False))
+        if len(keys) < 2 or found.seed.nunique() < 3:
+            continue
+        for by in BY:
+            named = {"family": family, "by": by, "outcome": "between_seeds"}
+            rows.append(named | _jackknife([(x[key], agreed[by][key]) for key in keys], ranked))
+    if not rows:
+        return pd.DataFrame()
+    table = outcomes.judged(rows, outcomes.SLOPE_BOUND, wanted=-1)
+    return table.assign(planned=(table.by == "loss") & table.family.isin(PLANNED))
+
+
+def _pairs(scores: pd.DataFrame, ranked: Ranked, by: str) -> dict[tuple, dict[tuple, Estimate]]:
+    """By variant and pair of seeds: tau of the two rankings."""
+    found: dict[tuple, dict[tuple, Estimate]] = {}
+    for key, own in scores.groupby(list(KEYS), sort=False):
+        preds = {seed: dict(outcomes.vectors(run, ranked))[by] for seed, run in own.groupby("seed")}
+        seeds = sorted(preds)
+        found[key] = {
+            (a, b): pairs.tau(preds[a], preds[b])
+            for place, a in enumerate(seeds)
+            for b in seeds[place + 1 :]
+        }
+    return found
+
+
+def _jackknife(levels: list[tuple[pd.Series, dict[tuple, Estimate]]], ranked: Ranked) -> dict:
+    """Slope of agreement against the mean of x, with both intervals; a row of `outcomes.mean`."""
+    seeds = sorted(levels[0][0].index)
+
+    def of(kept: list[int]) -> Estimate:
+        own = [
+            [estimate for pair, estimate in agreed.items() if set(pair) <= set(kept)]
+            for _, agreed in levels
+        ]
+        means = [outcomes.combine([1 / len(some)] * len(some), some) for some in own]
+        return outcomes.slope([x[kept].mean() for x, _ in levels], means)
+
+    n, whole = len(seeds), of(seeds)
+    row = outcomes.mean([whole, whole], ranked)  # its doubt over architectures
+    left = np.array([of([s for s in seeds if s != out]).value for out in seeds])
+    error = math.sqrt((n - 1) / n * np.square(left - left.mean()).sum())
+    half = float(stats.t.ppf(0.975, n - 1)) * error
+    over = float(2 * stats.t.sf(abs(whole.value) / error, n - 1)) if error else 1.0
+    ends = {"seeds_low": whole.value - half, "seeds_high": whole.value + half}
+    return row | ends | {"seeds": n, "p": max(row["p"], over)}
+
+
+# --- claims ---
+
+
+def _intervened(noise: pd.DataFrame, steps: pd.DataFrame) -> Iterator[claims.Claim]:
+    """Whether what was meant to be done was done: the largest step beside the smallest."""
+    noise, steps = (rows[rows.epoch == rows.epoch.min()] for rows in (noise, steps))
+    for family, varied, what in (
+        ("batches, scaled rate", "size", "images in a step"),
+        ("paths, scaled rate", "group", "paths in a step"),
+    ):
+        own = members(steps, family).sort_values(varied)
+        levels = own[varied].unique()
+        if len(levels) < 2:
+            continue
+        wide = members(noise, family).pivot(index="seed", columns=varied, values="total")
+        found = effects.ratio(wide[levels[-1]], wide[levels[0]])
+        said = ", ".join(
+            f"{int(row[varied])}: {claims.interval(row.change, row.low, row.high)}"
+            for _, row in own.iterrows()
+        )
+        yield claims.of(
+            f"08.intervened_{varied}",
+            f"The intervention works: more {what} lower the variance of its gradient",
+            found.change,
+            [found.interval],
+            f"With {levels[-1]} {what} it is {found} times that with {levels[0]}, in the middle of "
+            f"training, over {found.seeds} seeds; times SPOS's by {what} {said}; "
+            f"{100 * own.path_share.iloc[-1]:.0f} % of the last comes from the path",
+            wanted=-1,
+            null=1.0,
+            bound=effects.RATIO_BOUND,
+            unit="times",
+            figure=FIGURE,
+        )
+
+
+def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
+    """The paper's causal claim, for both rules of the learning rate, and agreement of seeds."""
+    if slopes.empty:
+        return
+    statements = {
+        SCALED: "Lower variance ranks better, by intervention",
+        FIXED: "*Control:* lower variance ranks better, by intervention at one learning rate",
+    }
+    names = NAMES | {"between_seeds": "agreement between seeds"}
+    rows = slopes[slopes.planned].set_index(["family", "outcome"])
+    for family in PLANNED:
+        rate = FAMILIES[family][0]
+        for outcome in (*JUDGED, "between_seeds"):
+            if (family, outcome) not in rows.index:
+                continue
+            row = rows.loc[(family, outcome)]
+            parts = slopes[(slopes.outcome == outcome) & (slopes.by == row.by)]
+            parts = parts[parts.family.isin([f for f in FAMILIES if f.endswith(f", {family}")])]
+            said = f"Change of {names[outcome]} by {row.by} for each doubling of the variance: "
+            said += outcomes.told(row)
+            for part in parts.itertuples():
+                said += f"; {part.family.partition(',')[0]} alone {outcomes.told(part)}"
+            look = {"wanted": -1, "unit": "tau a doubling", "figure": FIGURE}
+            statement = f"{statements[rate]} ({names[outcome]})"
+            yield outcomes.claim(f"08.lower_{outcome}_{rate}", statement, row, said, **look)

@@ -1,0 +1,214 @@
+"""Figures of the studies of interventions, of variance along training, and of equal exposure."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from padalib.study import claims, figures, sharing_figures
+from padalib.study.along import Along
+from padalib.study.exposure import Exposure
+from padalib.study.intervened import Interventions
+from padalib.study.interventions import KEYS, PLANNED, SCALED, members, usual
+from padalib.study.outcomes import JUDGED, NAMES
+from padalib.study.sharing import FACTORS, SCORES, along, said
+from padalib.study.variance import BASE, CLAIMED
+
+LOOKS = {  # of the families of interventions: colour and mark
+    "batches, scaled rate": ("#0072B2", "o"),
+    "paths, scaled rate": ("#D55E00", "s"),
+    "batches, one rate": ("#0072B2", "o"),
+    "paths, one rate": ("#D55E00", "s"),
+}
+PANELS = (*(name for name in NAMES if name != "with_flops"), "between_seeds")
+TITLES = NAMES | {
+    "within_flops": "tau within equal FLOPs",
+    "level_means": "tau of levels' means",
+    "between_seeds": "agreement between seeds",
+}
+
+SHORT = {"tau": "tau", "within_flops": "within", "between_seeds": "seeds"}
+
+# --- interventions ---
+
+
+def draw_interventions(found: Interventions) -> Figure:
+    """The variance that was set, and each outcome against it, a point a variant."""
+    middle = found.steps[found.steps.epoch == found.steps.epoch.min()]
+    with figures.style():
+        figure = Figure(figsize=(6.75, 4.4))
+        panels = figure.subplots(2, 3).flat
+        _set(next(panels), middle)
+        for axes, measure in zip(panels, PANELS, strict=False):
+            by = JUDGED.get(measure, "loss")
+            cards = found.cards[(found.cards.by == by) & (found.cards.measure == measure)]
+            _against(axes, cards, middle)
+            axes.set(xlabel="variance, times SPOS's", ylabel="Kendall's tau")
+            axes.set_title(TITLES[measure])
+        _slopes(figure.axes[-1], found.slopes)
+        handles = [
+            Line2D([], [], color=shade, marker=mark, ms=3, label=family, **_line(family))
+            for family, (shade, mark) in LOOKS.items()
+        ]
+        dot = Line2D([], [], ls="", marker="o", ms=3.5, color=figures.colour(BASE), label=BASE)
+        figure.legend(handles=[dot, *handles], loc="outside upper center", ncols=5)
+    return figure
+
+
+def _line(family: str) -> dict:
+    """Filled and solid where the rate is scaled, hollow and dashed where it is one for all."""
+    return {} if family.endswith(PLANNED[0]) else {"ls": "--", "mfc": "white"}
+
+
+def _set(axes: Axes, middle: pd.DataFrame) -> None:
+    """Path part and data part of each variant at the scaled rate."""
+    rows = middle[middle.rate == SCALED].sort_values(["group", "size"])
+    names = [
+        f"{row['size']}" if row.group == 1 else f"{row.group} paths" for _, row in rows.iterrows()
+    ]
+    axes.bar(names, rows.path.clip(lower=0), color="#56616B", label="from the path")
+    bottom = rows.path.clip(lower=0)
+    axes.bar(names, rows.data, bottom=bottom, color="#B9C2CA", label="from the data")
+    axes.tick_params(axis="x", rotation=35)
+    axes.legend()
+    axes.set(ylabel="tr Var[g]", title="variance of a step, scaled rate")
+
+
+def _against(axes: Axes, cards: pd.DataFrame, middle: pd.DataFrame) -> None:
+    if cards.empty:
+        axes.text(0.5, 0.5, "not defined here", transform=axes.transAxes, ha="center")
+        return
+    both = cards.merge(middle[[*KEYS, "change"]], on=list(KEYS), how="left")
+    for family, (shade, mark) in LOOKS.items():
+        own = members(both, family).sort_values("change")
+        axes.vlines(own.change, own.low, own.high, color=shade, lw=0.5)
+        axes.plot(own.change, own.value, marker=mark, color=shade, ms=3, **_line(family))
+    plain = both[(both.group == 1) & (both["size"] == usual(both))]
+    axes.plot(plain.change, plain.value, "o", color=figures.colour(BASE), ms=3.5)
+    axes.set_xscale("log")
+    figures.log_ticks(axes.xaxis)
+
+
+def _slopes(axes: Axes, slopes: pd.DataFrame) -> None:
+    """Planned slopes with both intervals, over seeds above and over architectures below."""
+    rows = slopes[slopes.planned] if len(slopes) else slopes
+    names = []
+    for place, row in enumerate(rows.itertuples()):
+        axes.plot([row.seeds_low, row.seeds_high], [place - 0.14] * 2, color="#D55E00", lw=0.9)
+        axes.plot([row.archs_low, row.archs_high], [place + 0.14] * 2, color="black", lw=0.9)
+        axes.plot(row.difference, place, "o", color="white", mec="black", ms=4)
+        names.append(f"{SHORT[row.outcome]}, {row.family}")
+    axes.set_yticks(range(len(names)), names, fontsize=5.5)
+    axes.axvline(0, color=figures.GREY, lw=0.5)
+    axes.invert_yaxis()
+    axes.set(xlabel="tau for each doubling", title="slopes")
+
+
+def caption_interventions(found: Interventions, scale: str) -> str:
+    """The planned slopes in words."""
+    rows = found.slopes[found.slopes.planned] if len(found.slopes) else found.slopes
+    words = [
+        f"{TITLES[row.outcome]} {row.difference:+.3f} ({row.family})" for row in rows.itertuples()
+    ]
+    return (
+        f"Scale {scale}, SPOS with the variance of its steps set. Change for each doubling of the "
+        f"variance in the middle of training: {'; '.join(words)}. Bars: 95 % over seeds and "
+        "architectures together; of slopes red over seeds, black over architectures."
+    )
+
+
+# --- along training ---
+
+
+def draw_along(found: Along, methods: Sequence[str]) -> Figure:
+    """A row for all weights and one for the fixed ones: path, data, weighted steps, signal."""
+    rows = found.rows
+    with figures.style():
+        figure = Figure(figsize=(6.75, 4.2))
+        for axes, part in zip(figure.subplots(2, 4, sharex=True), ("all", "fixed"), strict=True):
+            own = rows[rows.part == part]
+            raw, weighted = (own[own.weights == kind] for kind in ("raw", "importance"))
+            for axis, table, value, title in (
+                (axes[0], raw, "path", "from the path"),
+                (axes[1], raw, "data", "from the data"),
+                (axes[2], weighted, "total", "importance-weighted"),
+                (axes[3], raw, "signal_to_noise", "signal to noise"),
+            ):
+                for method in methods:
+                    each = table[(table.method == method) & (table[value] > 0)]
+                    shade = figures.colour(method)
+                    axis.plot(each.epoch, each[value], "o-", color=shade, ms=2.5)
+                axis.set(yscale="log", title=title)
+                figures.log_ticks(axis.yaxis)
+            axes[0].set_ylabel(f"tr Var[g], {part} weights")
+            axes[3].set_ylabel("|E g|² / tr Var[g]")
+        for axis in figure.axes[-4:]:
+            axis.set_xlabel("epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        figures.key(figure, methods, loc="outside upper center", ncols=4)
+    return figure
+
+
+def caption_along(found: Along, scale: str) -> str:
+    """PA&DA's sources beside SPOS's, and how many signals could be measured."""
+    words = []
+    for row in found.sources[found.sources.planned].dropna(subset="change").itertuples():
+        ends = claims.interval(row.change, row.low, row.high)
+        words.append(f"from the {row.source}, {row.part} weights, {ends}")
+    raw = found.rows[found.rows.weights == "raw"]
+    known = int(raw.signal_to_noise.notna().sum())
+    return (
+        f"Scale {scale}. {CLAIMED}'s variance as taken, times {BASE}'s, over the whole training: "
+        f"{'; '.join(words)}. Right: where the interval of the squared signal excludes zero, "
+        f"{known} of {len(raw)} means. Brackets: 95 % over seeds."
+    )
+
+
+# --- equal exposure ---
+
+
+def draw_exposure(found: Exposure) -> Figure:
+    """Variance, and tau by accuracy (dots) and by loss (rings), over both factors."""
+    shared = found.shared
+    lowest = min(-0.1, shared.runs[list(SCORES)].min().min() - 0.05)
+    with figures.style():
+        figure = Figure(figsize=(6.75, 2.2))
+        panels = iter(figure.subplots(1, 4))
+        for factor, label in FACTORS.items():
+            rows = along(shared.runs, factor)
+            shades = figures.shades(sorted(rows[factor].unique()))
+            steps, ranks = next(panels), next(panels)
+            sharing_figures.at_the_end(steps, rows, factor, "total", shades)
+            for score, shift in zip(SCORES, (-0.15, 0.15), strict=True):
+                sharing_figures.at_the_end(ranks, rows, factor, score, shades, shift)
+            ranks.axhline(shared.perfect, color="#666666", lw=0.6, ls="--")
+            ranks.set(ylabel="Kendall's tau", ylim=(lowest, 1.03), title="ranking")
+            steps.set(yscale="log", ylabel="tr Var[g]", title="variance")
+            figures.log_ticks(steps.yaxis)
+            for axis in (steps, ranks):
+                axis.set(xticks=list(shades), xlabel=label)
+                axis.set_xlim(min(shades) - 0.5, max(shades) + 0.5)
+    return figure
+
+
+def caption_exposure(found: Exposure, scale: str) -> str:
+    """The change of tau along each factor."""
+    last = found.shared.changes[found.shared.changes.planned]
+    last = last.groupby(["factor", "value"], sort=False).tail(1)
+    words = []
+    for factor, own in last.groupby("factor", sort=False):
+        row = own.set_index("value")
+        if "tau_loss" in row.index:
+            words.append(
+                f"{FACTORS[factor].capitalize()}, {row['first'].iloc[0]} to "
+                f"{row.second.iloc[0]}: tau by loss {said(row.loc['tau_loss'])}, by accuracy "
+                f"{said(row.loc['tau'])}"
+            )
+    return (
+        f"Scale {scale}, every architecture of convolutions trained equally often. "
+        f"{'. '.join(words)}. Brackets: 95 % over {last.seeds.max()} seeds. Rings: by loss. "
+        f"Dashed: a perfect predictor, {found.shared.perfect:.2f}."
+    )

@@ -1,0 +1,163 @@
+"""Variance along training and equal exposure: configs, and tables with known answers."""
+
+import math
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from padalib import data, spaces
+from padalib.engine.runs import Run
+from padalib.study import along, claims, exposure, noise_figures, scales, sharing
+from padalib.study.draws import FavouredPaths
+
+METHODS, EPOCHS = along.METHODS, (1, 2, 5)
+
+
+def probes(part_of, signal=(0.5, 0.3, 0.7), seeds=3):
+    """Rows of probes; `part_of(source, method, weights, part, epoch)`; all but SPOS wobble."""
+    rows = []
+    kinds = product(METHODS, range(seeds), EPOCHS, ("raw", "importance"), ("all", "fixed", "x"))
+    for method, seed, epoch, weights, part in kinds:
+        key = (method, weights, part, epoch)
+        wobble = 1.0 if method == "SPOS" else 1.02 ** (seed - 1)  # of geometric mean 1
+        path, own = (part_of(source, *key) * wobble for source in along.SOURCES)
+        rows.append(
+            {"method": method, "seed": seed, "epoch": epoch, "weights": weights, "part": part}
+            | {"path": path, "data": own, "total": path + own, "path_share": path / (path + own)}
+            | dict(zip(("signal", "signal_low", "signal_high"), signal, strict=True))
+            | {"signal_to_noise": 0.1, "group": 1, "paths": 100}
+        )
+    return pd.DataFrame(rows)
+
+
+def halved(source, method, weights, part, epoch):
+    """PA&DA has half the path part; its data part is SPOS's. A single path part is negative."""
+    if source == "path" and epoch == 1 and method == "PA":
+        return -0.1
+    return 0.5 if (source, method) == ("path", "PA&DA") else 1.0
+
+
+# --- along training ---
+
+
+def test_runs_are_those_of_scale_cifar_kept_more_often(monkeypatch):
+    monkeypatch.setattr(data, "fingerprint", lambda name: name)
+    scale, cifar = scales.get("noise"), scales.get("cifar")
+    kept = (1, 2, 5, 10, 15)
+    wanted = [
+        replace(cifar.training(method, seed), keep=kept)
+        for seed in (5, 6, 7)
+        for method in ("SPOS", "PA", "PA&DA", "PA&DA weighted")
+    ]
+    assert along.trainings(scale) == wanted
+    found = along.probes(scale)
+    assert [(probe.train, probe.epoch) for probe in found] == list(product(wanted, (*kept, 20)))
+    assert {probe.paths for probe in found} == {1024} and {p.error for p in found} == {0.02}
+    assert len({Run(probe).key for probe in found}) == len(found)
+
+
+def test_sources_are_ratios_of_means_over_training():
+    found = along.analyse(probes(halved))
+    rows = found.sources.set_index(["weights", "part", "source", "method"])
+    assert rows.change["raw", "all", "path", "PA&DA"] == pytest.approx(0.5)
+    assert rows.change["raw", "fixed", "data", "PA&DA"] == pytest.approx(1.0)
+    assert rows.change["raw", "all", "path", "PA"] == pytest.approx((1 + 1 - 0.1) / 3)
+    assert "x" not in found.sources.part.unique() and "x" not in found.rows.part.unique()
+    by = {claim.key: claim for claim in found.claims}
+    assert list(by) == [f"08.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
+    assert by["08.path_all"].verdict == by["08.path_fixed"].verdict == claims.SHOWN
+    assert by["08.data_all"].verdict == claims.EQUIVALENT
+    for words in ("PA 0.633", "trained with the weights 1.00", "trained without 0.500"):
+        assert words in by["08.path_all"].evidence
+    planned = found.sources[found.sources.planned]
+    assert len(planned) == 4
+    assert planned.holm.tolist() == pytest.approx(claims.holm(planned.p.tolist()))
+
+
+@pytest.mark.parametrize(
+    "signal, known", [((0.5, 0.3, 0.7), True), ((0.5, 0.0, 1.0), True), ((0.2, -0.3, 0.7), False)]
+)
+def test_a_signal_is_told_only_where_its_interval_excludes_zero(signal, known):
+    rows = along.analyse(probes(halved, signal)).rows
+    row = rows.set_index(["method", "epoch", "weights", "part"]).loc["SPOS", 5, "raw", "all"]
+    half = (signal[2] - signal[1]) / 2 / math.sqrt(3)  # three independent probes
+    assert row.signal_high - row.signal == pytest.approx(half)
+    assert (row.signal_said != along.UNKNOWN) == known == bool(np.isfinite(row.signal_to_noise))
+    if known:
+        assert row.signal_to_noise == pytest.approx(row.signal / row.total)
+    assert row.paths == 300
+
+
+def test_a_source_that_is_not_known_is_not_claimed():
+    found = along.analyse(probes(lambda source, *_: -1.0 if source == "path" else 2.0))
+    assert [claim.key for claim in found.claims] == ["08.data_all", "08.data_fixed"]
+
+
+def test_its_figure_leaves_out_what_is_not_positive():
+    found = along.analyse(probes(halved))
+    figure = noise_figures.draw_along(found, METHODS)
+    path = figure.axes[0].lines
+    assert [len(line.get_xdata()) for line in path] == [3, 2, 3, 3]
+    said = noise_figures.caption_along(found, "noise")
+    assert "from the path, all weights, 0.500 [" in said and "24 of 24 means" in said
+
+
+# --- equal exposure ---
+
+
+def test_every_ranked_architecture_is_trained_equally_often():
+    scale = scales.get("noise")
+    runs = exposure.supernets(scale)
+    levels = {(c.space.extent, len(c.space.ops)) for c in runs}
+    assert levels == {(1, 2), (2, 2), (3, 2), (6, 2), (1, 3), (1, 4), (1, 5)}
+    assert len(runs) == len(levels) * len(scale.seeds)
+    rng = np.random.default_rng(0)
+    for config in runs:
+        sampler = config.method.paths.build(config.space, config.epochs)
+        ops = list(map(config.space.ops.index, spaces.CONVS))
+        arch = tuple(rng.choice(ops, size=6).tolist())
+        # Of an epoch's steps, 1 / (|A| weight) are its own: five epochs of 1/64 each.
+        exposed = config.epochs / sampler.weight(arch) / len(config.space)
+        assert exposed == pytest.approx(5 / 64)
+        assert (type(sampler) is FavouredPaths) == (len(config.space.ops) > 2)
+    assert [scoring.train for scoring in exposure.scorings(scale)] == runs
+    assert {scoring.archs for scoring in exposure.scorings(scale)} == {spaces.CONVS}
+    assert exposure.configs(scale) == [*exposure.probes(scale), *exposure.scorings(scale)]
+
+
+def made_up(tau_of):
+    """Probes and scores of two edges: the truth, or its reverse where `tau_of` says so."""
+    codes, true = ["2-2", "2-3", "3-2", "3-3"], np.array([1.0, 2.0, 3.0, 4.0])
+    steps, ranks = [], []
+    for (extent, count), seed in product([(1, 2), (6, 2), (1, 5)], range(3)):
+        level = {"extent": extent, "candidates": count, "seed": seed}
+        level["epoch"] = 5 if count == 2 else 10
+        steps.append(
+            level | {"part": "all", "weights": "raw", "total": 1.0 + seed, "path_share": 0.1}
+            | {"signal_to_noise": 0.1}
+        )  # fmt: skip
+        names = sharing.CANDIDATES[count - 1]
+        for code, value in zip(codes, tau_of(extent, count) * true, strict=True):
+            own = "-".join(str(names.index(spaces.OPS[int(op)])) for op in code.split("-"))
+            ranks.append(level | {"code": own, "accuracy": value, "loss": -value})
+    truth = pd.DataFrame({"code": codes, "accuracy": true, "ceiling": 0.8})
+    return pd.DataFrame(steps), pd.DataFrame(ranks), truth
+
+
+def test_levels_of_other_lengths_are_compared_and_claimed_under_names_of_their_own():
+    tables = made_up(lambda extent, count: -1 if count == 5 else 1)
+    found = exposure.analyse(*tables, spaces.OPS)
+    by = {claim.key: claim for claim in found.claims}
+    assert list(by) == ["08.exposed_extent.ranking", "08.exposed_candidates.ranking"]
+    assert by["08.exposed_candidates.ranking"].effect == -2
+    assert by["08.exposed_candidates.ranking"].verdict == claims.SHOWN
+    assert by["08.exposed_extent.ranking"].verdict == claims.EQUIVALENT
+    assert "trained equally often" in by["08.exposed_extent.ranking"].statement
+    assert {claim.figure for claim in found.claims} == {exposure.FIGURE}
+    figure = noise_figures.draw_exposure(found)
+    lines = [line.get_ydata()[0] for line in figure.axes[1].lines if line.get_linestyle() == "--"]
+    assert lines == [found.shared.perfect]
+    assert "tau by loss -2.00" in noise_figures.caption_exposure(found, "noise")
