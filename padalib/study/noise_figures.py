@@ -23,10 +23,8 @@ LOOKS = {  # of the families of interventions: colour and mark
     "batches, one rate": ("#0072B2", "o"),
     "paths, one rate": ("#D55E00", "s"),
 }
-PANELS = (*(name for name in NAMES if name != "with_flops"), "between_seeds")
+PANELS = ("tau", "within_flops", "between_flops", "between_seeds")
 TITLES = NAMES | {
-    "within_flops": "tau within equal FLOPs",
-    "level_means": "tau of levels' means",
     "between_seeds": "agreement between seeds",
 }
 

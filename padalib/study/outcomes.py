@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from padalib.ranking import metrics, pairs, report
+from padalib.ranking import metrics, report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.study import claims, contests, effects
@@ -88,12 +88,13 @@ def cards(
     rows, runs = [], dict(list(scores.groupby(list(keys), sort=False)))
     for (*key, by), own in found.groupby([*keys, "by"], sort=False):
         seeds = own.groupby("outcome", sort=False).estimate.apply(list)
-        measures = {name: report.measured(each, len(each), ranked.clusters) for name, each in seeds.items()}
+        n, clusters = own.seed.nunique(), ranked.clusters
+        measures = {name: report.measured(each, n, clusters) for name, each in seeds.items()}
         each_seed = runs[tuple(key)].groupby("seed", sort=False)
         preds = [dict(vectors(run, ranked))[by] for _, run in each_seed]
-        measures |= report.agreement(preds, seeds["tau"], ranked.clusters)
+        measures |= report.agreement(preds, seeds["tau"], clusters)
         for name, row in measures.items():
-            named = {"by": by, "measure": name, "seeds": len(preds)}
+            named = {"by": by, "measure": name, "seeds": n}
             rows.append(dict(zip(keys, key, strict=True)) | named | row)
     return _known(rows)
 
