@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from padalib.engine.runs import Config
-from padalib.ranking import metrics, pairs, report
+from padalib.ranking import report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
-from padalib.study import claims, contests
+from padalib.study import claims, contests, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.scale import Scale
 
@@ -28,8 +27,8 @@ OUTCOMES = {"tau_loss": "tau, ranked by loss", "within_flops": "tau within equal
 OTHERS = {
     "tau": "tau, ranked by accuracy",
     "within_flops_loss": "tau within equal FLOPs, ranked by loss",
+    "between_flops": "tau between unequal FLOPs",
     "with_flops": "tau of the rank averaged with the FLOPs' rank",
-    "top_decile": "tau in the true best tenth",
 }
 
 
@@ -88,67 +87,34 @@ Measured = dict[str, dict[tuple[str, int], Estimate]]  # measure -> (method, see
 
 
 def measure(scores: pd.DataFrame, known: Ranked) -> Measured:
-    """Every outcome of every run, with the influence of each architecture."""
-    prior = stats.rankdata(known.flops)
-    fns = {
-        "tau_loss": lambda _, loss: pairs.tau(-loss, known.true),
-        "within_flops": lambda accuracy, _: report.within_flops(accuracy, known),
-        "tau": lambda accuracy, _: pairs.tau(accuracy, known.true),
-        "within_flops_loss": lambda _, loss: report.within_flops(-loss, known),
-        "with_flops": lambda accuracy, _: pairs.tau(stats.rankdata(accuracy) + prior, known.true),
-        "top_decile": lambda accuracy, _: pairs.tau_among(accuracy, known.true, 0.1),
-    }
-    found: Measured = {name: {} for name in fns}
-    for (method, seed), own in scores.groupby(["method", "seed"], sort=False):
-        vectors = own.set_index("code")[["accuracy", "loss"]].reindex(known.codes)
-        if vectors.isna().any(axis=None):
-            lack = vectors.index[vectors.isna().any(axis=1)][0]
-            raise ValueError(f"the scores of {method} seed {seed} lack architecture {lack}")
-        for name, fn in fns.items():
-            found[name][method, seed] = fn(vectors.accuracy.to_numpy(), vectors.loss.to_numpy())
-    return found
+    """Every measure of every run, with the influence of each architecture."""
+    found = outcomes.by_run(scores, known, ["method"])
+    runs: Measured = {name: {} for name in (*OUTCOMES, *OTHERS)}
+    for row in found.itertuples():
+        name = row.outcome if row.by == "accuracy" else f"{row.outcome}_loss"
+        if name in runs:
+            runs[name][row.method, row.seed] = row.estimate
+    return runs
 
 
 def compare(
     measured: Measured, known: Ranked, asked: Sequence[tuple[str, str]], names: Sequence[str]
 ) -> pd.DataFrame:
-    """A row for each measure and pair (a, b) of methods that are there, as `contests.compare`.
+    """A row for each measure and pair (a, b) of methods that are there: a - b, its intervals, p.
 
-    Seeds that both have are paired. Over seeds Student's interval; over architectures from their
-    influence, by distinct function. Left out where a run orders nothing: all its scores are equal.
-    `holm` is left to `judged`.
+    Seeds that both have are paired. Left out where a run orders nothing: all its scores are equal.
     """
     rows = []
     for name in names:
         runs = measured[name]
         for a, b in asked:
-            seeds = [s for method, s in runs if method == a and (b, s) in runs]
+            seeds = [seed for method, seed in runs if method == a and (b, seed) in runs]
             if not seeds:
                 continue
-            gaps = [runs[a, s].value - runs[b, s].value for s in seeds]
-            moved = np.mean([runs[a, s].influence - runs[b, s].influence for s in seeds], axis=0)
-            summary = metrics.seeds_summary(np.array(gaps))
-            error = Estimate(summary.mean, moved).error(known.clusters)
-            if math.isnan(error):
-                continue  # a run ranks nothing: all its scores are equal
-            ends = summary.mean - 1.96 * error, summary.mean + 1.96 * error
-            z = abs(summary.mean) / error if error > 0 else (math.inf if summary.mean else 0.0)
-            p = max(contests.student(summary), 2 * float(stats.norm.sf(z)))
-            functions = int(known.clusters.max()) + 1
-            row = [name, a, b, summary.mean, summary.n, functions, summary.low, summary.high]
-            rows.append([*row, *ends, p])
-    columns = ["measure", "a", "b", "difference", "seeds", "functions", "seeds_low", "seeds_high"]
-    return pd.DataFrame(rows, columns=[*columns, "archs_low", "archs_high", "p"])
-
-
-def judged(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with Holm's p over all of them, the smallest visible effect, and the verdict."""
-    found = rows.assign(holm=claims.holm(rows.p.tolist()), bound=BOUND)
-    verdicts = [
-        claims.judge(contests.intervals(row), bound=BOUND, p=row.holm) for row in found.itertuples()
-    ]
-    visible = [max(i.visible() for i in contests.intervals(row)) for row in found.itertuples()]
-    return found.assign(visible=visible, verdict=verdicts)
+            gaps = [outcomes.combine((1, -1), (runs[a, s], runs[b, s])) for s in seeds]
+            rows.append({"measure": name, "a": a, "b": b} | outcomes.mean(gaps, known))
+    table = pd.DataFrame(rows)
+    return table[table.difference.notna()] if len(table) else table
 
 
 def cards(scores: pd.DataFrame, known: Ranked) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -193,13 +159,17 @@ def analyse(
             rows.append(own.assign(space=name))
         gains.append(shares(measured).assign(space=name))
     tables = {
-        "contrasts": judged(pd.concat(primary, ignore_index=True)),
-        "secondary": judged(pd.concat(secondary, ignore_index=True)),
+        "contrasts": _judged(primary),
+        "secondary": _judged(secondary),
         "cards": pd.concat(found, ignore_index=True),
         "bias": pd.concat(biases, ignore_index=True),
         "gains": pd.concat(gains, ignore_index=True),
     }
     return tables, [*_contrasts(tables, main), *_error(tables["cards"], main)]
+
+
+def _judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return outcomes.judged(pd.concat(rows).to_dict("records"), BOUND, wanted=1)
 
 
 def shares(measured: Measured) -> pd.DataFrame:

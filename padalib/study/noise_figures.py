@@ -114,7 +114,7 @@ def caption_interventions(found: Interventions, scale: str) -> str:
     return (
         f"Scale {scale}, SPOS with the variance of its steps set. Change for each doubling of the "
         f"variance in the middle of training: {'; '.join(words)}. Bars: 95 % over seeds and "
-        "architectures together; of slopes red over seeds, black over architectures."
+        "architectures together; of slopes orange over seeds, black over architectures."
     )
 
 

@@ -99,7 +99,7 @@ def test_a_row_by_hand():
         (row.difference - half, row.difference + half), abs=1e-4
     )
     assert row.functions == len(MINI.classes()) and row.archs_low < row.difference < row.archs_high
-    with pytest.raises(ValueError, match="scores of PA seed 0 lack architecture 0-0-0"):
+    with pytest.raises(ValueError, match="scores of a run lack architecture 0-0-0"):
         controls.measure(table[table.code != "0-0-0"], own)
 
 
