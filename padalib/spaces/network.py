@@ -68,7 +68,7 @@ class Supernet(nn.Module):
         self.arch = None if arch is None else space.canonical(arch)
         self.norm_options = {"affine": arch is not None, "bn": bn}
         self._owned: dict[Arch, list[Owned]] = {}
-        self._chosen: dict[tuple[int, int], list[nn.Module]] = {}
+        self._chosen: dict[tuple[int, int], list[tuple[nn.Parameter, ...]]] = {}
 
     # --- what a subclass gives ---
 
@@ -138,23 +138,25 @@ class Supernet(nn.Module):
         """
         if arch not in self._owned:
             named = [
-                (place, option, live, self._modules_of(place, option))
+                (place, option, live, self._weights_of(place, option))
                 for place, (option, live) in enumerate(
                     zip(arch, self.space.live(arch), strict=True)
                 )
             ]
-            deepest = max((len(modules) for *_, modules in named), default=0)
+            deepest = max((len(own) for *_, own in named), default=0)
             found = []
             for depth in range(deepest):
-                for place, option, live, modules in named:
-                    weights = _matrices(modules[depth]) if depth < len(modules) else ()
-                    if weights:
-                        found.append((place, option, weights, live))
+                for place, option, live, own in named:
+                    if depth < len(own) and own[depth]:
+                        found.append((place, option, own[depth], live))
             self._owned[arch] = found
         return self._owned[arch]
 
-    def _modules_of(self, position: int, option: int) -> list[nn.Module]:
-        self._chosen = self._chosen or self.choices()
+    def _weights_of(self, position: int, option: int) -> list[tuple[nn.Parameter, ...]]:
+        self._chosen = self._chosen or {
+            choice: [_matrices(module) for module in modules]
+            for choice, modules in self.choices().items()
+        }
         return self._chosen.get((position // self.space.extent, option), [])
 
     def parts(self) -> dict[str, list[int]]:
