@@ -70,23 +70,19 @@ class ImageSet:
         with probability one half. Both draw from `generator`, which lives on the CPU.
         """
         index = index.to(self.images.device)
-        x, y = self.images[index], self.labels[index]
+        x, y = self.images.index_select(0, index), self.labels.index_select(0, index)
         b, _, h, w = x.shape
         if crop or flip:
             if generator is None:
                 raise ValueError("crop and flip need a generator")
-            rows = torch.arange(h).expand(b, h)
-            cols = torch.arange(w).expand(b, w)
             if flip:
-                mirror = torch.randint(2, (b, 1), generator=generator).bool()
-                cols = torch.where(mirror, w - 1 - cols, cols)
+                mirror = torch.randint(2, (b, 1, 1, 1), generator=generator).bool().to(x.device)
             if crop:
-                x = F.pad(x, (crop,) * 4)
-                shift = torch.randint(2 * crop + 1, (2, b, 1), generator=generator)
-                rows, cols = rows + shift[0], cols + shift[1]
-            rows, cols = rows.to(x.device), cols.to(x.device)
-            one = torch.arange(b, device=x.device)[:, None, None]
-            x = x[one, :, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
+                row, col = torch.randint(2 * crop + 1, (2, b), generator=generator).to(x.device)
+                windows = F.pad(x, (crop,) * 4).unfold(2, h, 1).unfold(3, w, 1)
+                x = windows[torch.arange(b, device=x.device), :, row, col]
+            if flip:
+                x = torch.where(mirror, x.flip(3), x)
         scale = torch.tensor([1 / (255 * s) for s in self.std], device=x.device)
         shift = torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)]).to(
             x.device

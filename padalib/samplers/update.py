@@ -55,8 +55,13 @@ class Accumulate:
             data.observe(index, logits, y)
             losses.append(loss.detach())
             correct.append((logits.argmax(1) == y).float().mean())
-        norm = torch.nn.utils.clip_grad_norm_(net.parameters(), clip, foreach=True)
-        paths.observe(archs, net, (clip / (norm + 1e-6)).clamp(max=1.0))
+        # As torch's clip_grad_norm_ does; the optimiser need not search the modules for weights.
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        grads = [p.grad for p in weights if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        scale = (clip / (norm + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(grads, scale)
+        paths.observe(archs, net, scale)
         optimizer.step()
         if len(archs) == 1:
             return losses[0], correct[0], norm

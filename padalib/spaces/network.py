@@ -22,6 +22,12 @@ class Norm(nn.BatchNorm2d):
     def __init__(self, channels: int, affine: bool, bn: str) -> None:
         super().__init__(channels, affine=affine, track_running_stats=bn != "batch")
 
+    def forward(self, x: Tensor) -> Tensor:
+        if self.track_running_stats:
+            return super().forward(x)
+        # Nothing to look up or count: much of a small layer's time.
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
 
 class ReLUConvBN(nn.Module):
     """ReLU, convolution, batch norm: the order of NAS-Bench-201."""
@@ -62,7 +68,7 @@ class Supernet(nn.Module):
         self.arch = None if arch is None else space.canonical(arch)
         self.norm_options = {"affine": arch is not None, "bn": bn}
         self._owned: dict[Arch, list[Owned]] = {}
-        self._chosen: dict[tuple[int, int], list[nn.Module]] = {}
+        self._chosen: dict[tuple[int, int], list[tuple[nn.Parameter, ...]]] = {}
 
     # --- what a subclass gives ---
 
@@ -132,23 +138,25 @@ class Supernet(nn.Module):
         """
         if arch not in self._owned:
             named = [
-                (place, option, live, self._modules_of(place, option))
+                (place, option, live, self._weights_of(place, option))
                 for place, (option, live) in enumerate(
                     zip(arch, self.space.live(arch), strict=True)
                 )
             ]
-            deepest = max((len(modules) for *_, modules in named), default=0)
+            deepest = max((len(own) for *_, own in named), default=0)
             found = []
             for depth in range(deepest):
-                for place, option, live, modules in named:
-                    weights = _matrices(modules[depth]) if depth < len(modules) else ()
-                    if weights:
-                        found.append((place, option, weights, live))
+                for place, option, live, own in named:
+                    if depth < len(own) and own[depth]:
+                        found.append((place, option, own[depth], live))
             self._owned[arch] = found
         return self._owned[arch]
 
-    def _modules_of(self, position: int, option: int) -> list[nn.Module]:
-        self._chosen = self._chosen or self.choices()
+    def _weights_of(self, position: int, option: int) -> list[tuple[nn.Parameter, ...]]:
+        self._chosen = self._chosen or {
+            choice: [_matrices(module) for module in modules]
+            for choice, modules in self.choices().items()
+        }
         return self._chosen.get((position // self.space.extent, option), [])
 
     def parts(self) -> dict[str, list[int]]:

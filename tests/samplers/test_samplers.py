@@ -276,6 +276,18 @@ def test_pa_observes_the_gradients_of_the_step():
         torch.testing.assert_close(paths.scores, scale * wanted, rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("clip", [0.05, 1e3])
+def test_gradients_are_clipped_to_the_bit_as_torch_clips_them(clip):
+    arch, net, twin = (3, 2, 2), TINY.build(seed=1), TINY.build(seed=1)
+    _, _, norm = step(net, [arch], GradNormPaths(TINY, epochs=4), Shuffled(6, 4), clip=clip)
+    step(twin, [arch], GradNormPaths(TINY, epochs=4), Shuffled(6, 4), clip=float("inf"))
+    assert torch.equal(norm, torch.nn.utils.clip_grad_norm_(twin.parameters(), clip, foreach=True))
+    clipped = [(p.grad, q.grad) for p, q in zip(net.parameters(), twin.parameters(), strict=True)]
+    seen = [(a is None, b is None) for a, b in clipped]
+    assert set(seen) == {(True, True), (False, False)}
+    assert all(torch.equal(a, b) for a, b in clipped if a is not None)
+
+
 # --- curriculum ---
 
 

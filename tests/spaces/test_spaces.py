@@ -541,6 +541,18 @@ def test_costs_of_the_benchmarks_network_by_hand(c, n, size, labels, bias):
     assert space.flops((2, 3, 2, 3, 3, 4)) == skeleton + (2 + 3 * 9) * work
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("bn", ["batch", "running"])
+def test_batch_norm_is_torchs_to_the_bit(bn, affine, training):
+    ours = Norm(3, affine, bn).train(training)
+    torchs = nn.BatchNorm2d(3, affine=affine, track_running_stats=bn != "batch").train(training)
+    for k in range(2):
+        x = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(k)).mul(3).add(1)
+        assert torch.equal(ours(x), torchs(x))
+    assert all(map(torch.equal, ours.buffers(), torchs.buffers()))
+
+
 def batch_norm(x):
     return F.batch_norm(x, None, None, training=True)
 
