@@ -223,12 +223,12 @@ def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
 def _error(cards: pd.DataFrame, main: str) -> list[Claim]:
     """Bias or noise: what more seeds would add, and what seeds agree on better than the truth."""
     asked = {
-        "more_seeds": "Infinitely many seeds would rank better than one",
-        "common_error": "Seeds agree with each other better than with the truth",
+        "more_seeds": (f"Infinitely many seeds would add more than {BOUND:g} to tau", BOUND),
+        "common_error": ("Seeds agree with each other better than with the truth", 0.0),
     }
     found, own = [], cards[cards.space == main]
     for method in ("SPOS", "PA"):
-        for measure, statement in asked.items():
+        for measure, (statement, null) in asked.items():
             rows = own[own.method == method].set_index("measure")
             if measure not in rows.index or math.isnan(rows.seeds_low[measure]):
                 continue
@@ -243,6 +243,6 @@ def _error(cards: pd.DataFrame, main: str) -> list[Claim]:
                 f"limit of infinitely many; {claims.said(row.value, intervals)}"
             )
             key, named = f"06.{measure}.{method.lower()}", f"{statement} ({method})"
-            look = {"unit": "tau", "bound": BOUND, "figure": FIGURE}
+            look = {"unit": "tau", "null": null, "figure": FIGURE}
             found.append(claims.of(key, named, row.value, intervals, said, **look))
     return found

@@ -13,7 +13,7 @@ import pytest
 from made_up import outputs, write
 from nbformat.v4 import new_code_cell
 
-from padalib import study
+from padalib import spaces, study
 from padalib.cli import main
 from padalib.engine import launch, paths
 from padalib.engine.runs import RunError
@@ -29,6 +29,16 @@ def root(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(paths, "project_root", lambda: root)
     monkeypatch.setattr(driver, "studies", lambda: [])
     return root
+
+
+@pytest.mark.parametrize("name", scales.SCALES)
+def test_every_scale_lists_the_runs_of_all_its_spaces(name, monkeypatch):
+    seen = []
+    monkeypatch.setattr(launch, "grid", lambda configs, workers: seen.extend(configs))
+    driver.compute_ahead(name, None)
+    scale = scales.get(name)
+    asked = {spaces.label(each.space) for each in (scale, *scale.beside) if each.methods}
+    assert asked <= {spaces.label(getattr(c, "train", c).space) for c in seen}
 
 
 SAVE = (
