@@ -49,13 +49,21 @@ def test_the_first_screen_says_what_was_published():
     first = README.partition("## What the paper claims")[0]
     said = {
         told("cifar", "04.ranks"): "the gain",
-        told("laptop", "04.path_chain"): "without a schedule",
+        told("controls", "06.pa_yoked_pa.tau_loss"): "a replayed schedule",
+        told("controls", "06.pa_spos.tau_loss.chain-mini"): "without a schedule",
+        told("full", "05.seeds"): "more seeds, at full scale",
         told("cifar", "01.steps"): "the variance",
         told("cifar", "04.free_finds").removesuffix(" share of the top tenth"): "no training",
     }
     for numbers, what in said.items():
         assert numbers.removesuffix(" tau").removesuffix(" times") in first, what
-    shares = pd.read_csv(RESULTS / "cifar" / "shares.csv")
-    row = shares.set_index(["method", "control"]).loc[("PA", "curriculum")]
-    share = f"{100 * row.share:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]"
-    assert share in first
+    verdicts = claims.read(RESULTS / "controls")
+    for key in ("06.pa_yoked_pa.tau_loss", "06.pa_spos.tau_loss.chain-mini"):
+        assert verdicts[key].verdict == claims.EQUIVALENT
+    gains = pd.read_csv(RESULTS / "controls" / "gains.csv").set_index(["measure", "control"])
+    row = gains.loc[("tau_loss", "yoked PA")]
+    assert f"{100 * row.share:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]" in first
+    cards = pd.read_csv(RESULTS / "controls" / "cards.csv").query("space == 'nasbench201'")
+    spos = cards[cards.method == "SPOS"].set_index("measure").value
+    for name in ("tau", "between_seeds", "limit"):
+        assert f"{spos[name]:.3f}" in first, name

@@ -345,9 +345,9 @@ def test_the_runs_of_all_studies_come_first_in_one_grid(root, monkeypatch, capfd
         own.__name__ = f"padalib.study.{name}"
         return own
 
-    asking = replace(scales.get("laptop"), name="smoke", studies=("one", "two"), beside=None)
+    asking = replace(scales.get("laptop"), name="smoke", studies=("one", "two"), beside=())
     beside = replace(asking, name="beside", studies=("two",))
-    monkeypatch.setitem(scales.SCALES, "smoke", replace(asking, beside=beside))
+    monkeypatch.setitem(scales.SCALES, "smoke", replace(asking, beside=(beside,)))
     monkeypatch.setattr(driver, "studies", lambda: [*map(module, ("none", "one", "two"))])
     monkeypatch.setattr(launch, "grid", grid)
     path = write(root / "notebooks/00_a.ipynb", "print('NOTEBOOK')")
