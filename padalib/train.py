@@ -115,8 +115,11 @@ class TrainConfig:
             )
 
     def inputs(self) -> dict[str, Any]:
-        """The training data's hash."""
-        return {"data": datasets.fingerprint(self.data)}
+        """The training data's hash; of what it replays too, where that learns from others."""
+        found = {"data": datasets.fingerprint(self.data)}
+        if self.replay is not None and self.replay.data != self.data:
+            found["replay"] = self.replay.inputs()
+        return found
 
     def check(self) -> None:
         """ValueError where the images are too few, too small, or not those of the space."""

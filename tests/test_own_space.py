@@ -71,7 +71,7 @@ def config(method="SPOS", **fields):
 
 @pytest.mark.parametrize("method", samplers.METHODS)
 def test_every_method_trains_and_ranks_it(method):
-    yoked = {"replay": config("PA")} if method == "yoked PA" else {}
+    yoked = {"replay": config("PA", seed=1)} if method == "yoked PA" else {}
     scores = Run(ScoreConfig(config(method, **yoked))).compute().table("scores")
     assert len(scores) == len(SPACE) == 6 and scores.loss.between(0, 10).all()
 

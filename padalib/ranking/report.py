@@ -64,6 +64,8 @@ class Ranked:
         names = [self.space.code(self.space.canonical(arch)) for arch in archs]
         fill(self, "clusters", np.unique(names, return_inverse=True)[1])
         fill(self, "level", self._level())
+        levels = [self.flops[self.level == k] for k in set(self.level.tolist()) - {-1}]
+        fill(self, "equal", all(np.ptp(flops) == 0 for flops in levels))  # or fifths
 
     def _level(self) -> np.ndarray:
         """[A] what counts as equal FLOPs: levels that hold enough architectures, -1 for the others.

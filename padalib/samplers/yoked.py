@@ -55,6 +55,11 @@ def check(config: Any, paths: PathSampler) -> None:
         lack = "replays another run's paths: pass replay=, the config of that run"
         none = "replays no other run: leave replay out, or use method='yoked PA'"
         raise ValueError(f"{name} {lack if paths.replays else none}")
+    if other is not None and other.seed == config.seed:
+        raise ValueError(
+            f"{name} of seed {config.seed} would replay its own seed, which makes it a copy: give "
+            "the run to replay another seed"
+        )
     if other is not None and (other.epochs, other.space) != (config.epochs, config.space):
         own, theirs = (f"{each.epochs} epochs of {label(each.space)}" for each in (config, other))
         raise ValueError(

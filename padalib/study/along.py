@@ -58,7 +58,9 @@ class Along(NamedTuple):
 
     rows: pd.DataFrame  # means over seeds of each method, epoch, kind of step, and part
     compared: pd.DataFrame  # total and signal-to-noise beside SPOS's, see `variance.compare`
-    sources: pd.DataFrame  # each source of PA&DA's variance over SPOS's, over the whole training
+    sources: (
+        pd.DataFrame
+    )  # each source of PA&DA's variance over SPOS's, mean over the probed epochs
     claims: list[claims.Claim]
 
 
@@ -132,7 +134,7 @@ def _claims(sources: pd.DataFrame) -> Iterator[claims.Claim]:
             f"PA&DA lowers the variance that comes from {SOURCES[row.source]}{where[row.part]}",
             row.change,
             [claims.Interval(row.low, row.high, "seeds", row.seeds)],
-            f"Times SPOS's, means over the whole training: {', '.join(said)}; over {row.seeds} "
+            f"Times SPOS's, means over the probed epochs: {', '.join(said)}; over {row.seeds} "
             "seeds",
             wanted=-1,
             null=1.0,

@@ -131,9 +131,9 @@ def slopes_of(found: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
             slopes = [outcomes.slope(x, own) for own in zip(*gaps.values(), strict=True)]
             row = {"a": a, "b": b, "outcome": outcome, "shortest": min(gaps), "longest": max(gaps)}
             rows.append(row | outcomes.mean(slopes, ranked))
-        wanted = -1 if (a, b) == (GAINER, BASE) else 1
+        wanted = -1 if b == BASE else 1  # a gain over it that shrinks
         tables.append(outcomes.judged(rows, outcomes.SLOPE_BOUND, wanted))
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)  # empty where there is one length
 
 
 def _gaps(found: pd.DataFrame, a: str, b: str, outcome: str) -> dict[int, list]:
@@ -214,8 +214,10 @@ def _schedule(apart: pd.DataFrame) -> Iterator[claims.Claim]:
         own = _of(apart, GAINER, CONTROL, outcome)
         if own.empty:
             continue
-        order = own.assign(size=-own.difference.abs()).sort_values(["holm", "p", "size"])
-        row = next(order.itertuples())
+        better = own[own.difference > 0] if (own.difference > 0).any() else own
+        row = next(better.sort_values(["holm", "p", "difference"]).itertuples())
+        inside = own.verdict.eq(claims.EQUIVALENT).all()
+        row = row._replace(bound=row.bound if inside else math.nan, visible=own.visible.max())
         said = (
             f"{NAMES[outcome]}, ranked by {JUDGED[outcome]}, PA − curriculum by epochs: "
             f"{_along(own)} (over {row.seeds} seeds); clearest at {row.epoch} epochs, "

@@ -37,15 +37,18 @@ class Interval:
         """Whether `value` lies outside; NaN ends exclude nothing."""
         return self.low > value or self.high < value
 
-    def visible(self) -> float:
+    def visible(self, tests: int = 1) -> float:
         """The smallest effect that would be shown with a chance of 80 % (two-sided, 5 %).
 
-        From the interval's own half-width: half * (t_.975 + t_.80) / t_.975, Student's with n - 1
-        degrees over seeds or runs, normal over anything else. On the interval's own scale, so pass
-        logarithms for ratios.
+        From the interval's own half-width: half * (t_a + t_.80) / t_.975, Student's with n - 1
+        degrees over seeds, pairs of them or runs, normal over anything else. a is .975 for a claim
+        that stands alone; among `tests`, Holm's first step, 1 - .025 / tests. On the interval's own
+        scale, so pass logarithms for ratios.
         """
-        t = stats.t(self.n - 1) if self.over in ("seeds", "runs") and self.n > 1 else stats.norm
-        return float((self.high - self.low) / 2 * (1 + t.ppf(POWER) / t.ppf(0.975)))
+        few = self.over in ("seeds", "runs", "swapped pairs of seeds") and self.n > 1
+        t = stats.t(self.n - 1) if few else stats.norm
+        needed = t.ppf(1 - LEVEL / 2 / tests) + t.ppf(POWER)
+        return float((self.high - self.low) / 2 * needed / t.ppf(0.975))
 
 
 def judge(
@@ -112,20 +115,22 @@ def of(
     null: float = 0.0,
     bound: float | None = None,
     p: float = math.nan,
+    tests: int = 1,
     unit: str = "",
     figure: str = "",
     beside: str = "",
 ) -> Claim:
     """The claim, judged; where it is not shown, its evidence says what could have been seen.
 
-    `beside` is said after that: whole sentences about something else.
+    `beside` is said after that: whole sentences about something else. `tests` is the number of
+    those that `p` was corrected for.
     """
     verdict = judge(intervals, wanted, null, bound, p)
     if null == 1:
         logs = [replace(i, low=math.log(i.low), high=math.log(i.high)) for i in intervals]
-        visible = math.exp(max(log.visible() for log in logs))
+        visible = math.exp(max(log.visible(tests) for log in logs))
     else:
-        visible = max(interval.visible() for interval in intervals)
+        visible = max(interval.visible(tests) for interval in intervals)
     if verdict == NOT_SHOWN and math.isfinite(visible):
         seen = f"a factor of {short(visible)}" if null == 1 else short(visible)
         if p > LEVEL:

@@ -147,7 +147,8 @@ def compare(
     judged = [
         claims.judge(intervals(row), wanted, bound=bound, p=row.holm) for row in table.itertuples()
     ]
-    seen = [max(one.visible() for one in intervals(row)) for row in table.itertuples()]
+    table["tests"] = len(table)
+    seen = [max(i.visible(row.tests) for i in intervals(row)) for row in table.itertuples()]
     return table.assign(visible=seen, verdict=judged)
 
 
@@ -174,7 +175,7 @@ def claim(
     key: str, statement: str, row: Any, evidence: str, *, wanted: int = 1, **rest
 ) -> claims.Claim:
     """The claim that a row of `compare` decides."""
-    decided = {"wanted": wanted, "bound": row.bound, "p": row.holm}
+    decided = {"wanted": wanted, "bound": row.bound, "p": row.holm, "tests": row.tests}
     return claims.of(key, statement, row.difference, intervals(row), evidence, **decided, **rest)
 
 

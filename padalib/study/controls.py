@@ -3,7 +3,8 @@
 Fixed before any of these runs was made: the contrasts, the two outcomes, the bound of equivalence,
 and seeds at which nobody had looked. A yoked run draws by another seed's probabilities, so PA
 differs from it only in gradients that answer to the network being trained. Where every option has
-weights PA has no schedule at all, and PA - SPOS is the norm.
+weights PA has no schedule at all, and PA - SPOS is the norm, in which the size of an operation
+counts too: a norm is a sum over weights.
 """
 
 import math
@@ -21,7 +22,7 @@ from padalib.study import claims, contests, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.scale import Scale
 
-FIGURE = "06_controls"
+FIGURE, YOKED = "06_controls", "yoked PA"
 BOUND = 0.03  # of tau, in which differences count as none
 OUTCOMES = {"tau_loss": "tau, ranked by loss", "within_flops": "tau within equal FLOPs"}
 OTHERS = {
@@ -46,7 +47,7 @@ CONTRASTS = (
     Contrast("PA", "curriculum", "PA ranks better than a fixed schedule without gradients"),
     Contrast("PA&DA", "PA", "Drawing images by their gradients (DA) ranks better than PA alone"),
 )
-NORM = Contrast("PA", "SPOS", "Where PA has no schedule, its gradient norm ranks better than SPOS")
+NORM = Contrast("PA", "SPOS", "Where PA has no schedule (only norms and sizes), it beats SPOS")
 SECONDARY = (
     ("PA", "SPOS"),
     ("yoked PA", "SPOS"),
@@ -102,7 +103,8 @@ def compare(
 ) -> pd.DataFrame:
     """A row for each measure and pair (a, b) of methods that are there: a - b, its intervals, p.
 
-    Seeds that both have are paired. Left out where a run orders nothing: all its scores are equal.
+    Seeds that both have are paired. Yoked runs swap their schedules two by two, so there the two
+    together are one unit. Left out where a run orders nothing: all its scores are equal.
     """
     rows = []
     for name in names:
@@ -112,9 +114,26 @@ def compare(
             if not seeds:
                 continue
             gaps = [outcomes.combine((1, -1), (runs[a, s], runs[b, s])) for s in seeds]
-            rows.append({"measure": name, "a": a, "b": b} | outcomes.mean(gaps, known))
+            unit = "seeds"
+            if YOKED in (a, b):
+                unit, gaps = (
+                    "swapped pairs of seeds",
+                    [
+                        outcomes.combine([1 / len(own)] * len(own), [gaps[k] for k in own])
+                        for own in swapped(len(seeds))
+                    ],
+                )
+            rows.append({"measure": name, "a": a, "b": b} | outcomes.mean(gaps, known, unit))
     table = pd.DataFrame(rows)
     return table[table.difference.notna()] if len(table) else table
+
+
+def swapped(n: int) -> list[list[int]]:
+    """Places of n seeds that share schedules (`Scale.partner`); an odd last one joins the first."""
+    groups = [[k, k + 1] for k in range(0, n - 1, 2)]
+    if n % 2 and groups:
+        groups[0].append(n - 1)
+    return groups or [[k] for k in range(n)]
 
 
 def cards(scores: pd.DataFrame, known: Ranked) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -165,7 +184,12 @@ def analyse(
         "bias": pd.concat(biases, ignore_index=True),
         "gains": pd.concat(gains, ignore_index=True),
     }
-    return tables, [*_contrasts(tables, main), *_error(tables["cards"], main)]
+    fifths = {name for name, (_, known) in spaces.items() if not known.equal}
+    functions = int(spaces[main][1].clusters.max()) + 1
+    return tables, [
+        *_contrasts(tables, main, fifths),
+        *_error(tables["cards"], main, functions),
+    ]
 
 
 def _judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -181,20 +205,28 @@ def shares(measured: Measured) -> pd.DataFrame:
             wanted = ("SPOS", "PA", control)
             seeds = [s for method, s in runs if method == "PA"]
             seeds = [s for s in seeds if all((method, s) in runs for method in wanted)]
-            if len(seeds) > 1:
-                base, whole, part = (np.array([runs[m, s] for s in seeds]) for m in wanted)
+            units = swapped(len(seeds)) if control == YOKED else [[k] for k in range(len(seeds))]
+            if len(units) > 1:
+                base, whole, part = (
+                    np.array([np.mean([runs[m, seeds[k]] for k in own]) for own in units])
+                    for m in wanted
+                )
                 share = contests.fieller(part - base, whole - base)
-                rows.append([name, control, *share, len(seeds)])
-    return pd.DataFrame(rows, columns=["measure", "control", "share", "low", "high", "seeds"])
+                rows.append([name, control, *share, len(seeds), len(units)])
+    columns = ["measure", "control", "share", "low", "high", "seeds", "units"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
+def _contrasts(tables: dict[str, pd.DataFrame], main: str, fifths: set[str]) -> list[Claim]:
     """A claim for each primary contrast and outcome."""
     found, rows, gains = [], tables["contrasts"], tables["gains"]
     of = {(c.a, c.b): c.statement for c in (*CONTRASTS, NORM)}
     for row in rows.itertuples():
         where = "" if row.space == main else f" (`{row.space}`)"
-        said = f"{row.a} − {row.b}, {OUTCOMES[row.measure]}: {contests.told(row)}"
+        named = OUTCOMES[row.measure]
+        if row.space in fifths:  # where hardly two cost the same
+            named = named.replace("equal FLOPs", "fifths of FLOPs")
+        said = f"{row.a} − {row.b}, {named}: {outcomes.told(row)}"
         share = gains[
             (gains.space == row.space) & (gains.measure == row.measure) & (gains.control == row.b)
         ]
@@ -203,15 +235,17 @@ def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
             own = share.iloc[0]
             beside = (
                 f"{row.b} has {100 * own.share:.0f} % [{100 * own.low:.0f}, {100 * own.high:.0f}] "
-                f"of PA's gain over SPOS (over {own.seeds} seeds)"
+                f"of PA's gain over SPOS (over {own.units} "
+                f"{'swapped pairs of seeds' if row.b == YOKED else 'seeds'})"
             )
         key = f"{row.a}_{row.b}".lower().replace(" ", "_").replace("&", "")
         found.append(
-            contests.claim(
+            outcomes.claim(
                 f"06.{key}.{row.measure}" + ("" if row.space == main else f".{row.space}"),
-                f"{of[row.a, row.b]}: {OUTCOMES[row.measure]}{where}",
+                f"{of[row.a, row.b]}: {named}{where}",
                 row,
                 said,
+                wanted=1,
                 unit="tau",
                 figure=FIGURE,
                 beside=beside,
@@ -220,7 +254,7 @@ def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
     return found
 
 
-def _error(cards: pd.DataFrame, main: str) -> list[Claim]:
+def _error(cards: pd.DataFrame, main: str, functions: int) -> list[Claim]:
     """Bias or noise: what more seeds would add, and what seeds agree on better than the truth."""
     asked = {
         "more_seeds": (f"Infinitely many seeds would add more than {BOUND:g} to tau", BOUND),
@@ -232,10 +266,10 @@ def _error(cards: pd.DataFrame, main: str) -> list[Claim]:
             rows = own[own.method == method].set_index("measure")
             if measure not in rows.index or math.isnan(rows.seeds_low[measure]):
                 continue
-            row, functions = rows.loc[measure], int(rows.architectures[measure])
+            row = rows.loc[measure]
             intervals = [
                 Interval(row.seeds_low, row.seeds_high, "seeds", int(row.seeds)),
-                Interval(row.archs_low, row.archs_high, "architectures", functions),
+                Interval(row.archs_low, row.archs_high, "distinct architectures", functions),
             ]
             said = (
                 f"{method}: tau {rows.value.tau:.3f} with the truth, "

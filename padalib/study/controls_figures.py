@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from padalib.ranking.report import CONTROLS
-from padalib.study import contests, figures
+from padalib.study import figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.scale import Scale
 
@@ -43,7 +43,7 @@ def _contrasts(axes: Axes, rows: pd.DataFrame, main: str) -> None:
         own = rows[(rows.space == space) & (rows.a == a) & (rows.b == b)]
         for shift, row in zip((-0.17, 0.17), own.itertuples(), strict=False):
             y, shade = place + shift, SHADES[row.measure]
-            axes.plot([row.archs_low, row.archs_high], [y, y], color=shade, lw=0.8)
+            axes.plot([row.both_low, row.both_high], [y, y], color=shade, lw=0.8)
             axes.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.4, alpha=0.6)
             mark = LEVELS[row.measure][0]
             axes.plot(row.difference, y, mark, color=shade, mfc="white", ms=4)
@@ -104,10 +104,10 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     rows, said = tables["contrasts"], []
     for row in rows.itertuples():
         if (row.a, row.b) == ("PA", "yoked PA"):
-            said.append(f"{OUTCOMES[row.measure]}: {contests.told(row)}, {row.verdict}")
+            said.append(f"{OUTCOMES[row.measure]}: {outcomes.told(row)}, {row.verdict}")
     return (
         f"Scale {scale.name}, {len(scale.seeds)} seeds. PA − yoked PA. {'. '.join(said)}. "
-        "Top: thick bars over seeds, thin ones over architectures, 95 %; verdicts after Holm's "
-        "correction over all rows. Below: means and 95 % over seeds; right: over seeds and "
-        "architectures."
+        "Top: thick bars over seeds (of yoked runs over swapped pairs of them), thin ones over "
+        "seeds and architectures together, 95 %; verdicts after Holm's correction over all rows. "
+        "Below: means and 95 % over seeds; right: over seeds and architectures."
     )

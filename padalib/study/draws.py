@@ -18,7 +18,8 @@ class UniformGroup(UniformPaths):
     """`group` independent uniform paths a step, all of them on the images of one batch.
 
     FairNAS's are not independent. So the part of the variance that comes from the path falls in
-    proportion to their number, and nothing else is changed. ValueError for less than one.
+    proportion to their number; at equal images the steps are fewer too. ValueError for less than
+    one.
     """
 
     def __init__(self, space: Space, epochs: int, group: Count = 2) -> None:

@@ -188,8 +188,9 @@ def contrasts(found: Estimates, clusters: np.ndarray) -> pd.DataFrame:
         lambda own: claims.holm(own.tolist())
     )
     table["bound"] = BOUND
+    table["tests"] = table.groupby("question").p.transform("size")
     every = list(table.itertuples())
-    table["visible"] = [max(i.visible() for i in contests.intervals(row)) for row in every]
+    table["visible"] = [max(i.visible(row.tests) for i in contests.intervals(row)) for row in every]
     table["verdict"] = [
         claims.judge(contests.intervals(row), bound=BOUND, p=row.holm) for row in every
     ]

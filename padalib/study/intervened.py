@@ -207,8 +207,8 @@ def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
     if slopes.empty:
         return
     statements = {
-        SCALED: "Lower variance ranks better, by intervention",
-        FIXED: "*Control:* lower variance ranks better, by intervention at one learning rate",
+        SCALED: "At equal images lower variance ranks better, by intervention",
+        FIXED: "*Control:* at equal images and one learning rate lower variance ranks better",
     }
     names = NAMES | {"between_seeds": "agreement between seeds"}
     rows = slopes[slopes.planned].set_index(["family", "outcome"])

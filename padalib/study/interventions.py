@@ -1,7 +1,7 @@
 """Does lower gradient variance rank better? The same SPOS, with more and with less of it.
 
 Variance is set, not found: by the images of a step, and by averaging the gradients of several
-paths. All variants pass the same images; those of larger steps take fewer of them. What comes of it
+paths. All variants pass as many images; those of larger steps take fewer of them. What comes of it
 is worked out in `intervened`.
 """
 

@@ -134,22 +134,27 @@ def slope(x: Sequence[float], estimates: Sequence[Estimate]) -> Estimate:
     return combine((x - x.mean()) / np.square(x - x.mean()).sum(), estimates)
 
 
-def mean(by_seed: Sequence[Estimate], ranked: Ranked) -> dict[str, Any]:
+def mean(by_seed: Sequence[Estimate], ranked: Ranked, unit: str = "seeds") -> dict[str, Any]:
     """The mean over seeds as a row of `contests.compare`, with the p value of no effect.
 
-    Two doubts: Student's over seeds, and normal over architectures where there is an influence; p
-    is the larger of theirs.
+    Two doubts: Student's over seeds (or over another independent `unit`), and normal over
+    architectures where there is an influence. `both_low` and `both_high` hold both: their errors
+    add up in squares, with Satterthwaite's degrees of freedom; p is that interval's.
     """
     over = metrics.seeds_summary([estimate.value for estimate in by_seed])
     influence = np.mean([estimate.influence for estimate in by_seed], axis=0)
     error = Estimate(over.mean, influence).error(ranked.clusters)
-    p = contests.student(over)
-    if error > 0:
-        p = max(p, float(2 * stats.norm.sf(abs(over.mean) / error)))
     row = {"difference": over.mean, "seeds": over.n, "functions": int(ranked.clusters.max()) + 1}
-    row |= {"seeds_low": over.low, "seeds_high": over.high}
+    row |= {"unit": unit, "seeds_low": over.low, "seeds_high": over.high}
     half = 1.96 * error
-    return row | {"archs_low": over.mean - half, "archs_high": over.mean + half, "p": p}
+    row |= {"archs_low": over.mean - half, "archs_high": over.mean + half}
+    p, both = contests.student(over), math.nan
+    if error > 0 and over.sd > 0:
+        squares = over.sd**2 / over.n, error**2
+        t = stats.t(sum(squares) ** 2 / (squares[0] ** 2 / (over.n - 1)))
+        both = float(t.ppf(0.975)) * math.sqrt(sum(squares))
+        p = float(2 * t.sf(abs(over.mean) / math.sqrt(sum(squares))))
+    return row | {"both_low": over.mean - both, "both_high": over.mean + both, "p": p}
 
 
 def judged(rows: Sequence[Mapping], bound: float, wanted: int) -> pd.DataFrame:
@@ -159,8 +164,9 @@ def judged(rows: Sequence[Mapping], bound: float, wanted: int) -> pd.DataFrame:
         return table
     table = table[table.difference.notna()].reset_index(drop=True)
     table["holm"], table["bound"] = claims.holm(table.p.tolist()), bound
+    table["tests"] = len(table)
     both = [intervals(row) for row in table.itertuples()]
-    table["visible"] = [max(one.visible() for one in own) for own in both]
+    table["visible"] = [max(one.visible(len(table)) for one in own) for own in both]
     table["verdict"] = [
         claims.judge(own, wanted, bound=bound, p=p) for own, p in zip(both, table.holm, strict=True)
     ]
@@ -168,11 +174,13 @@ def judged(rows: Sequence[Mapping], bound: float, wanted: int) -> pd.DataFrame:
 
 
 def intervals(row: Any) -> list[Interval]:
-    """The intervals of a row; that over architectures only where there is one."""
-    found = [Interval(row.seeds_low, row.seeds_high, "seeds", row.seeds)]
+    """The intervals of a row; those over architectures, and over both, only where there are any."""
+    found = [Interval(row.seeds_low, row.seeds_high, row.unit, row.seeds)]
     if not math.isnan(row.archs_low):
         over = "distinct architectures"
         found.append(Interval(row.archs_low, row.archs_high, over, row.functions))
+    if not math.isnan(row.both_low):
+        found.append(Interval(row.both_low, row.both_high, f"{row.unit} and these", row.seeds))
     return found
 
 
@@ -183,5 +191,6 @@ def told(row: Any) -> str:
 
 def claim(key: str, statement: str, row: Any, evidence: str, *, wanted: int, **rest: Any):
     """The claim that a row of `judged` decides."""
-    decided = {"wanted": wanted, "bound": row.bound, "p": row.holm}
+    bound = None if math.isnan(row.bound) else row.bound
+    decided = {"wanted": wanted, "bound": bound, "p": row.holm, "tests": row.tests}
     return claims.of(key, statement, row.difference, intervals(row), evidence, **decided, **rest)

@@ -65,6 +65,7 @@ def test_the_replayed_run_is_a_need_and_part_of_the_identity():
         (lambda: TrainConfig("yoked PA", **SMALL), "replays another run's paths: pass replay="),
         (lambda: replace(PA, replay=PA), "PA replays no other run: leave replay out"),
         (lambda: yoked(replay=replace(PA, epochs=4)), "has 4 epochs of mini and this one 3"),
+        (lambda: yoked(seed=1), "seed 1 would replay its own seed, which makes it a copy"),
         (lambda: yoked(space=replace(SMALL["space"], channels=8)), "give both the same"),
         (lambda: Trainer(yoked(replay=replace(PA, method="balanced"))), "recorded no p_none"),
     ],
