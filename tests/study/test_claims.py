@@ -133,8 +133,15 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
         "| [06.pa_spos.tau is so](#06pa_spostau) | CIFAR-10, NAS-Bench-201 (`controls`) | shown |"
     )
     assert wanted in page and page.index(wanted) < page.index("## 06.pa_spos.tau")
+    save(
+        project / "data/results/controls", "07", claim("07.a.chain-mini", 1, 0.5, 2),
+        claim("07.a.conv64", 1, 0.5, 2),
+    )  # fmt: skip
+    found = readme.published()
+    assert list(found["07.a.chain-mini"]) == ["laptop_chain"]
+    assert "CIFAR-10, `conv64` (`controls`)" in readme.details(found)
     titles = [line[3:] for line in page.splitlines() if line.startswith("## ")][:5]
-    assert titles == list(dict.fromkeys(map(readme.group, found)))
+    assert titles == list(dict.fromkeys(readme.group(key) for key in found if key[:2] != "07"))
 
 
 def test_the_details_hold_every_number(project):
@@ -151,6 +158,14 @@ def test_the_details_hold_every_number(project):
         "**not measured**. nothing was measured.",
     ):
         assert said in page
+
+
+def test_among_many_tests_a_visible_effect_is_larger():
+    one = Interval(-0.1, 0.1, "seeds", 6)  # Student's with 5 degrees
+    assert one.visible() == pytest.approx(0.1 * (2.5706 + 0.9195) / 2.5706, abs=1e-4)
+    assert one.visible(10) == pytest.approx(0.1 * (4.7733 + 0.9195) / 2.5706, abs=1e-4)
+    told = claims.of("k", "s", 0.0, [one], "e", p=0.5, tests=10)
+    assert told.visible == pytest.approx(one.visible(10))
 
 
 def test_numbers_are_short():

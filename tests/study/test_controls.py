@@ -75,6 +75,9 @@ def test_gradients_that_help_are_shown():
             assert own[f"06.{pair}.{name}"].verdict == claims.SHOWN
         assert own[f"06.pa_spos.{name}.chain-mini"].verdict == claims.SHOWN
     assert own["06.pa_spos.tau_loss.chain-mini"].statement.endswith("(`chain-mini`)")
+    within = own["06.pa_spos.within_flops.chain-mini"]  # hardly two of it cost the same
+    assert "tau within fifths of FLOPs" in within.statement + within.evidence
+    assert "equal FLOPs" in own["06.pa_yoked_pa.within_flops"].statement
 
 
 def test_holm_is_over_all_primary_rows_of_all_spaces():
@@ -85,6 +88,38 @@ def test_holm_is_over_all_primary_rows_of_all_spaces():
         ("PA", "yoked PA", "mini"), ("PA", "curriculum", "mini"), ("PA&DA", "PA", "mini"),
         ("PA", "SPOS", "chain-mini"),
     }  # fmt: skip
+
+
+def test_seeds_that_swap_schedules_are_one_unit():
+    own = known(MINI)
+    measured = controls.measure(scores(own, {"PA": 0.4, "yoked PA": 0.4}), own)
+    (row,) = controls.compare(measured, own, [("PA", "yoked PA")], ["tau"]).itertuples()
+    runs = measured["tau"]
+    gaps = np.array([runs["PA", s].value - runs["yoked PA", s].value for s in SEEDS])
+    pairs = gaps.reshape(4, 2).mean(axis=1)
+    half = 3.1824 * np.std(pairs, ddof=1) / 4**0.5  # Student's with 3 degrees
+    assert (row.unit, row.seeds) == ("swapped pairs of seeds", 4)
+    assert row.difference == pytest.approx(gaps.mean())
+    assert row.seeds_high - row.difference == pytest.approx(half, abs=1e-4)
+    assert controls.swapped(5) == [[0, 1, 4], [2, 3]] and controls.swapped(1) == [[0]]
+    # As the scale pairs them.
+    scale = scales.get("controls")
+    for own_pair in controls.swapped(len(scale.seeds)):
+        one, other = (scale.seeds[k] for k in own_pair)
+        assert (scale.partner(one), scale.partner(other)) == (other, one)
+
+
+def test_both_doubts_together_are_wider_than_either():
+    own = known(MINI)
+    measured = controls.measure(scores(own, {"PA": 0.4, "SPOS": 1.0}), own)
+    (row,) = controls.compare(measured, own, [("PA", "SPOS")], ["tau"]).itertuples()
+    assert row.both_low < min(row.seeds_low, row.archs_low)
+    assert row.both_high > max(row.seeds_high, row.archs_high)
+    seeds = (row.seeds_high - row.difference) / 2.3646
+    archs = (row.archs_high - row.difference) / 1.96
+    error = np.hypot(seeds, archs)
+    t = (row.both_high - row.difference) / error
+    assert 1.96 < t < 2.3646  # between normal and Student's with 7 degrees
 
 
 def test_a_row_by_hand():
