@@ -1,6 +1,5 @@
 """The figure of the contrasts that decide: differences, levels by method, and which bias."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,7 +24,7 @@ def draw(tables: dict[str, pd.DataFrame], main: str) -> Figure:
     """Primary differences with both intervals; the methods of the `main` space; their biases."""
     cards, bias = (tables[name][tables[name].space == main] for name in ("cards", "bias"))
     with figures.style():
-        figure = plt.figure(figsize=(6.75, 5.6))
+        figure = Figure(figsize=(6.75, 5.6))
         top, bottom = figure.add_gridspec(2, 1, height_ratios=(1, 1.1))
         _contrasts(figure.add_subplot(top), tables["contrasts"], main)
         left, right = bottom.subgridspec(1, 2, width_ratios=(1.2, 1))
@@ -43,8 +42,8 @@ def _contrasts(axes: Axes, rows: pd.DataFrame, main: str) -> None:
         own = rows[(rows.space == space) & (rows.a == a) & (rows.b == b)]
         for shift, row in zip((-0.17, 0.17), own.itertuples(), strict=False):
             y, shade = place + shift, SHADES[row.measure]
-            axes.plot([row.both_low, row.both_high], [y, y], color=shade, lw=0.8)
-            axes.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.4, alpha=0.6)
+            axes.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.8)
+            axes.plot([row.both_low, row.both_high], [y, y], color="black", lw=0.7)
             mark = LEVELS[row.measure][0]
             axes.plot(row.difference, y, mark, color=shade, mfc="white", ms=4)
     labels = [f"{a} − {b}" + ("" if s == main else f"\nin {s}") for s, a, b in names]

@@ -46,6 +46,8 @@ COLOURS = {
     "FairNAS per epoch": "#522E6C",
     "PA&DA weighted": "#6B1026",
     "balanced": "#115347",
+    "yoked PA": "#050075",
+    "sbs": "#0898FA",
 }
 OWN = "#4F23F9"  # methods of your own
 OPERATIONS = {

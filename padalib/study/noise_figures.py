@@ -69,7 +69,7 @@ def _set(axes: Axes, middle: pd.DataFrame) -> None:
     ]
     axes.bar(names, rows.path.clip(lower=0), color="#56616B", label="from the path")
     bottom = rows.path.clip(lower=0)
-    axes.bar(names, rows.data, bottom=bottom, color="#B9C2CA", label="from the data")
+    axes.bar(names, rows.data, bottom=bottom, color="#8A939B", label="from the data")
     axes.tick_params(axis="x", rotation=35)
     axes.legend()
     axes.set(ylabel="tr Var[g]", title="variance of a step, scaled rate")

@@ -139,7 +139,7 @@ def mean(by_seed: Sequence[Estimate], ranked: Ranked, unit: str = "seeds") -> di
 
     Two doubts: Student's over seeds (or over another independent `unit`), and normal over
     architectures where there is an influence. `both_low` and `both_high` hold both: their errors
-    add up in squares, with Satterthwaite's degrees of freedom; p is that interval's.
+    add up in squares, with Satterthwaite's degrees of freedom. p is the largest of the three.
     """
     over = metrics.seeds_summary([estimate.value for estimate in by_seed])
     influence = np.mean([estimate.influence for estimate in by_seed], axis=0)
@@ -149,11 +149,13 @@ def mean(by_seed: Sequence[Estimate], ranked: Ranked, unit: str = "seeds") -> di
     half = 1.96 * error
     row |= {"archs_low": over.mean - half, "archs_high": over.mean + half}
     p, both = contests.student(over), math.nan
+    if error > 0:
+        p = max(p, float(2 * stats.norm.sf(abs(over.mean) / error)))
     if error > 0 and over.sd > 0:
         squares = over.sd**2 / over.n, error**2
         t = stats.t(sum(squares) ** 2 / (squares[0] ** 2 / (over.n - 1)))
         both = float(t.ppf(0.975)) * math.sqrt(sum(squares))
-        p = float(2 * t.sf(abs(over.mean) / math.sqrt(sum(squares))))
+        p = max(p, float(2 * t.sf(abs(over.mean) / math.sqrt(sum(squares)))))
     return row | {"both_low": over.mean - both, "both_high": over.mean + both, "p": p}
 
 
