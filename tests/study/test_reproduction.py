@@ -217,7 +217,8 @@ def test_publishing_replaces_both_folders_and_the_readme(root, capfd):
     }
     assert tree(root / "figures") == {"laptop/01_a.png": "png"}
     assert claims.read(home)["01.a"].effect == 0.4
-    assert "<br>+0.400 [+0.300, +0.500]" in (root / "README.md").read_text()
+    assert "+0.400 [+0.300, +0.500]" in (root / "data/results/README.md").read_text()
+    assert "And 1 more on the [page of verdicts]" in (root / "README.md").read_text()
 
 
 def test_only_whole_and_own_runs_are_published(root, capfd):
@@ -318,5 +319,6 @@ def test_pages_alone_can_be_written(root):
     save(root / "data/results/laptop", made("01.a", 9.0))
     notebook(root, 0.4)
     assert main(["publish", "--pages"]) == 0
-    assert "<br>+9.00" in (root / "README.md").read_text()
+    assert "| +9.00" in (root / "data/results/README.md").read_text()
+    assert "And 1 more on the [page of verdicts]" in (root / "README.md").read_text()
     assert json.dumps(tree(root / "data/results")).count("01.a") >= 2
