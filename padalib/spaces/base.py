@@ -205,6 +205,13 @@ class Space:
         """
         return self.level(arch)
 
+    def predictors(self, arch: Sequence[int]) -> dict[str, float]:
+        """What else ranks architectures here without any training, by name.
+
+        FLOPs and weights stand beside every ranking; a space names what is stronger than they are.
+        """
+        return {}
+
     # --- networks ---
 
     def params(self, arch: Sequence[int]) -> int:
