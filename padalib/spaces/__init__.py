@@ -5,6 +5,7 @@ from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
 from padalib.spaces.macro import MacroSpace
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
+from padalib.spaces.shot import LAYOUTS, ShotSpace
 
 CONVS = ("nor_conv_1x1", "nor_conv_3x3")  # the operations of a cell that have weights
 
@@ -21,6 +22,8 @@ SPACES: dict[str, Space] = {
     "macro": MacroSpace("macro"),
     # Its 256 without an identity: every option has weights.
     "macro12": MacroSpace("macro12", options=("mb3_k3", "mb6_k5")),
+    # NAS-Bench-1Shot1 (Zela et al. 2020): 14,580, 29,160 and 1,312,200 cells of NAS-Bench-101.
+    **{name: ShotSpace(name, *layout) for name, layout in LAYOUTS.items()},
 }
 
 
@@ -52,6 +55,7 @@ __all__ = [
     "MacroSpace",
     "Norm",
     "Position",
+    "ShotSpace",
     "Space",
     "Supernet",
     "get",
