@@ -3,7 +3,8 @@
 Every measure stands beside its controls: what FLOPs or weights give without any training, tau among
 architectures of equal complexity, the supernet's rank averaged with that of the FLOPs (weight 1,
 never fitted), and what infinitely many seeds of it would reach. 95 % intervals over seeds
-(Student's), over architectures (drawn by distinct function), and over both.
+(Student's), over architectures (drawn by distinct function, those of one truth together), and over
+both.
 """
 
 import math
@@ -21,7 +22,7 @@ from padalib.spaces import Space
 
 QUINTILES, DRAWS = 5, 400
 MOST_SEEDS = 30  # whose pairs are compared, and that are resampled; of more, so many are drawn
-CONTROLS = ("FLOPs of live options", "parameters")  # need no training
+CONTROLS = ("FLOPs of live options", "parameters")  # need no training, in any space
 MEASURES = {
     "tau": "Kendall's tau-b with the truth",
     "tau_loss": "the same, ranked by loss",
@@ -61,7 +62,9 @@ class Ranked:
         fill(self, "archs", archs)
         fill(self, "flops", np.array([self.space.flops(arch) for arch in archs], float))
         fill(self, "params", np.array([self.space.params(arch) for arch in archs], float))
-        names = [self.space.code(self.space.canonical(arch)) for arch in archs]
+        same = [self.space.canonical(arch) for arch in archs]
+        first: dict[str, str] = {}  # functions trained as one share the truth's error
+        names = [first.setdefault(self.space.truth_key(a), self.space.code(a)) for a in same]
         fill(self, "clusters", np.unique(names, return_inverse=True)[1])
         fill(self, "level", self._level())
         levels = [self.flops[self.level == k] for k in set(self.level.tolist()) - {-1}]
@@ -78,6 +81,18 @@ class Ranked:
             if (held := size[level] >= least).mean() >= 0.5:
                 return np.where(held, level, -1)
         return self.quintile
+
+    @property
+    def free(self) -> dict[str, np.ndarray]:
+        """Name -> [A] what ranks them without any training: `CONTROLS`, and what the space names.
+
+        Without what is the same for all.
+        """
+        own = pd.DataFrame([self.space.predictors(arch) for arch in self.archs])
+        named = {name: own[name].to_numpy(float) for name in own}
+        return dict(zip(CONTROLS, (self.flops, self.params), strict=True)) | {
+            name: values for name, values in named.items() if np.ptp(values) > 0
+        }
 
     @property
     def quintile(self) -> np.ndarray:
@@ -143,11 +158,10 @@ def within_flops(scores: np.ndarray, ranked: Ranked) -> Estimate:
 
 
 def controls(ranked: Ranked) -> dict[str, pd.DataFrame]:
-    """The cards of what needs no training: FLOPs of what is live, and weights."""
-    named = dict(zip(CONTROLS, (ranked.flops, ranked.params), strict=True))
+    """The cards of what needs no training, see `Ranked.free`."""
     return {
         name: card(pd.DataFrame({0: values}, index=list(ranked.codes)), ranked)
-        for name, values in named.items()
+        for name, values in ranked.free.items()
     }
 
 
