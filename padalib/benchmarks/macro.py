@@ -99,13 +99,15 @@ def _table(entries: Any) -> pd.DataFrame:
     if missing := [key for key in archs if key not in entries]:
         raise ValueError(f"{len(missing):,} of {len(archs):,} architectures are missing, "
                          f"{few(missing)}")  # fmt: skip
-    rows, first = [], {}
+    rows: list[tuple] = []
+    first: dict[str, tuple[str, list[float]]] = {}
     for key, arch in archs.items():
         try:
             accuracies = _accuracies(entries[key], WHOLE.params(arch), WHOLE.flops(arch) // 2)
             trained = WHOLE.truth_key(arch)
-            if first.setdefault(trained, accuracies) != accuracies:
-                raise ValueError(f"test_acc differs from that of {trained}, the same network")
+            other, same = first.setdefault(trained, (key, accuracies))
+            if accuracies != same:
+                raise ValueError(f"test_acc differs from that of {other}, the same network")
         except ValueError as error:
             raise ValueError(f"architecture {key}: {error}") from None
         rows.append((WHOLE.decode(arch), *accuracies, trained))

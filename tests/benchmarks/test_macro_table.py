@@ -105,7 +105,7 @@ def test_the_report_card_shows_what_the_space_knows(entries, path, tmp_path, mon
     card = pd.read_csv(tmp_path / "build" / "report" / "mine" / "card.csv")
     tau = card[card.measure == "tau"].set_index("name").value
     assert list(tau.index) == ["mine", *report.CONTROLS, "non-identity blocks"]
-    assert tau["non-identity blocks"] > 0.9 > 0.2 > abs(tau["mine"])
+    assert tau["non-identity blocks"] > 0.8 > 0.2 > abs(tau["mine"])
 
 
 def first(change):
