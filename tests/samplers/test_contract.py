@@ -11,7 +11,7 @@ import torch
 
 from padalib import samplers, spaces
 from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPaths
-from padalib.spaces import ChainSpace, Position, ShotSpace
+from padalib.spaces import ChainSpace, MacroSpace, Position, ShotSpace
 
 THREE = ("conv_1x1", "conv_3x3", "sep_5x5")
 
@@ -37,6 +37,8 @@ SPACES = {
     "chain": spaces.get("chain-mini"),
     "uneven": Uneven("uneven", strides=(1, 2, 1, 1)),
     "inputs": ShotSpace("inputs", (1, 1), 2, channels=4, cells=1, size=8, in_channels=1),
+    # Options whose weights depend on the position: an identity has some where the width doubles.
+    "macro, short": MacroSpace("short", strides=(2, 1, 1, 2, 1), channels=2, size=8),
 }
 METHODS = samplers.METHODS
 EPOCHS = 4
@@ -132,7 +134,8 @@ def test_where_every_option_has_weights_the_schedule_is_spos(space):
     schedule.new_epoch(EPOCHS - 1)
     a, b = rng(), rng()
     same = [schedule.draw(a) for _ in range(50)] == [spos.draw(b) for _ in range(50)]
-    assert same == every == {"none", "maxpool3x3"}.isdisjoint(space.entries().names)
+    free = {"none", "identity", "maxpool3x3"}
+    assert same == every == free.isdisjoint(space.entries().names)
 
 
 def test_a_fair_group_deals_every_option_in_turn(space):
