@@ -45,6 +45,7 @@ def label(space: Space) -> str:
 __all__ = [
     "BN_MODES",
     "CONVS",
+    "LAYOUTS",
     "OPS",
     "PRECISIONS",
     "SPACES",
