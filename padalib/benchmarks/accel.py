@@ -30,9 +30,7 @@ STEM, LAST, LABELS, SIDE = 32, 1280, 1000, 112  # SIDE: pixels after the stem, o
 STAGE = re.compile("[146][35][123][01]")
 SIXTH = re.compile("[146][35][1234][01]")
 ROWS = 5138
-DIGEST = (
-    "9bd44ea99bc372c3ef35629e3a6b22136b3b829259b0921a8c0c2a5d0aa37d35"  # of architectures and top-1
-)
+DIGEST = "9bd44ea99bc372c3ef35629e3a6b22136b3b829259b0921a8c0c2a5d0aa37d35"
 DEVICES = [
     *(f"latency_ms_{device}" for device in ("zcu102", "vck190")),
     *(f"throughput_{d}" for d in ("a100", "3090", "tpuv2", "tpuv3", "zcu102", "vck190")),

@@ -110,9 +110,9 @@ def test_a_truncated_file_is_refused(path, tmp_path):
     content = bytearray(path.read_bytes())
     content[5000] ^= 255
     file.write_bytes(content)
-    with pytest.raises(TableError, match="is damaged|lacks the columns|cells that are no finite"):
+    with pytest.raises(TableError, match=r"is damaged|lacks the columns|cells that are no finite"):
         accel.load(file)
     plain = tmp_path / "plain.csv"
     plain.write_bytes(gzip.decompress(path.read_bytes())[:-3])
-    with pytest.raises(TableError, match="the last line of .* is cut off"):
+    with pytest.raises(TableError, match=r"the last line of .* is cut off"):
         accel.load(plain)

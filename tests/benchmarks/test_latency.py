@@ -67,7 +67,7 @@ def test_a_limit_leaves_out_what_could_not_be_measured(tmp_path):
         kept = latency.within(table, "edgetpu_latency", 0.48)  # 4 a row
     assert list(kept.index[kept]) == CODES[10:12]
     assert latency.within(table, "raspi4_latency", 0.3).sum() == 10  # 3 a row
-    with pytest.raises(ValueError, match="edgegpu_latency, .* got 'phone_latency'"):
+    with pytest.raises(ValueError, match=r"edgegpu_latency, .* got 'phone_latency'"):
         latency.within(table, "phone_latency", 1)
     with pytest.raises(ValueError, match=r"at most 0.001: the least is 0\.03"):
         latency.within(table, "raspi4_latency", 0.001)
