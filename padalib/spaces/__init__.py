@@ -4,6 +4,7 @@ from padalib.spaces.base import Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
 from padalib.spaces.macro import MacroSpace
+from padalib.spaces.mobilenet import MBCONVS, MobileNetSpace
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
 
 CONVS = ("nor_conv_1x1", "nor_conv_3x3")  # the operations of a cell that have weights
@@ -21,6 +22,10 @@ SPACES: dict[str, Space] = {
     "macro": MacroSpace("macro"),
     # Its 256 without an identity: every option has weights.
     "macro12": MacroSpace("macro12", options=("mb3_k3", "mb6_k5")),
+    # 2 * 10^17 chains of 21 blocks for ImageNet (ProxylessNAS, SPOS).
+    "mobilenet": MobileNetSpace("mobilenet"),
+    # Those that leave no block out: every option has weights.
+    "mobilenet6": MobileNetSpace("mobilenet6", options=MBCONVS),
 }
 
 
@@ -50,6 +55,7 @@ __all__ = [
     "ChainSpace",
     "Entries",
     "MacroSpace",
+    "MobileNetSpace",
     "Norm",
     "Position",
     "Space",
