@@ -1,8 +1,8 @@
 """The MobileNet space of ProxylessNAS and SPOS: 21 MBConvs in a row, 15 of which may be left out.
 
-Cai et al., "ProxylessNAS", ICLR 2019, section 3; layout as in its released code. The released code's
-own default has 24 channels in the first stage, `MobileNetSpace("mobilenet", stages=((24, 4), ...))`;
-the networks that it published have widths of their own, see `tests/spaces/test_mobilenet.py`.
+Cai et al., "ProxylessNAS", ICLR 2019, section 3.1; layout as in its released code, whose search
+defaults to 24 channels in the first stage where its published Mobile network has 32, as here. Its
+GPU and CPU networks have widths of their own: they are fields.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The MobileNet space: published networks to the last weight, counts, and the rules of its skips."""
+"""The MobileNet space: published networks to the last weight, counts, and where skips are."""
 
 from dataclasses import replace
 from itertools import product
@@ -8,14 +8,33 @@ import pytest
 import torch
 
 from padalib import samplers, spaces
+from padalib.engine.runs import Run
+from padalib.probes.agreement import AgreementConfig
+from padalib.probes.cost import CostConfig
+from padalib.probes.exact import ExactConfig
+from padalib.probes.sampled import VarianceConfig
+from padalib.ranking.scores import ScoreConfig
 from padalib.spaces.base import alone_cost
 from padalib.spaces.macro import MBConv
 from padalib.spaces.mobilenet import MBCONVS, OPTIONS
+from padalib.train import TrainConfig
 
 SPACE = spaces.get("mobilenet")
 WITHOUT = spaces.get("mobilenet6")
 SMALL = replace(
     SPACE, stages=((16, 3), (24, 2)), strides=(2, 1, 1, 2, 1), width=0.25, size=16, classes_out=10
+)
+DIGITS = replace(
+    SPACE,
+    options=("mb3_k3", "mb6_k5", "skip"),
+    stages=((16, 2), (24, 1)),
+    strides=(1, 1, 2),
+    width=0.25,
+    last=64,
+    stem_stride=1,
+    size=16,
+    in_channels=1,
+    classes_out=10,
 )
 DEPTHS = (4, 4, 4, 4, 4, 1)
 
@@ -200,3 +219,48 @@ def test_the_shared_p_is_renormalised_where_skip_is_missing():
 def test_fields_that_make_no_network_are_refused(fields, words):
     with pytest.raises(ValueError, match=words):
         replace(SMALL, **fields)
+
+
+def config(method, **fields):
+    return TrainConfig(method, space=DIGITS, data="digits-small", epochs=2, batch=64, **fields)
+
+
+@pytest.mark.parametrize("method", samplers.METHODS)
+def test_every_method_trains_and_ranks_a_small_one(method):
+    yoked = {"replay": config("PA", seed=1)} if method == "yoked PA" else {}
+    scores = Run(ScoreConfig(config(method, **yoked))).compute().table("scores")
+    assert len(scores) == len(DIGITS) == 2 * 3 * 2 and scores.loss.between(0, 10).all()
+
+
+@pytest.mark.parametrize("method", ["SPOS", "PA&DA", "size-curriculum"])
+def test_every_probe_looks_at_a_small_one(method):
+    train = config(method)
+    probes = {
+        "variance": VarianceConfig(train, paths=4),
+        "exact": ExactConfig(train, images=16, batch=8, coupled=2),
+        "agreement": AgreementConfig(train, images=16, batch=8, paths=8, seeds=1),
+        "cost": CostConfig(train, pairs=2, paths=2),
+    }
+    tables = {name: Run(probe).compute().table(name) for name, probe in probes.items()}
+    parts = {"all", "fixed", "mb3_k3", "mb6_k5", *(f"block {k}" for k in range(3))}
+    assert set(tables["variance"].part) == parts  # a skip has none
+    exact = tables["exact"].query("weights == 'importance' and batch == 1")
+    fraction = exact.set_index("distribution").fraction
+    assert fraction["optimum"] < fraction["best per operation"] <= fraction["uniform"] == 1
+
+
+def test_a_sample_of_the_whole_space_is_scored():
+    train = replace(
+        config("SPOS"),
+        space=replace(
+            DIGITS,
+            stages=((16, 10), (24, 9)),
+            options=OPTIONS,
+            strides=(2, *(1,) * 9, 2, *(1,) * 8),
+        ),
+    )
+    assert len(train.space) == 6**2 * 7**17
+    scores = Run(ScoreConfig(train, archs=5, images=50)).compute().table("scores")
+    assert len(scores) == 5 and scores.loss.between(0, 10).all()
+    with pytest.raises(ValueError, match="too many to score them all"):
+        ScoreConfig(train).check()
