@@ -2,8 +2,10 @@
 
 Li et al., ICLR 2021 (MIT): one forward pass of the CIFAR-10 network. Columns `<device>_latency` in
 milliseconds of edgegpu, raspi4, edgetpu, pixel3, eyeriss, fpga, and `<device>_energy` in millijoule
-of edgegpu, eyeriss, fpga; eyeriss and fpga are estimates by models of the hardware, the others were
-measured. NaN: could not be measured, which are 4,699 architectures on the edgetpu.
+of edgegpu, eyeriss, fpga. NaN: could not be measured, as 4,699 architectures on the edgetpu.
+
+Many tie where costs are computed: eyeriss has 27 different latencies, the fpga 84, and its energy
+is 7 times the latency, so no second measurement.
 """
 
 import warnings

@@ -37,6 +37,8 @@ def test_the_real_table(real):
     assert known.edgegpu_energy == pytest.approx(24.2266, abs=1e-3)
     assert table.edgetpu_latency.isna().sum() == 4699
     assert table.drop(columns="edgetpu_latency").notna().all(axis=None)
+    assert (table.eyeriss_latency.nunique(), table.fpga_latency.nunique()) == (27, 84)
+    assert np.allclose(table.fpga_energy, 7 * table.fpga_latency, rtol=1e-4)
     # what no signal passes costs less than what has convolutions on every edge
     assert (table.loc["0-0-0-0-0-0"] < table.loc["3-3-3-3-3-3"]).drop("edgetpu_latency").all()
     every = latency.within(table, "pixel3_latency", table.pixel3_latency.max())
