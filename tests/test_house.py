@@ -17,14 +17,16 @@ FLOORS = {
     "study": 6,
     "cli": 7, "__main__": 8, "bench": 7,
 }  # fmt: skip
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2600
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2550
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (
+        "spaces/chain.py",
         "spaces/macro.py",
         "spaces/shot.py",
         "spaces/shot_net.py",
         "spaces/darts.py",
+        "spaces/darts_net.py",
         "spaces/mobilenet.py",
     ),
     200,
