@@ -29,7 +29,7 @@ class FairPaths(PathSampler):
             raise ValueError(f"redraw must be 'step' or 'epoch', got {redraw!r}")
         # differs: the released PA&DA code draws one group an epoch for its FairNAS and SUMNAS
         self.redraw = redraw
-        self.group = max(len(position.options) for position in space.positions)
+        self.group = max(len(position.options) for position in space.positions if position.table)
         self.forget()
 
     def new_epoch(self, epoch: int) -> None:

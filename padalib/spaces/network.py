@@ -96,6 +96,13 @@ class Supernet(nn.Module):
             x = self.features(x, self.space.validate(arch))
         return self.head(x.float())  # autocast leaves what it likes
 
+    def heads(self, x: Tensor, arch: Arch) -> tuple[Tensor, list[tuple[float, Tensor]]]:
+        """Logits [B, L] for training, and those of further heads with their weight in the loss."""
+        return self(x, arch), []
+
+    def schedule(self, done: float, generator: torch.Generator) -> None:
+        """Told before each epoch what share of the training is done, and a stream to draw from."""
+
     def walk(self, x: Tensor, archs: Sequence[Arch]) -> Iterator[Tensor]:
         """Logits [B, L] of the same images through each path in turn, for use without gradients.
 
@@ -166,14 +173,14 @@ class Supernet(nn.Module):
         each position ('edge 0', 'block 0'), or of positions that share them.
         """
         at = {id(parameter): k for k, parameter in enumerate(self.parameters())}
-        options: dict[str, list[int]] = {}
-        places: dict[str, list[int]] = {}
+        options: dict[str, set[int]] = {}
+        places: dict[str, set[int]] = {}
         for (group, option), modules in sorted(self.choices().items()):
             position = self.space.positions[group * self.space.extent]
-            own = [at[id(p)] for module in modules for p in module.parameters()]
+            own = {at[id(p)] for module in modules for p in module.parameters()}
             if own:
-                options.setdefault(position.options[option], []).extend(own)
-                places.setdefault(f"{self.space.kind} {group}", []).extend(own)
+                options.setdefault(position.options[option], set()).update(own)
+                places.setdefault(f"{self.space.kind} {group}", set()).update(own)
         taken = {k for own in options.values() for k in own}
         fixed = {"fixed": [k for k in at.values() if k not in taken]}
         return fixed | {name: sorted(own) for name, own in (options | places).items()}
