@@ -224,13 +224,8 @@ class Trainer:
         config.check()
         self.images = config.images().to(config.device)
         self.net = build(config)
-        self.optimizer = torch.optim.SGD(
-            self.net.parameters(),
-            lr=config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            foreach=True,
-        )
+        how = {"momentum": config.momentum, "weight_decay": config.weight_decay, "foreach": True}
+        self.optimizer = torch.optim.SGD(self.net.parameters(), config.lr, **how)
         self.paths, self.data = self.new_samplers()
         self.update = config.method.update.build()
         self.generators = {name: stream(config.seed, name) for name in STREAMS}
@@ -346,9 +341,7 @@ def build(config: TrainConfig) -> Supernet:
 
 def build_samplers(config: TrainConfig, n: int) -> tuple[PathSampler, samplers.DataSampler]:
     """The path sampler and the data sampler of a run, at their start."""
+    space, epochs, method = config.space, config.epochs, config.method
     if config.arch is not None:
-        return AlonePath(config.space, config.epochs, config.arch), samplers.Shuffled(
-            n, config.epochs
-        )
-    method = config.method
-    return method.paths.build(config.space, config.epochs), method.data.build(n, config.epochs)
+        return AlonePath(space, epochs, config.arch), samplers.Shuffled(n, epochs)
+    return method.paths.build(space, epochs), method.data.build(n, epochs)

@@ -4,7 +4,9 @@ from padalib.spaces.base import Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
 from padalib.spaces.darts import DartsSpace
+from padalib.spaces.macro import MacroSpace
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
+from padalib.spaces.shot import LAYOUTS, ShotSpace
 
 CONVS = ("nor_conv_1x1", "nor_conv_3x3")  # the operations of a cell that have weights
 
@@ -21,6 +23,12 @@ SPACES: dict[str, Space] = {
     "darts": DartsSpace("darts"),
     # The same for a CPU: two nodes a cell, three cells.
     "darts-mini": DartsSpace("darts-mini", nodes=2, layers=3, channels=4, size=16, in_channels=1),
+    # NAS-Bench-Macro (Su et al. 2021): 6,561 chains of eight blocks.
+    "macro": MacroSpace("macro"),
+    # Its 256 without an identity: every option has weights.
+    "macro12": MacroSpace("macro12", options=("mb3_k3", "mb6_k5")),
+    # NAS-Bench-1Shot1 (Zela et al. 2020): 14,580, 29,160 and 1,312,200 cells of NAS-Bench-101.
+    **{name: ShotSpace(name, *layout) for name, layout in LAYOUTS.items()},
 }
 
 
@@ -50,8 +58,10 @@ __all__ = [
     "ChainSpace",
     "DartsSpace",
     "Entries",
+    "MacroSpace",
     "Norm",
     "Position",
+    "ShotSpace",
     "Space",
     "Supernet",
     "get",
