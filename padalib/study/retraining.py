@@ -11,7 +11,7 @@ between trainings of one architecture count as none.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -50,17 +50,17 @@ class Recipe:
 
         Crop and cutout shrink with the image. ValueError for a space whose network cannot be so.
         """
-        unknown = sorted(set(self.network) - set(vars(space)))
+        unknown = sorted(set(self.network) - {own.name for own in fields(space)})
         if unknown:
             raise ValueError(
                 f"recipe {self.name} sets {', '.join(unknown)}, which {space.name} does not have: "
                 f"use one of {', '.join(name for name, r in RECIPES.items() if not r.network)}"
             )
-        fields = dict(self.training)
-        for name in {"crop", "cutout"} & set(fields):
-            fields[name] = max(1, fields[name] * space.size // SIDE)
-        fields |= {"train_split": WHOLE} | changes
-        return TrainConfig(seed=seed, space=replace(space, **self.network), arch=arch, **fields)
+        own = dict(self.training)
+        for name in {"crop", "cutout"} & set(own):
+            own[name] = max(1, own[name] * space.size // SIDE)
+        own |= {"train_split": WHOLE} | changes
+        return TrainConfig(seed=seed, space=replace(space, **self.network), arch=arch, **own)
 
 
 # DARTS, cnn/train.py of its released code; batch norm by running statistics, as there.
@@ -102,9 +102,8 @@ def configs(
     if empty := [name for name, archs in found.items() if not len(archs)]:
         raise ValueError(f"no architecture was found by {', '.join(empty)}: leave the name out")
     every = dict.fromkeys(space.canonical(arch) for archs in found.values() for arch in archs)
-    runs = (
-        recipe.config(space, arch, seed, data=data, **changes) for arch in every for seed in seeds
-    )
+    changes["data"] = data
+    runs = [recipe.config(space, arch, seed, **changes) for arch in every for seed in seeds]
     return [ScoreConfig(run, splits=("test",)) for run in runs]
 
 
@@ -160,7 +159,7 @@ def analyse(runs: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], list[Claim]]:
 def noise(runs: pd.DataFrame) -> pd.DataFrame:
     """One row: sd between trainings of one architecture, pooled, and its 95 % interval.
 
-    From chi squared, so for normal errors. `between`: the largest difference between two methods.
+    From chi squared, so for normal errors. `methods`: the largest difference between two of them.
     """
     once = runs.drop_duplicates(["code", "seed"]).groupby("code").accuracy
     free = int((once.size() - 1).sum())
@@ -169,7 +168,7 @@ def noise(runs: pd.DataFrame) -> pd.DataFrame:
     means = runs[runs.name.isin(METHODS)].groupby("name").accuracy.mean()
     between = float(means.max() - means.min()) if len(means) else math.nan
     row = {"sd": sd, "low": low, "high": high, "archs": len(once), "trainings": len(once) + free}
-    return pd.DataFrame([row | {"between": between}])
+    return pd.DataFrame([row | {"methods": between}])
 
 
 def _means(runs: pd.DataFrame) -> pd.DataFrame:
@@ -189,10 +188,8 @@ def _difference(runs: pd.DataFrame, a: str, b: str) -> dict[str, Any]:
     side's architectures, each by its mean over seeds (so both doubts are in it), or the seeds of
     its only one.
     """
-    sides = [
-        runs[runs.name == name].pivot(index="draw", columns="seed", values="accuracy")
-        for name in (a, b)
-    ]
+    wide = runs.pivot(index=["name", "draw"], columns="seed", values="accuracy")
+    sides = [wide.loc[name] for name in (a, b)]
     over = metrics.seeds_summary(sides[0].mean() - sides[1].mean())
     row = {"a": a, "b": b, "difference": over.mean, "seeds": over.n, "unit": "seeds"}
     row |= {"seeds_low": over.low, "seeds_high": over.high, "p": contests.student(over)}
@@ -288,6 +285,6 @@ def caption(tables: dict[str, pd.DataFrame]) -> str:
     return (
         f"Architectures trained alone, {int(tables['retrained'].seeds.max())} seeds each. One "
         f"architecture trained again differs by {spread.sd:.2f} points (sd); methods differ by up "
-        f"to {spread.between:.2f}. Of {len(rows)} contrasts {told}. Thick bars: 95 % over seeds; "
+        f"to {spread.methods:.2f}. Of {len(rows)} contrasts {told}. Thick bars: 95 % over seeds; "
         "thin: over searches too. Verdicts after Holm's correction."
     )

@@ -47,7 +47,7 @@ def test_what_two_names_share_is_trained_once():
 
 def test_recipes_refuse_what_they_cannot_train():
     short = RECIPES["darts-short"]
-    with pytest.raises(ValueError, match="recipe darts-short sets auxiliary, .*use one of plain"):
+    with pytest.raises(ValueError, match=r"recipe darts-short sets auxiliary, .*use one of plain"):
         short.config(spaces.get("mini"), (1, 2, 3), 0, data="digits")
     with pytest.raises(ValueError, match=r"3 or more different seeds, got \(0, 1\)"):
         retraining.configs({"PA": [ONE]}, MINI, short, "digits", (0, 1))
@@ -107,7 +107,7 @@ def test_the_noise_of_retraining_by_hand():
     assert row.sd == pytest.approx(((2 * 1 + 2 * 3) / 4) ** 0.5)  # variances 1 and 3
     assert row.low == pytest.approx(row.sd * (4 / 11.1433) ** 0.5, rel=1e-4)  # chi2, 4 degrees
     assert row.high == pytest.approx(row.sd * (4 / 0.484419) ** 0.5, rel=1e-4)
-    assert row.between == pytest.approx(3) and (row.archs, row.trainings) == (2, 6)
+    assert row.methods == pytest.approx(3) and (row.archs, row.trainings) == (2, 6)
     tables, _ = retraining.analyse(runs)
     (better,) = tables["better"].itertuples()
     gaps = np.array([3.0, 2.0, 4.0])
@@ -127,9 +127,9 @@ def test_an_interval_over_searches_by_hand():
     (row,) = retraining.analyse(pd.DataFrame(rows, columns=columns))[0]["better"].itertuples()
     one, two = np.var(a, ddof=1) / 4, np.var(b, ddof=1) / 3
     free = (one + two) ** 2 / (one**2 / 3 + two**2 / 2)
-    assert row.difference == pytest.approx(2.0) and 3 < free < 4
+    assert row.difference == pytest.approx(2.0) and 4 < free < 5
     half = (row.archs_high - row.archs_low) / 2
-    assert 2.776 < half / (one + two) ** 0.5 < 3.182  # Student's with 4 and 3 degrees
+    assert 2.571 < half / (one + two) ** 0.5 < 2.776  # Student's with 5 and 4 degrees
     assert row.functions == 5
 
 
