@@ -5,6 +5,7 @@ from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
 from padalib.spaces.darts import DartsSpace
 from padalib.spaces.macro import MacroSpace
+from padalib.spaces.mobilenet import MBCONVS, MobileNetSpace
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
 from padalib.spaces.shot import LAYOUTS, ShotSpace
 
@@ -29,6 +30,10 @@ SPACES: dict[str, Space] = {
     "macro12": MacroSpace("macro12", options=("mb3_k3", "mb6_k5")),
     # NAS-Bench-1Shot1 (Zela et al. 2020): 14,580, 29,160 and 1,312,200 cells of NAS-Bench-101.
     **{name: ShotSpace(name, *layout) for name, layout in LAYOUTS.items()},
+    # 2 * 10^17 chains of 21 blocks for ImageNet (ProxylessNAS, SPOS).
+    "mobilenet": MobileNetSpace("mobilenet"),
+    # Those that leave no block out: every option has weights.
+    "mobilenet6": MobileNetSpace("mobilenet6", options=MBCONVS),
 }
 
 
@@ -50,6 +55,7 @@ def label(space: Space) -> str:
 __all__ = [
     "BN_MODES",
     "CONVS",
+    "LAYOUTS",
     "OPS",
     "PRECISIONS",
     "SPACES",
@@ -59,6 +65,7 @@ __all__ = [
     "DartsSpace",
     "Entries",
     "MacroSpace",
+    "MobileNetSpace",
     "Norm",
     "Position",
     "ShotSpace",

@@ -43,6 +43,14 @@ SPACES = {
     "darts": DartsSpace(
         "two ops", ops=("sep_conv_3x3", "skip_connect"), nodes=2, layers=3, channels=2, size=8
     ),
+    "mobilenet": replace(
+        spaces.get("mobilenet"),
+        options=("mb3_k3", "mb6_k5", "skip"),
+        stages=((16, 3), (24, 2)),
+        strides=(2, 1, 1, 2, 1),
+        width=0.25,
+        size=16,
+    ),
 }
 METHODS = samplers.METHODS
 EPOCHS = 4
@@ -138,7 +146,7 @@ def test_where_every_option_has_weights_the_schedule_is_spos(space):
     schedule.new_epoch(EPOCHS - 1)
     a, b = rng(), rng()
     same = [schedule.draw(a) for _ in range(50)] == [spos.draw(b) for _ in range(50)]
-    free = {"none", "identity", "maxpool3x3", "skip_connect"}
+    free = {"none", "identity", "maxpool3x3", "skip", "skip_connect"}
     assert same == every == free.isdisjoint(space.entries().names)
 
 
