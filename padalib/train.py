@@ -19,7 +19,7 @@ from padalib.samplers import Method, PathSampler, watch, yoked
 from padalib.samplers.alone import AlonePath
 from padalib.spaces import Arch, Space, Supernet
 
-STREAMS = ("data", "augment", "paths")
+STREAMS = ("data", "augment", "paths", "network")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class TrainConfig:
     clip: Positive = 5.0  # of the gradient's norm (released recipe)
     crop: Whole = 1  # pixels of random shift
     flip: bool = False  # mirror images; of digits that makes others
+    # Side in pixels of a square that is hidden in each image (DARTS: 16, when retraining).
+    cutout: Count | None = field(default=None, metadata={"identity": "given"})
     bn: Literal[spaces.BN_MODES] = "batch"  # statistics of batch norm; 'batch' is the paper's
     precision: Literal[tuple(spaces.PRECISIONS)] = "float32"  # of convolutions; 'bfloat16' may win
     train_split: Literal[(*datasets.SPLITS, datasets.WHOLE)] = "train"  # the paper's: 'train+valid'
@@ -128,6 +130,7 @@ class TrainConfig:
         n, group = len(images), build_samplers(self, len(images))[0].group
         checked.whole(f"batch (of the {n} images of {images.name})", self.batch, 1, n)
         checked.whole(f"crop (of images of {side}x{side})", self.crop, 0, side - 1)
+        checked.whole(f"cutout (of images of {side}x{side})", self.cutout or 1, 1, side)
         if 2 * n < self.batch * group:
             raise ValueError(
                 f"an epoch of {n} images is less than half a step of {self.method.name} ({group} "
@@ -221,13 +224,8 @@ class Trainer:
         config.check()
         self.images = config.images().to(config.device)
         self.net = build(config)
-        self.optimizer = torch.optim.SGD(
-            self.net.parameters(),
-            lr=config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            foreach=True,
-        )
+        how = {"momentum": config.momentum, "weight_decay": config.weight_decay, "foreach": True}
+        self.optimizer = torch.optim.SGD(self.net.parameters(), config.lr, **how)
         self.paths, self.data = self.new_samplers()
         self.update = config.method.update.build()
         self.generators = {name: stream(config.seed, name) for name in STREAMS}
@@ -253,6 +251,7 @@ class Trainer:
         self.paths.new_epoch(self.epoch)
         self.data.new_epoch(self.epoch)
         self.net.train()
+        self.net.schedule(self.epoch / config.epochs, self.generators["network"])
         records = torch.zeros(self.steps, 3, device=config.device)  # loss, accuracy, norm
         drawn = torch.zeros(len(self.images), dtype=torch.bool)
         for step in range(self.steps):
@@ -279,7 +278,7 @@ class Trainer:
         """
         config, rng = self.config, self.generators
         index = self.data.draw(config.batch, rng["data"])
-        x, y = self.images.batch(index, rng["augment"], config.crop, config.flip)
+        x, y = self.images.batch(index, rng["augment"], config.crop, config.flip, config.cutout)
         self.optimizer.zero_grad(set_to_none=not config.method.zero_grad)
         record = self.update.step(
             self.net, self.optimizer, config.clip, archs, index, x, y, self.paths, self.data
@@ -324,8 +323,8 @@ class Trainer:
             parameter.grad = torch.zeros_like(parameter) if touched else None
         self.paths.restore(state["paths"])
         self.data.restore(state["data"])
-        for name, generator in self.generators.items():
-            generator.set_state(state["generators"][name])
+        for name, own in state["generators"].items():
+            self.generators[name].set_state(own)
 
 
 def stream(seed: int, name: str) -> torch.Generator:
@@ -342,9 +341,7 @@ def build(config: TrainConfig) -> Supernet:
 
 def build_samplers(config: TrainConfig, n: int) -> tuple[PathSampler, samplers.DataSampler]:
     """The path sampler and the data sampler of a run, at their start."""
+    space, epochs, method = config.space, config.epochs, config.method
     if config.arch is not None:
-        return AlonePath(config.space, config.epochs, config.arch), samplers.Shuffled(
-            n, config.epochs
-        )
-    method = config.method
-    return method.paths.build(config.space, config.epochs), method.data.build(n, config.epochs)
+        return AlonePath(space, epochs, config.arch), samplers.Shuffled(n, epochs)
+    return method.paths.build(space, epochs), method.data.build(n, epochs)

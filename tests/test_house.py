@@ -27,6 +27,7 @@ FURTHER, FURTHER_LINES = (
         "spaces/shot_net.py",
         "spaces/darts.py",
         "spaces/darts_net.py",
+        "spaces/genotype.py",
         "spaces/mobilenet.py",
     ),
     200,

@@ -99,6 +99,13 @@ CONFIGS = {
     "running": small(bn="running"),
     "alone": small(arch=(3, 0, 2), bn="running"),
     "zero_grad": small(variant("SPOS", zero_grad=True)),
+    "retraining": small(
+        space=dataclasses.replace(spaces.get("darts-mini"), auxiliary=0.4, drop_path=0.5),
+        arch=(3, 5, 1, 4, 2, 0, 3, 2, 6, 2),
+        bn="running",
+        flip=True,
+        cutout=8,
+    ),
 }
 
 

@@ -63,18 +63,21 @@ class ImageSet:
         generator: torch.Generator | None = None,
         crop: int = 0,
         flip: bool = False,
+        cutout: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Normalised float32 images [B, C, H, W] (channels last in memory) and labels [B].
 
         `crop` shifts each image by up to that many pixels (zeros move in); `flip` mirrors each
-        with probability one half. Both draw from `generator`, which lives on the CPU.
+        with probability one half; `cutout` then hides a square of that side, around a random pixel
+        of each, behind the mean (DeVries & Taylor 2017). All draw from `generator`, which lives on
+        the CPU.
         """
         index = index.to(self.images.device)
         x, y = self.images.index_select(0, index), self.labels.index_select(0, index)
         b, _, h, w = x.shape
+        if (crop or flip or cutout) and generator is None:
+            raise ValueError("crop, flip and cutout need a generator")
         if crop or flip:
-            if generator is None:
-                raise ValueError("crop and flip need a generator")
             if flip:
                 mirror = torch.randint(2, (b, 1, 1, 1), generator=generator).bool().to(x.device)
             if crop:
@@ -88,6 +91,8 @@ class ImageSet:
             x.device
         )
         x = x.float().mul_(scale[:, None, None]).add_(shift[:, None, None])
+        if cutout:
+            x *= ~hidden(b, h, w, cutout, generator).to(x.device)
         return x.contiguous(memory_format=torch.channels_last), y
 
     @cached_property
@@ -97,6 +102,16 @@ class ImageSet:
         digest.update(self.images.cpu().numpy().tobytes())
         digest.update(self.labels.cpu().numpy().tobytes())
         return digest.hexdigest()
+
+
+def hidden(b: int, h: int, w: int, side: int, generator: torch.Generator) -> Tensor:
+    """bool [B, 1, H, W]: a square around a uniform pixel of each; parts of it may lie outside."""
+    spans = []
+    for size in (h, w):
+        first = torch.randint(size, (b, 1), generator=generator) - side // 2
+        at = torch.arange(size) - first  # [B, size]
+        spans.append((at >= 0) & (at < side))
+    return (spans[0][:, :, None] & spans[1][:, None, :])[:, None]
 
 
 def cluttered_digits(seed: int = 0) -> dict[str, ImageSet]:

@@ -257,7 +257,8 @@ def probe(
         for _ in range(batches):
             trainer.data.forget()  # independent batches, not one epoch's
             index = trainer.data.draw(config.batch, rng["data"])
-            x, y = trainer.images.batch(index, rng["augment"], config.crop, config.flip)
+            seen = rng["augment"], config.crop, config.flip, config.cutout
+            x, y = trainer.images.batch(index, *seen)
             found = step_gradients(trainer, archs, index, x, y, drawn if uniform else ("raw",))
             if not uniform:
                 found |= step_gradients(trainer, even, index, x, y, ("importance",))

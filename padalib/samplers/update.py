@@ -18,11 +18,13 @@ def path_loss(
     data: DataSampler,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy of one path, with importance weights where asked for, and its logits."""
-    logits = net(x, arch)
+    logits, others = net.heads(x, arch)
     if getattr(data, "importance", False):
         loss = (F.cross_entropy(logits, y, reduction="none") * data.weights(index).to(x)).mean()
     else:
         loss = F.cross_entropy(logits, y)
+    for weight, other in others:
+        loss = loss + weight * F.cross_entropy(other, y)
     if getattr(paths, "importance", False):
         loss = loss * paths.weight(arch)
     return loss, logits

@@ -3,6 +3,7 @@
 from padalib.spaces.base import Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
+from padalib.spaces.darts import DartsSpace
 from padalib.spaces.macro import MacroSpace
 from padalib.spaces.mobilenet import MBCONVS, MobileNetSpace
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
@@ -19,6 +20,10 @@ SPACES: dict[str, Space] = {
     "nasbench201": CellSpace("nasbench201", skeleton="residual"),
     # The 64 architectures of the paper's Fig. 1: every edge is a 1x1 or a 3x3 convolution.
     "conv64": CellSpace("conv64", ops=CONVS, skeleton="residual"),
+    # DARTS (Liu et al. 2019): 1.08e18 architectures in the network of its search.
+    "darts": DartsSpace("darts"),
+    # The same for a CPU: two nodes a cell, three cells.
+    "darts-mini": DartsSpace("darts-mini", nodes=2, layers=3, channels=4, size=16, in_channels=1),
     # NAS-Bench-Macro (Su et al. 2021): 6,561 chains of eight blocks.
     "macro": MacroSpace("macro"),
     # Its 256 without an identity: every option has weights.
@@ -57,6 +62,7 @@ __all__ = [
     "Arch",
     "CellSpace",
     "ChainSpace",
+    "DartsSpace",
     "Entries",
     "MacroSpace",
     "MobileNetSpace",

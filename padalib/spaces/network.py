@@ -96,6 +96,13 @@ class Supernet(nn.Module):
             x = self.features(x, self.space.validate(arch))
         return self.head(x.float())  # autocast leaves what it likes
 
+    def heads(self, x: Tensor, arch: Arch) -> tuple[Tensor, list[tuple[float, Tensor]]]:
+        """Logits [B, L] for training, and those of further heads with their weight in the loss."""
+        return self(x, arch), []
+
+    def schedule(self, done: float, generator: torch.Generator) -> None:
+        """Told before each epoch what share of the training is done, and a stream to draw from."""
+
     def walk(self, x: Tensor, archs: Sequence[Arch]) -> Iterator[Tensor]:
         """Logits [B, L] of the same images through each path in turn, for use without gradients.
 

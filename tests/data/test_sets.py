@@ -393,6 +393,21 @@ def test_augmentation_takes_every_shift_and_both_directions(colour):
     assert torch.equal(colour.batch(torch.zeros(4, dtype=torch.long), rng(), flip=True)[0], x)
 
 
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 9])
+def test_cutout_hides_a_square_after_all_else(colour, side):
+    index = torch.randint(12, (64,), generator=rng(3))
+    x, _ = colour.batch(index, rng(1), 1, True, side)
+    generator = rng(1)
+    whole, _ = colour.batch(index, generator, 1, True)  # whose draws are the same
+    h, w = whole.shape[2:]
+    rows, columns = (torch.randint(n, (64, 1), generator=generator).flatten() for n in (h, w))
+    for image, plain, row, column in zip(x, whole, rows.tolist(), columns.tolist(), strict=True):
+        top, left = row - side // 2, column - side // 2
+        wanted = plain.clone()
+        wanted[:, max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)] = 0
+        assert torch.equal(image, wanted)
+
+
 @pytest.mark.parametrize("options", [{}, {"crop": 1, "flip": True}])
 def test_batch_is_channels_last_and_leaves_the_set_alone(colour, options):
     before = colour.images.clone()
@@ -401,9 +416,9 @@ def test_batch_is_channels_last_and_leaves_the_set_alone(colour, options):
     assert torch.equal(colour.images, before)
 
 
-@pytest.mark.parametrize("options", [{"crop": 1}, {"flip": True}])
+@pytest.mark.parametrize("options", [{"crop": 1}, {"flip": True}, {"cutout": 2}])
 def test_augmentation_needs_a_generator(colour, options):
-    with pytest.raises(ValueError, match="crop and flip need a generator"):
+    with pytest.raises(ValueError, match="crop, flip and cutout need a generator"):
         colour.batch(torch.arange(2), **options)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from padalib import samplers, spaces
 from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPaths
-from padalib.spaces import ChainSpace, MacroSpace, Position, ShotSpace
+from padalib.spaces import ChainSpace, DartsSpace, MacroSpace, Position, ShotSpace
 
 THREE = ("conv_1x1", "conv_3x3", "sep_5x5")
 
@@ -39,6 +39,10 @@ SPACES = {
     "inputs": ShotSpace("inputs", (1, 1), 2, channels=4, cells=1, size=8, in_channels=1),
     # Options whose weights depend on the position: an identity has some where the width doubles.
     "macro, short": MacroSpace("short", strides=(2, 1, 1, 2, 1), channels=2, size=8),
+    # Two kinds of cells, and weights that depend on what the inputs position has chosen.
+    "darts": DartsSpace(
+        "two ops", ops=("sep_conv_3x3", "skip_connect"), nodes=2, layers=3, channels=2, size=8
+    ),
     "mobilenet": replace(
         spaces.get("mobilenet"),
         options=("mb3_k3", "mb6_k5", "skip"),
@@ -142,7 +146,7 @@ def test_where_every_option_has_weights_the_schedule_is_spos(space):
     schedule.new_epoch(EPOCHS - 1)
     a, b = rng(), rng()
     same = [schedule.draw(a) for _ in range(50)] == [spos.draw(b) for _ in range(50)]
-    free = {"none", "identity", "maxpool3x3", "skip"}
+    free = {"none", "identity", "maxpool3x3", "skip", "skip_connect"}
     assert same == every == free.isdisjoint(space.entries().names)
 
 
