@@ -45,6 +45,11 @@ def spread(values: Sequence[float]) -> Doubt:
     return Doubt(metrics.seeds_summary(values).sd / math.sqrt(n), n - 1) if n > 1 else UNKNOWN
 
 
+def behind(low: float, high: float, freedom: float = math.inf) -> Doubt:
+    """That whose 95 % interval has these ends."""
+    return Doubt((high - low) / 2 / Doubt(1.0, freedom).half, freedom)
+
+
 def together(*doubts: Doubt) -> Doubt:
     """That of independent sources: errors add up in squares (Satterthwaite, Biometrics 1946)."""
     squares = [doubt.error**2 for doubt in doubts]
@@ -112,3 +117,12 @@ def judge_rows(rows: pd.DataFrame, family: list[str]) -> pd.DataFrame:
     side = np.where(rows.change > rows.null, "higher", "lower")
     word = np.where(corrected <= LEVEL, side, claims.NOT_SHOWN)
     return rows.assign(corrected=corrected, word=word)
+
+
+def liked(bias: pd.DataFrame, by: str) -> pd.DataFrame:
+    """`report.bias` in words: a row for each of `by`, a column an option, +0.12 [+0.05, +0.19]."""
+    said = [
+        f"{row.bias:+.2f} [{row.bias_low:+.2f}, {row.bias_high:+.2f}]" for row in bias.itertuples()
+    ]
+    wide = bias.assign(said=said).pivot(index=by, columns="option", values="said")
+    return wide.loc[bias[by].unique(), bias.option.unique()]

@@ -72,11 +72,10 @@ def _more_seeds(cards: pd.DataFrame, functions: int) -> Claim:
     architectures: the mean of their half-widths is no less than its own.
     """
     rows = cards[(cards.measure == "more_seeds") & (cards.seeds > 2)]
-    halves = (rows.seeds_high - rows.seeds_low) / 2
-    pairs = zip(halves, rows.seeds - 1, strict=True)
-    error, freedom = effects.together(*(Doubt(half / Doubt(1.0, n).half, n) for half, n in pairs))
+    families = zip(rows.seeds_low, rows.seeds_high, rows.seeds - 1, strict=True)
+    error, freedom = effects.together(*(effects.behind(*own) for own in families))
     over = Doubt(error / len(rows), freedom)
-    archs = Doubt(((rows.archs_high - rows.archs_low) / 2).mean() / Doubt(1.0).half)
+    archs = effects.behind(rows.archs_low.mean(), rows.archs_high.mean())
     effect = float(rows.value.mean())
     row = outcomes.row(effect, over, int(rows.seeds.sum()), archs, functions)
     intervals = outcomes.intervals(pd.Series(row))

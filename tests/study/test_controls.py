@@ -160,9 +160,27 @@ def test_only_seeds_that_both_have_are_paired():
     assert rows.seeds.tolist() == [5]
 
 
+def test_runs_that_order_nothing_are_not_measurable_and_count_for_no_correction():
+    mini, other = known(MINI), known(CHAIN, 1)
+    table = scores(mini, EQUAL)
+    flat = (table.method == "PA&DA") & (table.seed == 3)
+    table.loc[flat, ["accuracy", "loss"]] = 1.0
+    tables, found = controls.analyse(
+        {"mini": (table, mini), "chain-mini": (scores(other, {"SPOS": 0.5, "PA": 0.5}), other)}
+    )
+    lost = by_key(found)["06.pada_pa.tau_loss"]
+    assert lost.verdict == claims.UNMEASURABLE and lost.intervals == ()
+    assert "not measurable, for a run gives all that are compared the same" in lost.evidence
+    rows = tables["contrasts"]
+    assert len(rows) == 8 and rows.holm.isna().sum() == 2 and set(rows.tests) == {6}
+    controls_figures.draw(tables, "mini")
+
+
 def test_an_error_that_seeds_share_is_told_from_noise():
     own = by_key(analysed(EQUAL | {"SPOS": 0.1}, common={"SPOS": 2.0})[1])
     assert own["06.common_error.spos"].verdict == claims.SHOWN
+    over = [interval.over for interval in own["06.common_error.spos"].intervals]
+    assert over == ["seeds", "distinct architectures", "seeds and these"]
     assert own["06.more_seeds.spos"].verdict == claims.OPPOSITE  # less than the bound
     own = by_key(analysed(EQUAL)[1])  # the same tau, by noise
     assert own["06.common_error.spos"].verdict == claims.OPPOSITE

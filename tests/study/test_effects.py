@@ -83,3 +83,12 @@ def test_errors_add_up_in_squares_with_satterthwaites_degrees():
     assert normal == (5.0, math.inf) and normal.half == pytest.approx(5 * 1.959964)
     assert effects.Doubt(0.0).p(0.1) == 0 and effects.Doubt(0.0).p(0.0) == 1
     assert effects.spread([0.4]).p(0.4) == 1 and math.isnan(effects.spread([0.4]).half)
+
+
+def test_what_is_liked_in_words():
+    rows = [("b", "skip", 0.1, -0.05, 0.25), ("b", "conv", -0.3, -0.4, -0.2)]
+    rows += [("a", "skip", 0.0, 0.0, 0.0), ("a", "conv", 0.2, 0.1, 0.3)]
+    table = pd.DataFrame(rows, columns=["method", "option", "bias", "bias_low", "bias_high"])
+    found = effects.liked(table, "method")
+    assert list(found.index) == ["b", "a"] and list(found) == ["skip", "conv"]
+    assert found.loc["b"].tolist() == ["+0.10 [-0.05, +0.25]", "-0.30 [-0.40, -0.20]"]
