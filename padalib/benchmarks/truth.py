@@ -20,7 +20,7 @@ import pandas as pd
 
 from padalib import data as datasets
 from padalib import spaces
-from padalib.benchmarks import given, layouts, matching, tables
+from padalib.benchmarks import given, layouts, matching, registry, tables
 from padalib.benchmarks.checks import seeds_of
 from padalib.benchmarks.matching import Comparison
 from padalib.benchmarks.tables import SPLITS
@@ -31,8 +31,6 @@ from padalib.ranking.vectors import few
 from padalib.spaces import Space
 
 OWN = "trained alone here"
-# Pixels of the benchmark's images; "cifar10-16" is CIFAR-10 averaged to 16 of its 32.
-SIDES = {"cifar10": 32, "cifar100": 32, "imagenet16-120": 16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +41,7 @@ class Truth:
     dataset: str
     table: pd.DataFrame
     source: str = OWN  # short, for tables and labels of figures
+    benchmark: str | None = None  # whose table it is; None: our own
 
     @property
     def seeds(self) -> list[int]:
@@ -59,6 +58,7 @@ class Truth:
         columns = {f"{split}_acc_{seed}": seed for seed in self.seeds}
         held = [column for column in columns if column in self.table]
         if not held:
+            self._refuse_absent(split)
             raise ValueError(
                 f"the table ({self.source}) has no {split} accuracies seed by seed on "
                 f"{self.dataset}: take the means, `accuracy`"
@@ -68,25 +68,54 @@ class Truth:
     def accuracy(self, split: str = "test") -> pd.Series:
         """[A] accuracy in %, the mean over seeds, indexed by code; `<dataset>_<split>_acc`."""
         if split in SPLITS and not self.seeds:
-            if split not in self._splits:
-                raise ValueError(
-                    f"the table ({self.source}) has no {split} accuracies on {self.dataset}: it "
-                    f"has {', '.join(self._splits)}"
-                )
+            self._refuse_absent(split)
             acc = self.table[f"{split}_acc"]
         else:
             acc = self.per_seed(split).mean(axis=1)
         return acc.rename(f"{self.dataset}_{split}_acc")
+
+    @property
+    def main_split(self) -> str:
+        """What rankings are held against: test, or validation where nothing else is known."""
+        return self._splits[-1]
+
+    @property
+    def listed(self) -> list[str]:
+        """Codes of one architecture of each training: what to rank where the rest is unknown."""
+        if "trained" not in self.table:
+            return list(self.table.index)
+        return list(self.table.index[~self.table["trained"].duplicated()])
+
+    def of(self, space: Space, codes: Iterable[str], split: str) -> pd.Series:
+        """`accuracy` of those of `codes` whose accuracy is known, in their order.
+
+        Where a table holds a part of `space` only, others are left out; an architecture that it
+        does not name, but trained as another, has the accuracy of that. ValueError if none is
+        known.
+        """
+        acc = self.accuracy(split)
+        found = acc.reindex(pd.Index(codes, name="code"))
+        if "trained" in self.table and found.isna().any():
+            of_training = acc.groupby(self.table["trained"]).first()
+            keys = [space.truth_key(space.parse(code)) for code in found.index]
+            found = found.fillna(pd.Series(of_training.reindex(keys).to_numpy(), found.index))
+        if found.isna().all():
+            raise ValueError(
+                f"none of the {len(found):,} architectures is known to {self.source}: score those "
+                "that are, `Truth.listed`"
+            )
+        return found.dropna()
 
     def agreement(
         self, split: str = "test", codes: Iterable[str] | None = None
     ) -> tuple[float, float, float]:
         """(estimate, low, high): tau between this table and one made anew; NaN if unknown.
 
-        Of all architectures or of `codes`, on `agreement_basis`: `metrics.agreement` of those with
-        all seeds; else tau with a second table and its bootstrap over architectures. Both sides are
-        noisy, so this is no limit for a predictor: see `perfect`. Beyond 2,000 architectures an
-        interval rests on 400 draws, not 1,000: seconds, not minutes.
+        Of all architectures or of `codes`, one of each training, on `agreement_basis`:
+        `metrics.agreement` of those with all seeds; else tau with a second table and its bootstrap
+        over architectures. Both sides are noisy, so this is no limit for a predictor: see
+        `perfect`. Beyond 2,000 architectures an interval rests on 400 draws, not 1,000: seconds,
+        not minutes.
         """
         acc = self.accuracy(split)
         if codes is not None:
@@ -97,6 +126,8 @@ class Truth:
                     f"{acc.index[0]!r}"
                 )
             acc = acc.loc[codes]
+        if "trained" in self.table:  # two of one training agree with a second table as one does
+            acc = acc[~self.table.loc[acc.index, "trained"].duplicated()]
         draws = 1000 if len(acc) <= metrics.COUNTS_UP_TO else 400
         if self.seeds:
             complete = self.per_seed(split).loc[acc.index].dropna()
@@ -131,13 +162,22 @@ class Truth:
 
     @property
     def _splits(self) -> list[str]:
-        return [split for split in SPLITS if f"{split}_acc" in self.table]
+        return [split for split in SPLITS if not self.table.filter(like=f"{split}_acc").empty]
+
+    def _refuse_absent(self, split: str) -> None:
+        if split not in self._splits:
+            raise ValueError(
+                f"the table ({self.source}) has no {split} accuracies on {self.dataset}: it has "
+                f"{', '.join(self._splits) or 'none'}"
+            )
 
     @cached_property
     def _retrained(self) -> pd.Series | None:
         """Accuracies of an independent retraining, where one is at hand."""
         path = tables.retraining()
-        if self.dataset != "cifar10" or self.source == tables.RETRAINING or path is None:
+        if (self.benchmark, self.dataset) != ("nasbench201", "cifar10") or path is None:
+            return None
+        if self.source == tables.RETRAINING:
             return None
         _, other = tables.read(path)
         return self.table["string"].map(other.set_index("string")["cifar10_test"])
@@ -170,11 +210,12 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
     columns, missing, duplicate or foreign architectures, wrong strings, unusable numbers.
     """
     space = spaces.get(space) if isinstance(space, str) else space
+    reader = registry.reader_of(space)
     if path is not None:
         path = Path(path)
         if not path.exists():
             raise FileNotFoundError(f"no truth table of {space.name} at {path}")
-        own = layouts.is_own(path)
+        own = layouts.is_own(path, reader)
     elif own := space.benchmark is None:
         whole = layouts.whole_of(space)
         path = layouts.own_path(whole)
@@ -189,12 +230,14 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
                 f"the truth table of {space.name} is on digits, got dataset={dataset!r}"
             )
     else:
-        path = tables.find(paths.data_root())
+        path = reader.find(paths.data_root())
     if own:
-        table = layouts.read_own(space, path)
+        table = layouts.read_own(space, path, reader)
         return Truth(spaces.label(space), dataset or "digits", table)
-    source, table = layouts.read_foreign(space, path, dataset)
-    return Truth(spaces.label(space), dataset, table, source)
+    if dataset is None and len(reader.SIDES) == 1:
+        (dataset,) = reader.SIDES
+    source, table = reader.read(path, space, dataset)
+    return Truth(spaces.label(space), dataset, table, source, space.benchmark)
 
 
 def compare(
@@ -228,7 +271,7 @@ def compare(
     found = given.read(scores, by, on, archs, notation)
     space = matching.space_of(found, space)
     # A file of ours does not say of what data it is.
-    told = path is None or not layouts.is_own(Path(path))
+    told = path is None or not layouts.is_own(Path(path), registry.reader_of(space))
     if dataset is None and found.data is not None and told:
         try:
             known = load(space, path, _source(found.data))
@@ -239,9 +282,10 @@ def compare(
         if found.data is not None:
             check_dataset(known, found.data)
     pred = matching.match(found, space, known.table.get("index"))
+    true = known.of(space, pred.index, split)
     return Comparison(
-        pred,
-        known.accuracy(split)[pred.index],
+        pred[true.index],
+        true,
         name=found.name,
         notation=found.notation,
         space=known.space,
@@ -249,7 +293,8 @@ def compare(
         split=split,
         source=known.source,
         total=len(known.table),
-        classes=matching.classes(space, pred.index),
+        classes=matching.classes(space, true.index),
+        unknown=len(pred) - len(true),
     )
 
 
@@ -270,10 +315,10 @@ def check_dataset(truth: Truth, data: str) -> None:
 
 def _source(data: str) -> str:
     """The data set that a name stands for, whatever the size of its images or its part."""
-    if data in SIDES:
+    if data in registry.SIDES:
         return data
     if data in datasets.DATASETS:
         return data.removesuffix("-small")
     base, size = images.split_name(data)
     # What cannot be averaged to that size is no smaller version of it, whatever its name.
-    return data if size is None or size > 999 or SIDES.get(base, size) % size else base
+    return data if size is None or size > 999 or registry.SIDES.get(base, size) % size else base

@@ -3,7 +3,9 @@
 from padalib.spaces.base import Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
+from padalib.spaces.macro import MacroSpace
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
+from padalib.spaces.shot import LAYOUTS, ShotSpace
 
 CONVS = ("nor_conv_1x1", "nor_conv_3x3")  # the operations of a cell that have weights
 
@@ -16,6 +18,12 @@ SPACES: dict[str, Space] = {
     "nasbench201": CellSpace("nasbench201", skeleton="residual"),
     # The 64 architectures of the paper's Fig. 1: every edge is a 1x1 or a 3x3 convolution.
     "conv64": CellSpace("conv64", ops=CONVS, skeleton="residual"),
+    # NAS-Bench-Macro (Su et al. 2021): 6,561 chains of eight blocks.
+    "macro": MacroSpace("macro"),
+    # Its 256 without an identity: every option has weights.
+    "macro12": MacroSpace("macro12", options=("mb3_k3", "mb6_k5")),
+    # NAS-Bench-1Shot1 (Zela et al. 2020): 14,580, 29,160 and 1,312,200 cells of NAS-Bench-101.
+    **{name: ShotSpace(name, *layout) for name, layout in LAYOUTS.items()},
 }
 
 
@@ -37,6 +45,7 @@ def label(space: Space) -> str:
 __all__ = [
     "BN_MODES",
     "CONVS",
+    "LAYOUTS",
     "OPS",
     "PRECISIONS",
     "SPACES",
@@ -44,8 +53,10 @@ __all__ = [
     "CellSpace",
     "ChainSpace",
     "Entries",
+    "MacroSpace",
     "Norm",
     "Position",
+    "ShotSpace",
     "Space",
     "Supernet",
     "get",
