@@ -62,19 +62,21 @@ SECONDARY = (
     ("bootstrap", "SPOS"),
     ("sbs", "SPOS"),
     ("balanced", "SPOS"),
+    ("FairNAS", "SPOS"),
 )
 
 
 def configs(scale: Scale) -> list[Config]:
     """The runs of this study: scores of each method and seed on all held-out images.
 
-    Of the scale's methods, and of those in `CONTRASTS` where some option has no weights.
+    Of the scale's methods, of those in `CONTRASTS` where some option has no weights (with all
+    seeds), and of the secondary ones with theirs.
     """
     space, methods = scale.space, dict.fromkeys(scale.methods)
     places = enumerate(space.positions)
     if any(not space.weights(k, option) for k, p in places for option in range(len(p.options))):
         methods |= dict.fromkeys(method for c in CONTRASTS for method in (c.a, c.b))
-    return [scale.scoring(scale.training(m, s)) for s in scale.seeds for m in methods]
+    return [scale.scoring(scale.training(*pair)) for pair in scale.pairs_of(list(methods))]
 
 
 def ranked(scale: Scale, reference: pd.DataFrame) -> Ranked:

@@ -101,8 +101,9 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     for row in rows.itertuples():
         if (row.a, row.b) == ("PA", "yoked PA"):
             said.append(f"{OUTCOMES[row.measure]}: {outcomes.told(row)}, {row.verdict}")
+    few = f" ({scale.secondary_seeds} of {', '.join(scale.secondary)})" if scale.secondary else ""
     return (
-        f"Scale {scale.name}, {len(scale.seeds)} seeds. PA − yoked PA. {'. '.join(said)}. "
+        f"Scale {scale.name}, {len(scale.seeds)} seeds{few}. PA − yoked PA. {'. '.join(said)}. "
         "Top: thick bars over seeds (of yoked runs over swapped pairs of them), thin ones over "
         "seeds and architectures together, 95 %; verdicts after Holm's correction over all rows. "
         "Below: means and 95 % over seeds; right: what a method likes more than the truth does, "

@@ -1,5 +1,7 @@
 """The contrasts that decide, on made-up scores with known answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,6 +152,23 @@ def test_the_interval_over_architectures_is_the_bootstraps():
     assert row.difference == pytest.approx(other.difference)
     assert row.archs_low == pytest.approx(other.archs_low, abs=0.01)
     assert row.archs_high == pytest.approx(other.archs_high, abs=0.01)
+
+
+def test_methods_with_fewer_seeds_are_compared_on_those_that_both_have():
+    mini, other = known(MINI), known(CHAIN, 1)
+    table = scores(mini, EQUAL | {"sbs": 1.0})
+    table = table[(table.method != "sbs") | (table.seed < 3)]
+    tables, _ = controls.analyse(
+        {"mini": (table, mini), "chain-mini": (scores(other, {"SPOS": 0.5, "PA": 0.5}), other)}
+    )
+    rows = tables["secondary"].set_index(["space", "measure", "a", "b"])
+    assert rows.seeds["mini", "tau", "sbs", "SPOS"] == 3
+    assert rows.seeds["mini", "tau", "PA", "SPOS"] == 8
+    cards = tables["cards"].query("space == 'mini'").drop_duplicates("method").set_index("method")
+    assert (cards.seeds["sbs"], cards.seeds["PA"]) == (3, 8)
+    controls_figures.draw(tables, "mini")
+    scale = replace(scales.get("controls"), secondary=("sbs",), secondary_seeds=3)
+    assert " seeds (3 of sbs). " in controls_figures.caption(scale, tables)
 
 
 def test_only_seeds_that_both_have_are_paired():
