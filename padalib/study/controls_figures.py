@@ -21,7 +21,7 @@ MARKS = {"SPOS": "o", "PA": "s", "yoked PA": "D", "curriculum": "^", "PA&DA": "v
 
 
 def draw(tables: dict[str, pd.DataFrame], main: str) -> Figure:
-    """Primary differences with both intervals; the methods of the `main` space; their biases."""
+    """Primary differences with their intervals; the methods of the `main` space; their biases."""
     cards, bias = (tables[name][tables[name].space == main] for name in ("cards", "bias"))
     with figures.style():
         figure = Figure(figsize=(6.75, 5.6))
