@@ -111,6 +111,7 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         "",
         "Written by `padalib publish` from the tables beside it. An interval is of 95 %. *Shown*: "
         "every interval excludes no effect. *Equivalent*: every one lies inside the bound. "
+        "*Not measurable*: there is no effect to judge, and the claim says what was found. "
         "*Smallest visible*: an effect of that size would have been shown four times in five. "
         "Below the tables stands each claim in full.",
     ]

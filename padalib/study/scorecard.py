@@ -19,7 +19,7 @@ from padalib.benchmarks.truth import Truth
 from padalib.engine import paths
 from padalib.engine.files import write_bytes
 from padalib.ranking import report
-from padalib.study import figures, reproduction, scales
+from padalib.study import effects, figures, reproduction, scales
 
 DRAWN = ("tau", "within_flops", "with_flops", "upper_half", "top_decile", "p_at_10")
 
@@ -144,12 +144,14 @@ def text(scored: Scored) -> str:
     lines += [reproduction.columns(["measure", *names], rows, widths), ""]
     measures = ("tau", "within_flops", "with_flops") if others else ()
     lines += [_place(by, measure, scored.free) for measure in measures]
-    lines += ["", "Which options it likes: change of rank (sd) by one more, beside the truth's"]
+    lines += ["", "What it likes more than the truth does: change of rank (sd) by one more option"]
+    more = effects.liked(scored.bias.assign(name=""), "name").loc[""]
     said = [
-        [row.option, f"{row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}]", f"{row.true:+.2f}"]
+        [row.option, f"{row.value:+.2f}", f"{row.true:+.2f}", more[row.option]]
         for row in scored.bias.itertuples()
     ]
-    lines.append(reproduction.columns(["option", "yours", "truth"], said, (0, 28, 12)))
+    heads = ["option", "yours", "truth", "yours - truth"]
+    lines.append(reproduction.columns(heads, said, (0, 8, 8, 28)))
     return "\n".join(line for line in lines if line is not None)
 
 
