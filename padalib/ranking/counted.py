@@ -123,11 +123,23 @@ class Counted:
         # On the most images so far: that share, its scores by code, the best of them.
         self._share, self._by_code, self._top = 0.0, {}, ""
         self._in_a_row = 0
+        self._named: dict[Arch, tuple[Arch, str]] = {}
+
+    def _names(self, arch: Arch) -> tuple[Arch, str]:
+        """Its function's representative, and its own code."""
+        if arch not in self._named:
+            self._named[arch] = self.space.canonical(arch), self.space.code(arch)
+        return self._named[arch]
 
     @property
     def table(self) -> pd.DataFrame:
         """The evaluations so far, which are the state of the search."""
         return pd.DataFrame(self._rows, columns=list(COLUMNS))
+
+    @property
+    def searched(self) -> bool:
+        """Whether anything was asked for yet."""
+        return bool(self._rows or self.repeats)
 
     def best(self, n: int) -> list[Arch]:
         """The `n` best on the most images so far; of equals those that came first."""
@@ -140,20 +152,21 @@ class Counted:
 
     def new(self, arch: Arch) -> bool:
         """Whether it was never scored on all images; if it was, that counts as a repeat."""
-        if (self.space.canonical(arch), 1.0) not in self._scores:
+        if (self._names(arch)[0], 1.0) not in self._scores:
             return True
         self._repeat()
         return False
 
     def __call__(self, arch: Arch, share: float = 1.0) -> float:
         """The score of `arch` on that share of the images; `Over` where the budget lacks it."""
-        key = self.space.canonical(arch), share
+        function, code = self._names(arch)
+        key = function, share
         if key in self._scores:
             self._repeat()
             return self._scores[key]
         if self.cost + share > self.budget + 1e-9:
             raise Over
-        code, self._in_a_row = self.space.code(arch), 0
+        self._in_a_row = 0
         score = self._scores[key] = self._scored(arch, code, share)
         self.cost += share
         if share > self._share:

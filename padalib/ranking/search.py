@@ -208,7 +208,7 @@ def front(scores: pd.Series, costs: pd.Series) -> list[str]:
 
 
 def _run(counted: Counted, steps: Callable[[torch.Generator], None], seed: Seed) -> pd.DataFrame:
-    if len(counted.table):
+    if counted.searched:
         raise ValueError(
             f"this Counted has {len(counted.table)} evaluations already: make a new one, with its "
             "table as known= to go on with a search that was cut"

@@ -64,6 +64,11 @@ class Scale:
     exact_epochs: tuple[int, ...] = ()
     exact_images: int = 512
     agreement_seeds: int = 20  # sampled probes that are held against the exact one
+    # The study of search: evaluations of each, in scores on all images; how often each is made on a
+    # supernet; and the images of halving's rungs but the last, a ninth and a third of them.
+    evaluations: int = 1000
+    searched: int = 20
+    rungs: tuple[int, ...] = ()
     rank_batch: int | None = None  # images per forward when scoring, see `ScoreConfig`
     zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
     truth: str = "digits"  # the data set of the truth table
