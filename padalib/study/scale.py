@@ -8,6 +8,7 @@ import torch
 
 from padalib import samplers
 from padalib.engine import checked
+from padalib.engine.checked import Count
 from padalib.engine.runs import one_thread
 from padalib.ranking.scores import ScoreConfig, sample
 from padalib.spaces import Arch, Space
@@ -16,6 +17,20 @@ from padalib.train import TrainConfig, build
 METHODS = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum")
 STUDIES = ("sharing", "variance", "optimum", "training", "ranking", "relation", "limits")
 TIMED, EPOCH_IMAGES = 3, 50_000  # steps timed for an estimate, and CIFAR's training images
+
+
+@dataclass(frozen=True)
+class Searches:
+    """The study of search: how large, and how often; SPOS's own size where nothing is said."""
+
+    evaluations: Count = 1000  # of each search, in scores on all images
+    times: Count = 20  # that each is made on a supernet
+    rungs: tuple[
+        int, ...
+    ] = ()  # images of halving's first two rungs, a ninth and a third; none: ()
+
+    def __post_init__(self) -> None:
+        checked.check(self)
 
 
 @dataclass(frozen=True)
@@ -64,11 +79,7 @@ class Scale:
     exact_epochs: tuple[int, ...] = ()
     exact_images: int = 512
     agreement_seeds: int = 20  # sampled probes that are held against the exact one
-    # The study of search: evaluations of each, in scores on all images; how often each is made on a
-    # supernet; and the images of halving's rungs but the last, a ninth and a third of them.
-    evaluations: int = 1000
-    searched: int = 20
-    rungs: tuple[int, ...] = ()
+    searches: Searches = Searches()
     rank_batch: int | None = None  # images per forward when scoring, see `ScoreConfig`
     zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
     truth: str = "digits"  # the data set of the truth table

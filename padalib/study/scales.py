@@ -6,8 +6,9 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
-from padalib.study.scale import METHODS, STUDIES, Scale
+from padalib.study.scale import METHODS, STUDIES, Scale, Searches
 
+EVERY = (*STUDIES, "controls", "budget", "interventions", "along", "exposure", "search")
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
 CHAIN_METHODS = ("SPOS", "PA", "PA&DA", "size-curriculum")
@@ -49,18 +50,8 @@ SCALES = {
             lengths=(1, 2),
             batch_sizes=(32, 64),
             groups=(1, 2),
-            evaluations=16,
-            searched=4,
-            rungs=(28, 85),
-            studies=(
-                *STUDIES,
-                "controls",
-                "budget",
-                "interventions",
-                "along",
-                "exposure",
-                "search",
-            ),
+            searches=Searches(16, 4, rungs=(28, 85)),
+            studies=EVERY,
             notebooks=("06", "07", "08", "10"),
             beside=(
                 Scale(
@@ -75,8 +66,7 @@ SCALES = {
                     batches=2,
                     pairs=5,
                     methods=CHAIN_METHODS,
-                    evaluations=24,
-                    searched=4,
+                    searches=Searches(24, 4),
                     studies=(*CHAIN_STUDIES, "controls", "search"),
                     keep=(1,),
                     images=128,
@@ -106,9 +96,7 @@ SCALES = {
             exact_epochs=(0, 15, 30),
             exact_images=256,
             agreement_seeds=10,
-            evaluations=24,
-            searched=10,
-            rungs=(222, 667),
+            searches=Searches(24, 10, rungs=(222, 667)),
             studies=(*STUDIES, "search"),
             notebooks=("10",),
             beside=(
@@ -126,9 +114,7 @@ SCALES = {
                     images=500,
                     pairs=40,
                     methods=CHAIN_METHODS,
-                    evaluations=48,
-                    searched=10,
-                    rungs=(222, 667),
+                    searches=Searches(48, 10, rungs=(222, 667)),
                     studies=(*CHAIN_STUDIES, "search"),
                     exact=("PA&DA",),
                     exact_epochs=(20,),

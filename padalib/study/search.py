@@ -23,7 +23,7 @@ from padalib.ranking import metrics, search
 from padalib.ranking.counted import Counted
 from padalib.ranking.scores import ScoreConfig
 from padalib.spaces import Arch, Space
-from padalib.study.scale import Scale
+from padalib.study.scale import Scale, Searches
 from padalib.study.workbook import Workbook
 
 METHODS = ("SPOS", "PA", "PA&DA", "curriculum")  # whose supernets are searched, where they are
@@ -44,7 +44,7 @@ POINTS = 24  # of a curve, at most
 def configs(scale: Scale) -> list[ScoreConfig]:
     """Scores of all architectures by each searched method, and by untrained supernets.
 
-    On all images, and for `halving` on the scale's `rungs` of fewer.
+    On all images, and for `halving` on those of its first rungs.
     """
     found = []
     for seed in scale.seeds:
@@ -53,7 +53,7 @@ def configs(scale: Scale) -> list[ScoreConfig]:
         if 0 not in plain.keep:  # one epoch, of which the start is looked at
             plain = replace(plain, epochs=1, keep=(0,))
         for config, epoch in (*runs, (plain, 0)):
-            for images in (*scale.rungs, scale.rank_images):
+            for images in (*scale.searches.rungs, scale.rank_images):
                 found.append(scale.scoring(config, archs=None, images=images, epoch=epoch))
     return found
 
@@ -184,42 +184,47 @@ def stored(wide: pd.DataFrame, own: Known) -> Callable[[Arch, float], float]:
 
 
 def simulate(
-    predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known, budget: int, draws: int
+    predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known, size: Searches
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every search on every supernet, `draws` times; under limits the `MAIN` one.
+    """Every search on every supernet, `size.times` times; under limits the `MAIN` one.
 
     Curves: a row for each method, seed, search, limit and number of evaluations, with the regret
-    (mean over draws). And how often each function was found at the end: method, search, limit,
+    (mean over times). And how often each function was found at the end: method, search, limit,
     code, share.
     """
-    grid = np.unique(np.geomspace(1, budget, POINTS).round().astype(int))
+    grid = np.unique(np.geomspace(1, size.evaluations, POINTS).round().astype(int))
     curves, ends = [], []
     for limit in own.limits:
         allowed = own.within(limit)
-        inside, regret = set(allowed.index), (allowed.accuracy.max() - own.table.accuracy).to_dict()
+        inside, regret = set(allowed.index), allowed.accuracy.max() - own.table.accuracy
 
         def fits(arch: Arch, inside: set[str] = inside) -> bool:
             return own.functions[arch] in inside
 
         for (method, seed), wide in predicted.items():
             score = stored(wide, own)
-            for name, run in searches(budget, len(wide.columns)).items():
+            for name, run in searches(size.evaluations, len(wide.columns)).items():
                 if limit != FREE and name != MAIN:
                     continue
-                found = []
-                for draw in range(draws):
-                    asked = Counted(own.space, score, budget, None if limit == FREE else fits)
-                    table = run(asked, seed=draw)
-                    at = np.searchsorted(table.cost, grid + 1e-9, side="right") - 1
-                    codes = table.found.to_numpy()[at]
-                    found.append([own.functions[own.space.parse(code)] for code in codes])
-                values = np.vectorize(regret.__getitem__)(np.array(found, dtype=object))
+                found = []  # [times][grid]
+                for start in range(size.times):
+                    limits = None if limit == FREE else fits
+                    counted = Counted(own.space, score, size.evaluations, limits)
+                    found.append(_course(run(counted, seed=start), grid, own))
                 key = {"method": method, "seed": seed, "search": name, "limit": limit}
-                means = values.astype(float).mean(axis=0)
+                values = regret[np.ravel(found)].to_numpy().reshape(len(found), -1)
+                means = values.mean(axis=0).round(9)  # so that equal runs are equal
                 curves.append(pd.DataFrame({**key, "evaluations": grid, "regret": means}))
-                last = pd.Series([codes[-1] for codes in found]).value_counts(sort=False) / draws
-                ends.append(pd.DataFrame({**key, "code": last.index, "share": last.to_numpy()}))
+                last = pd.Series([codes[-1] for codes in found]).value_counts(sort=False)
+                shares = last.to_numpy() / size.times
+                ends.append(pd.DataFrame({**key, "code": last.index, "share": shares}))
     return pd.concat(curves, ignore_index=True), pd.concat(ends, ignore_index=True)
+
+
+def _course(table: pd.DataFrame, grid: np.ndarray, own: Known) -> list[str]:
+    """What a search had found by each number of evaluations, as representatives' codes."""
+    at = np.searchsorted(table.cost, grid + 1e-9, side="right") - 1
+    return [own.functions[own.space.parse(code)] for code in table.found.to_numpy()[at]]
 
 
 def supernets(predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known) -> pd.DataFrame:
@@ -233,7 +238,7 @@ def supernets(predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known) -> 
         for (method, seed), wide in predicted.items():
             scores = wide.loc[allowed.index].iloc[:, -1]
             rows.append([method, seed, limit, metrics.regret(scores, allowed.accuracy, 1)])
-    return pd.DataFrame(rows, columns=["method", "seed", "limit", "regret"])
+    return pd.DataFrame(rows, columns=["method", "seed", "limit", "regret"]).round(9)
 
 
 def controls(own: Known) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from padalib.ranking import metrics
 from padalib.study import contests, outcomes, search
 from padalib.study.claims import Claim
+from padalib.study.scale import Searches
 from padalib.study.search import FREE, LARGEST, MAIN, NAMES, UNTRAINED, Known
 
 FIGURE = "10_search"
@@ -17,7 +18,7 @@ CLAIMED = ("SPOS", "PA", "PA&DA")
 
 
 def analyse(
-    scores: pd.DataFrame, own: Known, budget: int, draws: int
+    scores: pd.DataFrame, own: Known, size: Searches
 ) -> tuple[dict[str, pd.DataFrame], list[Claim]]:
     """Tables and claims from the scores of `search.configs` and the functions of the space.
 
@@ -26,7 +27,7 @@ def analyse(
     search_loss: Holm's correction is over the rows of each.
     """
     predicted = search.predictions(search.named(scores), own)
-    curves, found = search.simulate(predicted, own, budget, draws)
+    curves, found = search.simulate(predicted, own, size)
     tables = {
         "search_curves": curves,
         "search_found": found,
@@ -192,12 +193,12 @@ def _noise(own: Known) -> str:
     return f"Trainings of one network of the best tenth differ by {sd:.2f} points (sd, median)"
 
 
-def described(own: Known, budget: int, draws: int, seeds: Sequence[int]) -> str:
+def described(own: Known, size: Searches, seeds: Sequence[int]) -> str:
     """What is searched, how often, and within which limits."""
     limits = [f"{name} {most:,.6g}" for name, most in own.limits.items() if name != FREE]
     return (
         f"{len(own.space):,} architectures, {len(own.table):,} distinct functions, the best of "
-        f"{own.table.accuracy.max():.2f} %. A search has {budget} evaluations, and is made {draws} "
-        f"times on each of {len(seeds)} supernets of a method. Limits, each the median of all: "
-        f"{', '.join(limits)}."
+        f"{own.table.accuracy.max():.2f} %. A search has {size.evaluations} evaluations, and is "
+        f"made {size.times} times on each of {len(seeds)} supernets of a method. Limits, each the "
+        f"median of all: {', '.join(limits)}."
     )

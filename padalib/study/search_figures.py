@@ -59,7 +59,8 @@ def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
 def _ticks(axes: Axes, axis: object) -> None:
     """Plain numbers on an axis that is linear below one and logarithmic above."""
     top = (axes.get_ylim() if axis is axes.yaxis else axes.get_xlim())[1]
-    ticks = [t for t in (0, 0.5, 1, 2, 5, 10, 20, 50, 100) if t <= top]
+    marks = (0, 1, 5, 20, 100) if top > 20 else (0, 0.5, 1, 2, 5, 10, 20)
+    ticks = [tick for tick in marks if tick <= top]
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_ticks([], minor=True)
 
