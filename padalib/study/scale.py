@@ -12,6 +12,7 @@ import torch
 from padalib import samplers
 from padalib.benchmarks import truth
 from padalib.engine import checked, paths
+from padalib.engine.checked import Count
 from padalib.engine.runs import one_thread
 from padalib.ranking.scores import ScoreConfig, sample
 from padalib.spaces import Arch, Space
@@ -20,6 +21,20 @@ from padalib.train import TrainConfig, build
 METHODS = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum")
 STUDIES = ("sharing", "variance", "optimum", "training", "ranking", "relation", "limits")
 TIMED, EPOCH_IMAGES = 3, 50_000  # steps timed for an estimate, and CIFAR's training images
+
+
+@dataclass(frozen=True)
+class Searches:
+    """The study of search: how large, and how often; SPOS's own size where nothing is said."""
+
+    evaluations: Count = 1000  # of each search, in scores on all images
+    times: Count = 20  # that each is made on a supernet
+    rungs: tuple[
+        int, ...
+    ] = ()  # images of halving's first two rungs, a ninth and a third; none: ()
+
+    def __post_init__(self) -> None:
+        checked.check(self)
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,7 @@ class Scale:
     exact_epochs: tuple[int, ...] = ()
     exact_images: int = 512
     agreement_seeds: int = 20  # sampled probes that are held against the exact one
+    searches: Searches = Searches()
     rank_batch: int | None = None  # images per forward when scoring, see `ScoreConfig`
     zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
     truth: str = "digits"  # the data set of the truth table

@@ -6,8 +6,9 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
-from padalib.study.scale import METHODS, STUDIES, Scale
+from padalib.study.scale import METHODS, STUDIES, Scale, Searches
 
+EVERY = (*STUDIES, "controls", "budget", "interventions", "along", "exposure", "search")
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
 CHAIN_METHODS = ("SPOS", "PA", "PA&DA", "size-curriculum")
@@ -68,8 +69,9 @@ SCALES = {
             lengths=(1, 2),
             batch_sizes=(32, 64),
             groups=(1, 2),
-            studies=(*STUDIES, "controls", "budget", "interventions", "along", "exposure"),
-            notebooks=("06", "07", "08"),
+            searches=Searches(16, 4, rungs=(28, 85)),
+            studies=EVERY,
+            notebooks=("06", "07", "08", "10"),
             beside=(
                 Scale(
                     "smoke-chain",
@@ -83,7 +85,8 @@ SCALES = {
                     batches=2,
                     pairs=5,
                     methods=CHAIN_METHODS,
-                    studies=(*CHAIN_STUDIES, "controls"),
+                    searches=Searches(24, 4),
+                    studies=(*CHAIN_STUDIES, "controls", "search"),
                     keep=(1,),
                     images=128,
                     ranked=40,
@@ -112,6 +115,9 @@ SCALES = {
             exact_epochs=(0, 15, 30),
             exact_images=256,
             agreement_seeds=10,
+            searches=Searches(24, 10, rungs=(222, 667)),
+            studies=(*STUDIES, "search"),
+            notebooks=("10",),
             beside=(
                 Scale(
                     "laptop-chain",
@@ -127,7 +133,8 @@ SCALES = {
                     images=500,
                     pairs=40,
                     methods=CHAIN_METHODS,
-                    studies=CHAIN_STUDIES,
+                    searches=Searches(48, 10, rungs=(222, 667)),
+                    studies=(*CHAIN_STUDIES, "search"),
                     exact=("PA&DA",),
                     exact_epochs=(20,),
                     exact_images=32,
