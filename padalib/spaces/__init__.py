@@ -1,8 +1,10 @@
 """Search spaces: what an architecture is, which ones are the same function, and what they cost."""
 
+from padalib.engine import origin
 from padalib.spaces.base import Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
+from padalib.spaces.checking import check
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
 
 CONVS = ("nor_conv_1x1", "nor_conv_3x3")  # the operations of a cell that have weights
@@ -24,6 +26,15 @@ def get(name: str) -> Space:
     if name not in SPACES:
         raise ValueError(f"unknown space {name!r}: choose one of {', '.join(sorted(SPACES))}")
     return SPACES[name]
+
+
+def usable(space: Space | str) -> Space:
+    """A space, or the one of that name; ValueError where one of the user's own has a mistake."""
+    if isinstance(space, str):
+        return get(space)
+    if not origin.known(type(space)):
+        check(space)
+    return space
 
 
 def label(space: Space) -> str:
@@ -48,7 +59,9 @@ __all__ = [
     "Position",
     "Space",
     "Supernet",
+    "check",
     "get",
     "label",
     "recalibrate",
+    "usable",
 ]
