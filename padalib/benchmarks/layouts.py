@@ -1,27 +1,41 @@
-"""Where a space's truth table lies, in which layout, and its rows in the order of the space."""
+"""Where a space's own truth table lies, and what a reader of somebody else's is."""
 
-import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
 from padalib import spaces
-from padalib.benchmarks import tables
 from padalib.benchmarks.checks import problems
-from padalib.benchmarks.tables import SPLITS
 from padalib.engine import paths
-from padalib.ranking.vectors import few
 from padalib.spaces import Space
 
 KEPT = ("mini", "chain-mini")  # spaces whose table the project keeps; `padalib truth` makes them
-LAYOUTS = (
-    "tables of our own (columns code, string, valid_acc_0, ...), and of NAS-Bench-201 "
-    f"{tables.CSV} (columns arch, cifar10_val, cifar10_test, ...), {tables.NPY}, the folder "
-    f"{tables.ARCHIVE}/ and analog-nasbench's data.anb are understood"
-)
+
+
+class Reader(Protocol):
+    """A module that reads a published benchmark; `registry` names it for `Space.benchmark`."""
+
+    SIDES: Mapping[str, int]  # its data sets, and the pixels of their images
+    SUFFIXES: tuple[str, ...]  # of its files that are no CSV; a CSV of others has a column `arch`
+    LAYOUT: str  # what it understands, to be named beside our own layout
+
+    @staticmethod
+    def find(root: Path) -> Path:
+        """Its table in a data root; FileNotFoundError says where to get it and where to put it."""
+
+    @staticmethod
+    def read(path: Path, space: Space, dataset: str | None) -> tuple[str, pd.DataFrame]:
+        """(source in a few words, table) of the architectures of `space`, by code, in its order.
+
+        Columns: `string`; accuracies in %, `<split>_acc_<seed>` or `<split>_acc` where only means
+        are known; where the benchmark tells them, `index`, its own numbers, and `trained`, alike
+        where rows are one and the same training. ValueError in one sentence for what is not the
+        benchmark's, or for another data set.
+        """
 
 
 def own_path(space: Space) -> Path:
@@ -48,28 +62,43 @@ def whole_of(space: Space) -> Space:
     return space
 
 
-def is_own(path: Path) -> bool:
-    """Whether a file is laid out as ours (else as one of others); ValueError if as neither."""
-    if path.is_dir() or path.suffix in (".npy", ".anb"):
+def understood(reader: Reader) -> str:
+    """Which layouts can be read, for an error."""
+    own = "tables of our own (columns code, string, valid_acc_0, ...)"
+    return f"{own}, and {reader.LAYOUT} are understood"
+
+
+def check_dataset(dataset: str | None, held: Iterable[str], path: Path, source: str) -> None:
+    """ValueError unless the data set is one of those that a file holds."""
+    if dataset not in (held := list(held)):
+        raise ValueError(
+            f"pass dataset=, one of {', '.join(held) or 'none'}, got {dataset!r}: "
+            f"{path} ({source}) has no other"
+        )
+
+
+def is_own(path: Path, reader: Reader) -> bool:
+    """Whether a file is laid out as ours (else as the reader's); ValueError if as neither."""
+    if path.is_dir() or path.suffix in reader.SUFFIXES:
         return False
     with path.open("rb") as file:
         header = file.readline(2**16).decode("utf-8", "replace").strip().split(",")
     if not {"code", "arch"} & set(header):
         raise ValueError(
-            f"{path} is laid out as no truth table that can be read: {LAYOUTS}. Convert it to one "
-            "of them, or, to hold scores against a table, see `truth.compare`"
+            f"{path} is laid out as no truth table that can be read: {understood(reader)}. "
+            "Convert it to one of them, or, to hold scores against a table, see `truth.compare`"
         )
     return "arch" not in header
 
 
-def read_own(space: Space, path: Path) -> pd.DataFrame:
+def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
     """A table in our layout: the rows of `space`, by code, in its order."""
     whole = whole_of(space)
     kept, root = own_path(whole), paths.project_root()
     if whole.name not in KEPT:
         remedy = (
             "train its architectures alone with `alone.save(alone.build(space), path)`, and pass "
-            f"that path=; {LAYOUTS}"
+            f"that path=; {understood(reader)}"
         )
     elif path.resolve() == kept.resolve():
         inside, place = kept.relative_to(root), shlex.quote(str(root))
@@ -78,7 +107,7 @@ def read_own(space: Space, path: Path) -> pd.DataFrame:
             f"`padalib truth {whole.name} --publish`"
         )
     else:
-        remedy = f"write it again with `alone.save`, or pass another: {LAYOUTS}"
+        remedy = f"write it again with `alone.save`, or pass another: {understood(reader)}"
     if not path.is_file():
         raise FileNotFoundError(f"no truth table of {space.name} at {path}: {remedy}")
     try:
@@ -92,38 +121,10 @@ def read_own(space: Space, path: Path) -> pd.DataFrame:
     found = problems(max((space, whole), key=lambda one: _fitting(one, table)), table)
     if not text.endswith("\n"):  # a number cut short is a number still
         found.append("the last line is cut off")
-    _check(found, path, space, remedy)
+    refuse(found, path, space, remedy)
     # By string: another space numbers its operations in another way.
     table = table.set_index("string", drop=False).loc[list(strings)].assign(code=strings.values())
     return table.set_index("code")
-
-
-def read_foreign(space: Space, path: Path, dataset: str | None) -> tuple[str, pd.DataFrame]:
-    """(source, table) of one of NAS-Bench-201's: the rows of `space` on one dataset, likewise."""
-    source, table = tables.read(path)
-    held = [name for name in tables.TRIALS if any(c.startswith(f"{name}_") for c in table)]
-    if dataset not in held:
-        raise ValueError(
-            f"pass dataset=, one of {', '.join(held) or 'none'}, got {dataset!r}: "
-            f"{path} ({source}) has no other"
-        )
-    pattern = rf"^{dataset}_({'|'.join(SPLITS)})(_\d+)?$"
-    acc = table.filter(regex=pattern).rename(
-        columns=lambda name: re.sub(pattern, r"\1_acc\2", name)
-    )
-    table = pd.concat([table[["string"]], acc, table.filter(["index"])], axis=1)
-    codes = {space.decode(arch): space.code(arch) for arch in space}
-    # Of a space with fewer operations, the benchmark's other architectures are not foreign.
-    table = table[~table["string"].isin(_beyond(whole_of(space), codes))]
-    table.insert(0, "code", [codes.get(string, string) for string in table["string"]])
-    found = problems(space, table.fillna(0.0), list(acc))
-    for split in SPLITS:  # a missing seed is all right, a missing architecture is not
-        of_split = table.filter(regex=f"^{split}_acc")
-        if not of_split.empty and (empty := list(table["code"][of_split.isna().all(axis=1)])):
-            found.append(f"{len(empty)} architectures without {split} accuracy: {few(empty)}")
-    _check(found, path, space, "correct it or fetch it again")
-    table = table.set_index("code").loc[list(codes.values())]
-    return source, table.astype(dict.fromkeys(acc, float))
 
 
 def _fitting(space: Space, table: pd.DataFrame) -> int:
@@ -134,12 +135,7 @@ def _fitting(space: Space, table: pd.DataFrame) -> int:
     return int((table["code"].map(known) == table["string"]).sum())
 
 
-def _beyond(whole: Space, strings: Iterable[str]) -> set[str]:
-    """The architectures of `whole` that are not among `strings`."""
-    return {whole.decode(arch) for arch in whole}.difference(strings)
-
-
-def _check(found: list[str], path: Path, space: Space, remedy: str) -> None:
+def refuse(found: list[str], path: Path, space: Space, remedy: str) -> None:
     if found:
         wrong = "; ".join(found)
         raise ValueError(f"{path} is not a truth table of {space.name}: {wrong}. Please {remedy}")

@@ -20,7 +20,7 @@ import pandas as pd
 
 from padalib import data as datasets
 from padalib import spaces
-from padalib.benchmarks import given, layouts, matching, tables
+from padalib.benchmarks import given, layouts, matching, registry, tables
 from padalib.benchmarks.checks import seeds_of
 from padalib.benchmarks.matching import Comparison
 from padalib.benchmarks.tables import SPLITS
@@ -31,8 +31,6 @@ from padalib.ranking.vectors import few
 from padalib.spaces import Space
 
 OWN = "trained alone here"
-# Pixels of the benchmark's images; "cifar10-16" is CIFAR-10 averaged to 16 of its 32.
-SIDES = {"cifar10": 32, "cifar100": 32, "imagenet16-120": 16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +41,7 @@ class Truth:
     dataset: str
     table: pd.DataFrame
     source: str = OWN  # short, for tables and labels of figures
+    benchmark: str | None = None  # whose table it is; None: our own
 
     @property
     def seeds(self) -> list[int]:
@@ -83,10 +82,11 @@ class Truth:
     ) -> tuple[float, float, float]:
         """(estimate, low, high): tau between this table and one made anew; NaN if unknown.
 
-        Of all architectures or of `codes`, on `agreement_basis`: `metrics.agreement` of those with
-        all seeds; else tau with a second table and its bootstrap over architectures. Both sides are
-        noisy, so this is no limit for a predictor: see `perfect`. Beyond 2,000 architectures an
-        interval rests on 400 draws, not 1,000: seconds, not minutes.
+        Of all architectures or of `codes`, one of each training, on `agreement_basis`:
+        `metrics.agreement` of those with all seeds; else tau with a second table and its bootstrap
+        over architectures. Both sides are noisy, so this is no limit for a predictor: see
+        `perfect`. Beyond 2,000 architectures an interval rests on 400 draws, not 1,000: seconds,
+        not minutes.
         """
         acc = self.accuracy(split)
         if codes is not None:
@@ -97,6 +97,8 @@ class Truth:
                     f"{acc.index[0]!r}"
                 )
             acc = acc.loc[codes]
+        if "trained" in self.table:  # two of one training agree with a second table as one does
+            acc = acc[~self.table.loc[acc.index, "trained"].duplicated()]
         draws = 1000 if len(acc) <= metrics.COUNTS_UP_TO else 400
         if self.seeds:
             complete = self.per_seed(split).loc[acc.index].dropna()
@@ -137,7 +139,9 @@ class Truth:
     def _retrained(self) -> pd.Series | None:
         """Accuracies of an independent retraining, where one is at hand."""
         path = tables.retraining()
-        if self.dataset != "cifar10" or self.source == tables.RETRAINING or path is None:
+        if (self.benchmark, self.dataset) != ("nasbench201", "cifar10") or path is None:
+            return None
+        if self.source == tables.RETRAINING:
             return None
         _, other = tables.read(path)
         return self.table["string"].map(other.set_index("string")["cifar10_test"])
@@ -170,11 +174,12 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
     columns, missing, duplicate or foreign architectures, wrong strings, unusable numbers.
     """
     space = spaces.get(space) if isinstance(space, str) else space
+    reader = registry.reader_of(space)
     if path is not None:
         path = Path(path)
         if not path.exists():
             raise FileNotFoundError(f"no truth table of {space.name} at {path}")
-        own = layouts.is_own(path)
+        own = layouts.is_own(path, reader)
     elif own := space.benchmark is None:
         whole = layouts.whole_of(space)
         path = layouts.own_path(whole)
@@ -189,12 +194,14 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
                 f"the truth table of {space.name} is on digits, got dataset={dataset!r}"
             )
     else:
-        path = tables.find(paths.data_root())
+        path = reader.find(paths.data_root())
     if own:
-        table = layouts.read_own(space, path)
+        table = layouts.read_own(space, path, reader)
         return Truth(spaces.label(space), dataset or "digits", table)
-    source, table = layouts.read_foreign(space, path, dataset)
-    return Truth(spaces.label(space), dataset, table, source)
+    if dataset is None and len(reader.SIDES) == 1:
+        (dataset,) = reader.SIDES
+    source, table = reader.read(path, space, dataset)
+    return Truth(spaces.label(space), dataset, table, source, space.benchmark)
 
 
 def compare(
@@ -228,7 +235,7 @@ def compare(
     found = given.read(scores, by, on, archs, notation)
     space = matching.space_of(found, space)
     # A file of ours does not say of what data it is.
-    told = path is None or not layouts.is_own(Path(path))
+    told = path is None or not layouts.is_own(Path(path), registry.reader_of(space))
     if dataset is None and found.data is not None and told:
         try:
             known = load(space, path, _source(found.data))
@@ -270,10 +277,10 @@ def check_dataset(truth: Truth, data: str) -> None:
 
 def _source(data: str) -> str:
     """The data set that a name stands for, whatever the size of its images or its part."""
-    if data in SIDES:
+    if data in registry.SIDES:
         return data
     if data in datasets.DATASETS:
         return data.removesuffix("-small")
     base, size = images.split_name(data)
     # What cannot be averaged to that size is no smaller version of it, whatever its name.
-    return data if size is None or size > 999 or SIDES.get(base, size) % size else base
+    return data if size is None or size > 999 or registry.SIDES.get(base, size) % size else base
