@@ -18,13 +18,14 @@ from padalib.spaces.network import DRAWN, Supernet
 
 FIELDS = {"name": "str", "size": "int", "in_channels": "int", "classes_out": "int"}
 HINTS = {  # what torch or Python says, and what to do about it
-    "before Module.__init__": "begin its __init__ with super().__init__(space, bn, arch, precision)",
+    "before Module.__init__": "begin __init__ with super().__init__(space, bn, arch, precision)",
     "positional argument": "the signatures are network(self, bn, arch, precision) of the space, "
     "and __init__(self, space, bn, arch, precision), features(self, x, arch), choices(self) of "
     "the network",
-    "to have": "are the channels those of the images, space.in_channels, and of what is before?",
-    "must match the size": "what is added must have equal shapes: mind strides and padding",
-    "mat1 and mat2": "is the head as wide as the features?",
+    "channel": "each layer takes the channels that the one before gives; the first one takes "
+    "space.in_channels",
+    "broadcast": "what is added must have equal shapes: mind strides, widths and padding",
+    "reduction dim": "the head must be as wide as the features",
 }
 
 
@@ -87,9 +88,9 @@ def _class(space: Space) -> None:
         )
     for name, kind in FIELDS.items():
         value = getattr(space, name, None)
-        good = (
-            isinstance(value, str) and value if kind == "str" else type(value) is int and value > 0
-        )
+        good = type(value) is int and value > 0
+        if kind == "str":
+            good = isinstance(value, str) and value
         if not good:
             wanted = "a text" if kind == "str" else "a whole number from 1"
             raise ValueError(
