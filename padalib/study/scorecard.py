@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from padalib import spaces
 from padalib.benchmarks import predictions, truth
 from padalib.benchmarks.truth import Truth
 from padalib.engine import paths
 from padalib.engine.files import write_bytes
 from padalib.ranking import report
-from padalib.study import figures, reproduction, scales
+from padalib.study import figures, named, reproduction, scales
 
 DRAWN = ("tau", "within_flops", "with_flops", "upper_half", "top_decile", "p_at_10")
 
@@ -44,9 +43,11 @@ def read(
 
     ValueError that lists, by row, what is wrong with the file; as `truth.load` for the truth.
     """
-    path, own = Path(path), spaces.get(space)
+    path, own = Path(path), named.space(space)
     rows, notes = predictions.read_scores(path, own)
     known = truth.load(own, table, dataset)
+    if known.told and known.told.drawn:
+        rows = _with_truth(rows, known, notes)
     wide = rows.pivot(index="code", columns="seed", values="score")
     loss = rows.pivot(index="code", columns="seed", values="loss") if "loss" in rows else None
     ranked = report.Ranked(own, tuple(wide.index), known.accuracy("test")[wide.index].to_numpy())
@@ -56,12 +57,27 @@ def read(
     name = re.sub(r"[^\w.-]+", "_", path.stem).strip(".") or "scores"
     shown = f"{name} (yours)" if name in others else name
     about = (
-        f"{path.name}: {len(wide):,} of {len(own):,} architectures of {space}, "
+        f"{path.name}: {len(wide):,} of {len(own):,} architectures of {own.name}, "
         f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} test accuracy "
         f"({known.source})"
     )
     notes += [*_doubts(card, wide.shape[1]), *apart]
     return Scored(name, {shown: card} | others, report.bias(wide, ranked), about, tuple(notes))
+
+
+def _with_truth(rows: pd.DataFrame, known: Truth, notes: list[str]) -> pd.DataFrame:
+    """The rows of architectures that a truth table of a random sample holds."""
+    held = rows[rows.code.isin(known.table.index)]
+    count, kept = rows.code.nunique(), held.code.nunique()
+    if kept < predictions.LEAST:
+        raise ValueError(
+            f"{kept} of the {count:,} architectures that are scored are among the "
+            f"{len(known.table):,} drawn at random for the truth table, too few for intervals: at "
+            f"least {predictions.LEAST} are needed"
+        )
+    if kept < count:
+        notes.append(f"{count - kept:,} of {count:,} architectures have no truth, and are left out")
+    return held
 
 
 def published(known: Truth, architectures: int) -> tuple[dict[str, pd.DataFrame], list[str]]:
