@@ -63,6 +63,7 @@ class Truth:
         columns = {f"{split}_acc_{seed}": seed for seed in self.seeds}
         held = [column for column in columns if column in self.table]
         if not held:
+            self._refuse_absent(split)
             raise ValueError(
                 f"the table ({self.source}) has no {split} accuracies seed by seed on "
                 f"{self.dataset}: take the means, `accuracy`"
@@ -72,11 +73,7 @@ class Truth:
     def accuracy(self, split: str = "test") -> pd.Series:
         """[A] accuracy in %, the mean over seeds, indexed by code; `<dataset>_<split>_acc`."""
         if split in SPLITS and not self.seeds:
-            if split not in self._splits:
-                raise ValueError(
-                    f"the table ({self.source}) has no {split} accuracies on {self.dataset}: it "
-                    f"has {', '.join(self._splits)}"
-                )
+            self._refuse_absent(split)
             acc = self.table[f"{split}_acc"]
         else:
             acc = self.per_seed(split).mean(axis=1)
@@ -138,7 +135,14 @@ class Truth:
 
     @property
     def _splits(self) -> list[str]:
-        return [split for split in SPLITS if f"{split}_acc" in self.table]
+        return [split for split in SPLITS if not self.table.filter(like=f"{split}_acc").empty]
+
+    def _refuse_absent(self, split: str) -> None:
+        if split not in self._splits:
+            raise ValueError(
+                f"the table ({self.source}) has no {split} accuracies on {self.dataset}: it has "
+                f"{', '.join(self._splits) or 'none'}"
+            )
 
     @cached_property
     def _retrained(self) -> pd.Series | None:

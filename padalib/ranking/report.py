@@ -3,12 +3,12 @@
 Every measure stands beside its controls: what FLOPs or weights give without any training, tau among
 architectures of equal complexity, the supernet's rank averaged with that of the FLOPs (weight 1,
 never fitted), and what infinitely many seeds of it would reach. 95 % intervals over seeds
-(Student's), over architectures (drawn by distinct function), and over both.
+(Student's), over architectures (drawn by distinct function, those of one truth together), and over
+both.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -17,11 +17,11 @@ from scipy import stats
 
 from padalib.ranking import metrics, pairs
 from padalib.ranking.pairs import Estimate
-from padalib.spaces import Space
+from padalib.ranking.ranked import CONTROLS as CONTROLS
+from padalib.ranking.ranked import Ranked
 
-QUINTILES, DRAWS = 5, 400
+DRAWS = 400
 MOST_SEEDS = 30  # whose pairs are compared, and that are resampled; of more, so many are drawn
-CONTROLS = ("FLOPs of live options", "parameters")  # need no training
 MEASURES = {
     "tau": "Kendall's tau-b with the truth",
     "tau_loss": "the same, ranked by loss",
@@ -41,49 +41,6 @@ MEASURES = {
     "more_seeds": "what infinitely many seeds would add: limit - tau",
     "common_error": "what seeds agree on better than with the truth: between seeds - tau",
 }
-LEAST = (31, 5)  # architectures of a level of equal FLOPs; the second in small spaces
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A set of architectures with their truth: what any prediction of them is held against.
-
-    ValueError where a code is not of the space.
-    """
-
-    space: Space
-    codes: tuple[str, ...]
-    true: np.ndarray  # [A] accuracy in %, trained alone
-
-    def __post_init__(self) -> None:
-        fill = object.__setattr__
-        archs = [self.space.parse(code) for code in self.codes]
-        fill(self, "archs", archs)
-        fill(self, "flops", np.array([self.space.flops(arch) for arch in archs], float))
-        fill(self, "params", np.array([self.space.params(arch) for arch in archs], float))
-        names = [self.space.code(self.space.canonical(arch)) for arch in archs]
-        fill(self, "clusters", np.unique(names, return_inverse=True)[1])
-        fill(self, "level", self._level())
-        levels = [self.flops[self.level == k] for k in set(self.level.tolist()) - {-1}]
-        fill(self, "equal", all(np.ptp(flops) == 0 for flops in levels))  # or fifths
-
-    def _level(self) -> np.ndarray:
-        """[A] what counts as equal FLOPs: levels that hold enough architectures, -1 for the others.
-
-        Of at least 31 each where such hold half of all, else of at least 5; where not even these
-        hold half, fifths stand for them.
-        """
-        level, size = np.unique(self.flops, return_inverse=True, return_counts=True)[1:]
-        for least in LEAST:
-            if (held := size[level] >= least).mean() >= 0.5:
-                return np.where(held, level, -1)
-        return self.quintile
-
-    @property
-    def quintile(self) -> np.ndarray:
-        """[A] fifth of the FLOPs, 0 to 4; equal FLOPs fall in one."""
-        ends = np.quantile(self.flops, np.arange(1, QUINTILES) / QUINTILES)
-        return np.searchsorted(ends, self.flops, side="left")
 
 
 def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -143,11 +100,10 @@ def within_flops(scores: np.ndarray, ranked: Ranked) -> Estimate:
 
 
 def controls(ranked: Ranked) -> dict[str, pd.DataFrame]:
-    """The cards of what needs no training: FLOPs of what is live, and weights."""
-    named = dict(zip(CONTROLS, (ranked.flops, ranked.params), strict=True))
+    """The cards of what needs no training, see `Ranked.free`."""
     return {
         name: card(pd.DataFrame({0: values}, index=list(ranked.codes)), ranked)
-        for name, values in named.items()
+        for name, values in ranked.free.items()
     }
 
 

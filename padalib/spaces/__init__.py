@@ -5,6 +5,7 @@ from padalib.spaces.base import Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
 from padalib.spaces.checking import check
+from padalib.spaces.macro import MacroSpace
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
 
 CONVS = ("nor_conv_1x1", "nor_conv_3x3")  # the operations of a cell that have weights
@@ -18,6 +19,10 @@ SPACES: dict[str, Space] = {
     "nasbench201": CellSpace("nasbench201", skeleton="residual"),
     # The 64 architectures of the paper's Fig. 1: every edge is a 1x1 or a 3x3 convolution.
     "conv64": CellSpace("conv64", ops=CONVS, skeleton="residual"),
+    # NAS-Bench-Macro (Su et al. 2021): 6,561 chains of eight blocks.
+    "macro": MacroSpace("macro"),
+    # Its 256 without an identity: every option has weights.
+    "macro12": MacroSpace("macro12", options=("mb3_k3", "mb6_k5")),
 }
 
 
@@ -55,6 +60,7 @@ __all__ = [
     "CellSpace",
     "ChainSpace",
     "Entries",
+    "MacroSpace",
     "Norm",
     "Position",
     "Space",

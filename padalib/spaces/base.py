@@ -205,6 +205,13 @@ class Space:
         """
         return self.level(arch)
 
+    def predictors(self, arch: Sequence[int]) -> dict[str, float]:
+        """What else ranks architectures here without any training, by name.
+
+        FLOPs and weights stand beside every ranking; a space names what is stronger than they are.
+        """
+        return {}
+
     # --- networks ---
 
     def params(self, arch: Sequence[int]) -> int:
@@ -301,8 +308,9 @@ def alone_cost(space: Space, arch: Arch) -> tuple[int, int]:
     """(weights, FLOPs for one image) of the network of `arch` alone."""
     with torch.device("meta"):
         net = space.network("batch", arch, "float32")
-        image = torch.empty(1, space.in_channels, space.size, space.size)
-        return sum(p.numel() for p in net.parameters()), count_flops(net, image)
+        # Two, because batch norm refuses a single image of a single pixel.
+        images = torch.empty(2, space.in_channels, space.size, space.size)
+        return sum(p.numel() for p in net.parameters()), count_flops(net, images) // 2
 
 
 def count_flops(module: nn.Module, *inputs: torch.Tensor) -> int:

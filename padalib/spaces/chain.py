@@ -34,7 +34,8 @@ class ChainSpace(Space):
     """One block for each of `strides`, each a choice among `options`; every option has weights.
 
     So PA's schedule, which favours options with weights, is SPOS's here. A chain of your own:
-    inherit, give `positions` and `block`. ValueError for fields that make no network.
+    inherit, give `block`, and `positions`, `stem` or `neck` where they differ. ValueError for
+    fields that make no network.
     """
 
     name: str
@@ -86,6 +87,15 @@ class ChainSpace(Space):
             return Separable(*where, norm)
         return ReLUConvBN(*where, norm, bias=False)
 
+    def stem(self, norm: dict) -> nn.Module:
+        """Images to `widths[0]` channels."""
+        first = nn.Conv2d(self.in_channels, self.widths[0], 3, padding=1, bias=False)
+        return nn.Sequential(first, Norm(self.widths[0], **norm))
+
+    def neck(self, norm: dict) -> tuple[nn.Module, int]:
+        """What stands between the last block and the ReLU before the average, and its channels."""
+        return Norm(self.widths[-1], **norm), self.widths[-1]
+
     def network(self, bn: str, arch: Arch | None, precision: str) -> "ChainNet":
         return ChainNet(self, bn, arch, precision)
 
@@ -120,13 +130,12 @@ def _costs(space: ChainSpace) -> tuple[tuple[int, int], list[list[tuple[int, int
 
 
 class ChainNet(Supernet):
-    """A stem, one block after another, batch norm, average over pixels and a linear head."""
+    """A stem, one block after another, a neck, average over pixels and a linear head."""
 
     def __init__(self, space: ChainSpace, bn: str, arch: Arch | None, precision: str) -> None:
         super().__init__(space, bn, arch, precision)
-        norm, first, last = self.norm_options, space.widths[0], space.widths[-1]
-        stem = nn.Conv2d(space.in_channels, first, 3, padding=1, bias=False)
-        self.stem = nn.Sequential(stem, Norm(first, **norm))
+        norm = self.norm_options
+        self.stem = space.stem(norm)
         self.blocks = nn.ModuleList(
             nn.ModuleDict(
                 {
@@ -137,8 +146,8 @@ class ChainNet(Supernet):
             )
             for place, position in enumerate(space.positions)
         )
-        self.norm = Norm(last, **norm)
-        self.head = nn.Linear(last, space.classes_out)
+        self.norm, width = space.neck(norm)
+        self.head = nn.Linear(width, space.classes_out)
 
     def features(self, x: Tensor, arch: Arch) -> Tensor:
         x = self.stem(x)

@@ -59,9 +59,9 @@ def _contrasts(axes: Axes, rows: pd.DataFrame, main: str) -> None:
 def _levels(axes: Axes, cards: pd.DataFrame) -> None:
     methods = list(dict.fromkeys(cards.method))
     for measure, (mark, shade, label) in LEVELS.items():
-        free = cards.method.isin(CONTROLS) & (cards.measure == "tau")  # counts have no loss
-        own = cards[(cards.measure == measure) | (free if measure == "tau_loss" else False)]
-        own = own[~own.method.isin(CONTROLS) | (own.measure == "tau")].set_index("method")
+        free = ~cards.method.isin(cards.method[cards.measure == "tau_loss"])  # counts have no loss
+        also = free & (cards.measure == "tau") if measure == "tau_loss" else False
+        own = cards[(cards.measure == measure) | also].set_index("method")
         places = [k for k, method in enumerate(methods) if method in own.index]
         own = own.loc[[methods[k] for k in places]]
         axes.plot(own.value, places, mark, color=shade, mfc="none", ms=4, label=label)

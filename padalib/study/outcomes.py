@@ -102,7 +102,7 @@ def cards(
 def free(ranked: Ranked) -> pd.DataFrame:
     """The outcomes of what needs no training: columns name, measure and those of `cards`."""
     rows = []
-    for name, values in zip(report.CONTROLS, (ranked.flops, ranked.params), strict=True):
+    for name, values in ranked.free.items():
         for measure, estimate in of(values, ranked).items():
             row = report.measured([estimate], 1, ranked.clusters)
             rows.append({"name": name, "measure": measure} | row)

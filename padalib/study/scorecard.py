@@ -1,7 +1,8 @@
 """The report card of anybody's supernet: from a file of scores to a table, a figure, and its place.
 
-Beside it stand the rankings that need no training, FLOPs of what is live and parameters; and the
-published cards of supernets that ranked the same architectures against the same truth.
+Beside it stand the rankings that need no training, FLOPs of what is live, parameters, and what else
+the space names (`Space.predictors`); and the published cards of supernets that ranked the same
+architectures against the same truth.
 """
 
 import re
@@ -31,6 +32,7 @@ class Scored:
     bias: pd.DataFrame
     about: str  # what was held against what
     notes: tuple[str, ...] = ()  # what to know before the card is believed
+    free: tuple[str, ...] = report.CONTROLS  # names of those without training
 
 
 def read(
@@ -53,7 +55,8 @@ def read(
     ranked = report.Ranked(own, tuple(wide.index), known.accuracy("test")[wide.index].to_numpy())
     card = report.card(wide, ranked, loss)
     others, apart = published(known, len(wide))
-    others = report.controls(ranked) | others
+    free = report.controls(ranked)
+    others = free | others
     name = re.sub(r"[^\w.-]+", "_", path.stem).strip(".") or "scores"
     shown = f"{name} (yours)" if name in others else name
     about = (
@@ -62,7 +65,8 @@ def read(
         f"({known.source})"
     )
     notes += [*_doubts(card, wide.shape[1]), *apart]
-    return Scored(name, {shown: card} | others, report.bias(wide, ranked), about, tuple(notes))
+    cards, bias = {shown: card} | others, report.bias(wide, ranked)
+    return Scored(name, cards, bias, about, tuple(notes), tuple(free))
 
 
 def _with_truth(rows: pd.DataFrame, known: Truth, notes: list[str]) -> pd.DataFrame:
@@ -138,7 +142,7 @@ def text(scored: Scored) -> str:
     """The card for a terminal: each measure with its interval, and the controls beside it."""
     own, *others = scored.cards.items()
     by = {name: card.set_index("measure") for name, card in scored.cards.items()}
-    names = [own[0], *list(report.CONTROLS)]
+    names = [own[0], *scored.free]
     rows = []
     for measure, meaning in report.MEASURES.items():
         if np.isnan(by[own[0]].value.get(measure, np.nan)):
@@ -147,9 +151,10 @@ def text(scored: Scored) -> str:
         cells += [_cell(by[name], measure, interval=name == own[0]) for name in names]
         rows.append(cells)
     lines = [scored.about, *(f"Note: {note}." for note in scored.notes), ""]
-    widths = (0, 24, *(12 for _ in report.CONTROLS))
+    widths = (0, 24, *(12 for _ in scored.free))
     lines += [reproduction.columns(["measure", *names], rows, widths), ""]
-    lines += [_place(by, measure) for measure in ("tau", "within_flops", "with_flops") if others]
+    measures = ("tau", "within_flops", "with_flops") if others else ()
+    lines += [_place(by, measure, scored.free) for measure in measures]
     lines += ["", "Which options it likes: change of rank (sd) by one more, beside the truth's"]
     said = [
         [row.option, f"{row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}]", f"{row.true:+.2f}"]
@@ -167,13 +172,13 @@ def _cell(card: pd.DataFrame, measure: str, interval: bool) -> str:
     return f"{shown} [{row.low:.3f}, {row.high:.3f}]" if interval else shown
 
 
-def _place(by: dict[str, pd.DataFrame], measure: str) -> str | None:
+def _place(by: dict[str, pd.DataFrame], measure: str, names: tuple[str, ...]) -> str | None:
     """How many of the others are better, and who is best; None where there is nothing to say."""
     values = pd.Series({name: card.value.get(measure) for name, card in by.items()}, dtype=float)
     (own, *_), others = values, values.iloc[1:].dropna()
     if np.isnan(own) or others.empty:
         return None
-    free = others.index.isin(report.CONTROLS)
+    free = others.index.isin(names)
     kinds = ((~free, "published supernets"), (free, "rankings without training"))
     above = " and ".join(
         f"{int((others[kind] > own).sum())} of {kind.sum()} {name}"
@@ -199,9 +204,7 @@ def draw(scored: Scored) -> Figure:
             if measure not in by[name].index:
                 continue
             row = by[name].loc[measure]
-            shade = (
-                figures.OWN if place == 0 else "black" if name in report.CONTROLS else figures.GREY
-            )
+            shade = figures.OWN if place == 0 else "black" if name in scored.free else figures.GREY
             axes.plot([row.low, row.high], [place, place], color=shade, lw=0.8)
             axes.plot(row.value, place, "o", color=shade, ms=3)
         axes.set_title(measure)

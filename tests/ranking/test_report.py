@@ -1,6 +1,7 @@
 """The report card: planted rankings come out as what they are."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,24 @@ def test_controls_are_cards_without_training():
     found = report.controls(own)
     assert found["FLOPs of live options"].set_index("measure").value.tau == pytest.approx(1)
     assert found["parameters"].set_index("measure").value.tau < 1
+
+
+def test_a_space_may_name_what_else_ranks_without_training():
+    macro = replace(spaces.get("macro"), strides=(2, 1, 1), channels=2, size=8)
+    own = ranked(np.array([macro.depth(arch) for arch in macro]) + 1e-3 * np.arange(27), macro)
+    assert list(own.free) == [*report.CONTROLS, "non-identity blocks"]
+    tau = report.controls(own)["non-identity blocks"].set_index("measure").value.tau
+    assert tau == pytest.approx(metrics.tau(own.free["non-identity blocks"], own.true))
+    deep = replace(macro, options=("mb3_k3", "mb6_k5"))  # all equally deep
+    assert list(ranked(np.arange(8.0), deep).free) == list(report.CONTROLS)
+
+
+def test_functions_of_one_truth_are_one_cluster():
+    macro = replace(spaces.get("macro"), strides=(2, 1, 1), channels=2, size=8)
+    own = ranked(np.arange(27.0), macro)
+    by = dict(zip(own.archs, own.clusters.tolist(), strict=True))
+    assert by[0, 1, 0] == by[0, 0, 1] != by[1, 0, 0]
+    assert len(set(by.values())) == 3 * 7 and len(set(ranked().clusters)) == len(MINI.classes())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 
 from padalib import samplers, spaces
 from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPaths
-from padalib.spaces import ChainSpace, Position
+from padalib.spaces import ChainSpace, MacroSpace, Position
 
 THREE = ("conv_1x1", "conv_3x3", "sep_5x5")
 
@@ -36,6 +36,8 @@ SPACES = {
     "cell that shares": replace(spaces.get("mini"), extent=2),
     "chain": spaces.get("chain-mini"),
     "uneven": Uneven("uneven", strides=(1, 2, 1, 1)),
+    # Options whose weights depend on the position: an identity has some where the width doubles.
+    "macro, short": MacroSpace("short", strides=(2, 1, 1, 2, 1), channels=2, size=8),
 }
 METHODS = samplers.METHODS
 EPOCHS = 4
@@ -131,7 +133,7 @@ def test_where_every_option_has_weights_the_schedule_is_spos(space):
     schedule.new_epoch(EPOCHS - 1)
     a, b = rng(), rng()
     same = [schedule.draw(a) for _ in range(50)] == [spos.draw(b) for _ in range(50)]
-    assert same == every == ("none" not in space.entries().names)
+    assert same == every == (not {"none", "identity"} & set(space.entries().names))
 
 
 def test_a_fair_group_deals_every_option_in_turn(space):
