@@ -50,7 +50,7 @@ SCALES = {
             batch_sizes=(32, 64),
             groups=(1, 2),
             studies=(*STUDIES, "controls", "budget", "interventions", "along", "exposure"),
-            notebooks=("06", "07", "08"),
+            notebooks=("06", "07", "08", "11"),
             beside=(
                 Scale(
                     "smoke-chain",
@@ -93,6 +93,7 @@ SCALES = {
             exact_epochs=(0, 15, 30),
             exact_images=256,
             agreement_seeds=10,
+            notebooks=("11",),
             beside=(
                 Scale(
                     "laptop-chain",
