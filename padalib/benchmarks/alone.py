@@ -64,7 +64,10 @@ def build(
     data = asked[0].train.data
     said = " ".join(f"{name}={value}" for name, value in (ALONE | recipe).items() if name != "data")
     told = About(space.name, data, about.digest(data), drawn, said)
-    return about.write(assemble(space, rows, archs), told)
+    table = assemble(space, rows, archs)
+    if drawn:  # so that members which were not drawn are known by those that were
+        table["trained"] = [space.truth_key(space.canonical(arch)) for arch in archs]
+    return about.write(table, told)
 
 
 def assemble(

@@ -191,7 +191,8 @@ class ExactProbe:
         if not counts.any():
             return self.u
         scores = over(sums, counts)
-        for table in map(list, entries.tables):
+        scores[list(entries.uniform)] = 0
+        for table in (list(own) for own in entries.tables if own[0] not in entries.uniform):
             free = [entry for entry in table if not counts[entry]]
             scores[free] = scores[[entry for entry in table if counts[entry]]].mean()
         return path_product([normal(scores[list(own)]) for own in entries.at], np.array(self.archs))

@@ -88,8 +88,12 @@ class ProductPaths(PathSampler):
         return self.space.entries(self.shared)
 
     def normal(self, scores: Tensor) -> Tensor:
-        """Scores [T] as probabilities, which sum to one in each table; uniform where all are 0."""
-        p = torch.empty_like(scores)
+        """Scores [T] as probabilities, which sum to one in each table; uniform where all are 0.
+
+        And uniform where nobody learns them.
+        """
+        p, scores = torch.empty_like(scores), scores.clone()
+        scores[list(self.entries.uniform)] = 0
         for own in map(list, self.entries.tables):
             total = scores[own].sum()
             p[own] = scores[own] / total if total > 0 else 1 / len(own)

@@ -31,7 +31,8 @@ class Curriculum(ProductPaths):
         found: dict[int, list[float]] = {}
         for place, own in enumerate(space.entries().at):
             for option, entry in enumerate(own):
-                weights = space.weights(place, option)
+                learned = entry not in space.entries().uniform
+                weights = space.weights(place, option) if learned else 0
                 score = float(weights) ** power if weights else 0.0
                 found.setdefault(entry, []).append(score)
         if not any(map(any, found.values())):

@@ -14,7 +14,7 @@ from padalib.spaces import Arch, Space
 
 
 class FairPaths(PathSampler):
-    """A strictly fair group of paths, as many as the longest list of options.
+    """A strictly fair group of paths, as many as the longest list of options that is learned.
 
     Each position deals its options in random order, and deals anew when all are gone, so that a
     position of fewer options is fair over several steps. `redraw='epoch'` is the released code's
@@ -29,7 +29,8 @@ class FairPaths(PathSampler):
             raise ValueError(f"redraw must be 'step' or 'epoch', got {redraw!r}")
         # differs: the released PA&DA code draws one group an epoch for its FairNAS and SUMNAS
         self.redraw = redraw
-        self.group = max(len(position.options) for position in space.positions)
+        learned = [position for position in space.positions if position.table]
+        self.group = max(len(position.options) for position in learned or space.positions)
         self.forget()
 
     def new_epoch(self, epoch: int) -> None:

@@ -58,7 +58,8 @@ class GradNormPaths(ProductPaths):
         self.counts = [0] * len(self.p)
 
     def new_epoch(self, epoch: int) -> None:
-        scores = self.scores.cpu()
+        scores = self.scores.to("cpu", copy=True)
+        scores[list(self.entries.uniform)] = 0
         delta = epoch / self.epochs
         for own in map(list, self.entries.tables):
             seen = [entry for entry in own if self.counts[entry]]

@@ -6,7 +6,9 @@ from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
 from padalib.spaces.checking import check
 from padalib.spaces.macro import MacroSpace
+from padalib.spaces.mobilenet import MBCONVS, MobileNetSpace
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
+from padalib.spaces.shot import LAYOUTS, ShotSpace
 
 CONVS = ("nor_conv_1x1", "nor_conv_3x3")  # the operations of a cell that have weights
 
@@ -23,6 +25,12 @@ SPACES: dict[str, Space] = {
     "macro": MacroSpace("macro"),
     # Its 256 without an identity: every option has weights.
     "macro12": MacroSpace("macro12", options=("mb3_k3", "mb6_k5")),
+    # NAS-Bench-1Shot1 (Zela et al. 2020): 14,580, 29,160 and 1,312,200 cells of NAS-Bench-101.
+    **{name: ShotSpace(name, *layout) for name, layout in LAYOUTS.items()},
+    # 2 * 10^17 chains of 21 blocks for ImageNet (ProxylessNAS, SPOS).
+    "mobilenet": MobileNetSpace("mobilenet"),
+    # Those that leave no block out: every option has weights.
+    "mobilenet6": MobileNetSpace("mobilenet6", options=MBCONVS),
 }
 
 
@@ -53,6 +61,7 @@ def label(space: Space) -> str:
 __all__ = [
     "BN_MODES",
     "CONVS",
+    "LAYOUTS",
     "OPS",
     "PRECISIONS",
     "SPACES",
@@ -61,8 +70,10 @@ __all__ = [
     "ChainSpace",
     "Entries",
     "MacroSpace",
+    "MobileNetSpace",
     "Norm",
     "Position",
+    "ShotSpace",
     "Space",
     "Supernet",
     "check",

@@ -21,13 +21,15 @@ from padalib.engine import origin
 
 Arch = tuple[int, ...]
 LISTED = 10**6  # a space of at most so many architectures can be listed
+IMAGES = 2  # that costs are counted on: of a single one of one pixel there are no statistics
 
 
 @dataclass(frozen=True)
 class Position:
     """One choice: its name, its own options, and whom it shares a sampler's probabilities with.
 
-    Positions of one `table` have one probability for options of the same name.
+    Positions of one `table` have one probability for options of the same name; with the table ''
+    nobody learns any: it is drawn uniformly, as the inputs of a block are.
     """
 
     name: str  # "1<-0", "block 3"
@@ -250,26 +252,32 @@ class Entries:
     tables: tuple[tuple[int, ...], ...]  # entries whose probabilities sum to one
     alike: tuple[tuple[int, tuple[int, ...]], ...]  # consecutive positions of the same entries
     partial: bool  # whether some position lacks options of its table
+    uniform: tuple[int, ...] = ()  # entries that no sampler learns
 
 
 @lru_cache
 def _entries(positions: tuple[Position, ...], shared: bool) -> Entries:
-    owners = [position.table if shared else position.name for position in positions]
+    owners = [p.table if shared and p.table else p.name for p in positions]
     names: dict[tuple[str, str], int] = {}
     at = [
         tuple(names.setdefault((owner, option), len(names)) for option in position.options)
         for owner, position in zip(owners, positions, strict=True)
     ]
-    several = len(set(owners)) > 1
+    unlearned = {p.name for p in positions if not p.table}
+    several = len(set(owners) - unlearned) > 1
     tables = [
         tuple(k for (own, _), k in names.items() if own == owner) for owner in dict.fromkeys(owners)
     ]
     return Entries(
-        tuple(f"{owner}/{option}" if several else option for owner, option in names),
+        tuple(
+            f"{owner}/{option}" if several or owner in unlearned else option
+            for owner, option in names
+        ),
         tuple(at),
         tuple(tables),
         tuple((len(list(same)), own) for own, same in groupby(at)),
         any(set(own) not in map(set, tables) for own in at),
+        tuple(k for (owner, _), k in names.items() if owner in unlearned),
     )
 
 
@@ -308,9 +316,12 @@ def alone_cost(space: Space, arch: Arch) -> tuple[int, int]:
     """(weights, FLOPs for one image) of the network of `arch` alone."""
     with torch.device("meta"):
         net = space.network("batch", arch, "float32")
-        # Two, because batch norm refuses a single image of a single pixel.
-        images = torch.empty(2, space.in_channels, space.size, space.size)
-        return sum(p.numel() for p in net.parameters()), count_flops(net, images) // 2
+        return cost(net, torch.empty(IMAGES, space.in_channels, space.size, space.size))
+
+
+def cost(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
+    """(weights, FLOPs for one image) of a module that gets `x`."""
+    return sum(p.numel() for p in module.parameters()), count_flops(module, x) // len(x)
 
 
 def count_flops(module: nn.Module, *inputs: torch.Tensor) -> int:

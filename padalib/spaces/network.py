@@ -163,18 +163,20 @@ class Supernet(nn.Module):
     def parts(self) -> dict[str, list[int]]:
         """Part -> positions in `list(self.parameters())`.
 
-        Of each option with weights and the 'fixed' rest, which add up to all; and of the options of
-        each position ('edge 0', 'block 0'), or of positions that share them.
+        Of each option with weights and the 'fixed' rest, which add up to all (options that nobody
+        learns are one part, 'inputs'); and of the options of each position ('edge 0', 'block 0'),
+        or of positions that share them.
         """
         at = {id(parameter): k for k, parameter in enumerate(self.parameters())}
-        options: dict[str, list[int]] = {}
-        places: dict[str, list[int]] = {}
+        options: dict[str, set[int]] = {}
+        places: dict[str, set[int]] = {}
         for (group, option), modules in sorted(self.choices().items()):
             position = self.space.positions[group * self.space.extent]
-            own = [at[id(p)] for module in modules for p in module.parameters()]
+            own = {at[id(p)] for module in modules for p in module.parameters()}
             if own:
-                options.setdefault(position.options[option], []).extend(own)
-                places.setdefault(f"{self.space.kind} {group}", []).extend(own)
+                name = position.options[option] if position.table else "inputs"
+                options.setdefault(name, set()).update(own)
+                places.setdefault(f"{self.space.kind} {group}", set()).update(own)
         taken = {k for own in options.values() for k in own}
         fixed = {"fixed": [k for k in at.values() if k not in taken]}
         return fixed | {name: sorted(own) for name, own in (options | places).items()}

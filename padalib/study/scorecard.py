@@ -48,11 +48,19 @@ def read(
     path, own = Path(path), named.space(space)
     rows, notes = predictions.read_scores(path, own)
     known = truth.load(own, table, dataset)
-    if known.told and known.told.drawn:
-        rows = _with_truth(rows, known, notes)
     wide = rows.pivot(index="code", columns="seed", values="score")
     loss = rows.pivot(index="code", columns="seed", values="loss") if "loss" in rows else None
-    ranked = report.Ranked(own, tuple(wide.index), known.accuracy("test")[wide.index].to_numpy())
+    split = known.main_split
+    true = known.of(own, wide.index, split)
+    if unknown := len(wide) - len(true):
+        notes.append(f"Left out: {unknown:,} architectures whose accuracy nobody knows")
+    if len(true) < predictions.LEAST:
+        raise ValueError(
+            f"{path} scores {len(wide):,} architectures, and the truth of {len(true)} of them is "
+            f"known, too few for intervals: at least {predictions.LEAST} are needed"
+        )
+    wide, loss = wide.loc[true.index], None if loss is None else loss.loc[true.index]
+    ranked = report.Ranked(own, tuple(true.index), true.to_numpy())
     card = report.card(wide, ranked, loss)
     others, apart = published(known, len(wide))
     free = report.controls(ranked)
@@ -61,27 +69,12 @@ def read(
     shown = f"{name} (yours)" if name in others else name
     about = (
         f"{path.name}: {len(wide):,} of {len(own):,} architectures of {own.name}, "
-        f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} test accuracy "
+        f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} {split} accuracy "
         f"({known.source})"
     )
     notes += [*_doubts(card, wide.shape[1]), *apart]
     cards, bias = {shown: card} | others, report.bias(wide, ranked)
     return Scored(name, cards, bias, about, tuple(notes), tuple(free))
-
-
-def _with_truth(rows: pd.DataFrame, known: Truth, notes: list[str]) -> pd.DataFrame:
-    """The rows of architectures that a truth table of a random sample holds."""
-    held = rows[rows.code.isin(known.table.index)]
-    count, kept = rows.code.nunique(), held.code.nunique()
-    if kept < predictions.LEAST:
-        raise ValueError(
-            f"{kept} of the {count:,} architectures that are scored are among the "
-            f"{len(known.table):,} drawn at random for the truth table, too few for intervals: at "
-            f"least {predictions.LEAST} are needed"
-        )
-    if kept < count:
-        notes.append(f"{count - kept:,} of {count:,} architectures have no truth, and are left out")
-    return held
 
 
 def published(known: Truth, architectures: int) -> tuple[dict[str, pd.DataFrame], list[str]]:

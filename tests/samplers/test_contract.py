@@ -11,7 +11,7 @@ import torch
 
 from padalib import samplers, spaces
 from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPaths
-from padalib.spaces import ChainSpace, MacroSpace, Position
+from padalib.spaces import ChainSpace, MacroSpace, Position, ShotSpace
 
 THREE = ("conv_1x1", "conv_3x3", "sep_5x5")
 
@@ -36,8 +36,17 @@ SPACES = {
     "cell that shares": replace(spaces.get("mini"), extent=2),
     "chain": spaces.get("chain-mini"),
     "uneven": Uneven("uneven", strides=(1, 2, 1, 1)),
+    "inputs": ShotSpace("inputs", (1, 1), 2, channels=4, cells=1, size=8, in_channels=1),
     # Options whose weights depend on the position: an identity has some where the width doubles.
     "macro, short": MacroSpace("short", strides=(2, 1, 1, 2, 1), channels=2, size=8),
+    "mobilenet": replace(
+        spaces.get("mobilenet"),
+        options=("mb3_k3", "mb6_k5", "skip"),
+        stages=((16, 3), (24, 2)),
+        strides=(2, 1, 1, 2, 1),
+        width=0.25,
+        size=16,
+    ),
 }
 METHODS = samplers.METHODS
 EPOCHS = 4
@@ -133,7 +142,8 @@ def test_where_every_option_has_weights_the_schedule_is_spos(space):
     schedule.new_epoch(EPOCHS - 1)
     a, b = rng(), rng()
     same = [schedule.draw(a) for _ in range(50)] == [spos.draw(b) for _ in range(50)]
-    assert same == every == (not {"none", "identity"} & set(space.entries().names))
+    free = {"none", "identity", "maxpool3x3", "skip"}
+    assert same == every == free.isdisjoint(space.entries().names)
 
 
 def test_a_fair_group_deals_every_option_in_turn(space):
@@ -146,6 +156,37 @@ def test_a_fair_group_deals_every_option_in_turn(space):
         dealt = [arch[place] for group in steps for arch in group]
         for start in range(0, len(dealt) - n + 1, n):
             assert sorted(dealt[start : start + n]) == list(range(n))
+
+
+@pytest.mark.parametrize("method", ["PA", "curriculum", "size-curriculum"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_nobody_learns_which_inputs_a_block_has(method, shared):
+    space = SPACES["inputs"]
+    options = {"shared": shared} if method == "PA" else {}
+    paths = METHODS[method].with_options("own", **options).paths.build(space, EPOCHS)
+    net, generator = space.build(), rng(1)
+    for parameter in net.parameters():
+        parameter.grad = torch.rand(parameter.shape, generator=generator)
+    for epoch in range(EPOCHS):
+        paths.new_epoch(epoch)
+        for _ in range(20):
+            paths.observe(paths.draw(generator), net, 1.0)
+    learned = {
+        position.table: [float(paths.p[entry]) for entry in own]
+        for position, own in zip(space.positions, paths.entries.at, strict=True)
+        if position.table
+    }
+    assert all(min(own) < 0.2 for own in learned.values())  # pooling has no weights
+    for place in (0, 2, 4):
+        own = [float(paths.p[entry]) for entry in paths.entries.at[place]]
+        assert own == pytest.approx([1 / len(own)] * len(own))
+    names = [f"inputs of {k}/{own}" for k, own in [(1, 0), (2, 0), (2, 1), (3, "01")]]
+    assert {f"p_{name}" for name in names} <= paths.log().keys()
+
+
+def test_inputs_do_not_make_a_fair_group_larger():
+    wide = ShotSpace("wide", (1, 2, 2, 2), 2)  # ten sets of inputs of its output
+    assert FairPaths(wide, EPOCHS).group == 3
 
 
 def test_fair_hands_survive_a_checkpoint():

@@ -136,7 +136,9 @@ def test_the_report_card_takes_both(file, photos, capsys, tmp_path):
     out = capsys.readouterr().out
     assert "mine on photos: 20 of 24 architectures, each alone, 1 seed, drawn at random" in out
     assert run(*report, file=file) == 0
-    assert "4 of 24 architectures have no truth, and are left out" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "20 of 24 architectures of mine" in out
+    assert "Left out: 4 architectures whose accuracy nobody knows" in out
     known = truth.load(space, table)
     assert list(known.table.index) == [space.code(arch) for arch in sample(space, 20)]
     scores = {code: float(k) for k, code in enumerate(rows.code)}
@@ -144,12 +146,12 @@ def test_the_report_card_takes_both(file, photos, capsys, tmp_path):
     assert (len(found.pred), found.total) == (20, 20)
     assert dict(found.pred) == {code: scores[code] for code in known.table.index}
     out = set(rows.code) - set(known.table.index)
-    with pytest.raises(ValueError, match="20 architectures that the truth table has drawn, 0 are"):
+    with pytest.raises(ValueError, match="none of the 4 architectures is known"):
         truth.compare({code: scores[code] for code in out}, space, path=table)
     rows[~rows.code.isin(known.table.index[:4])].to_csv("scores.csv", index=False)
     assert run(*report, file=file) == 2
     err = capsys.readouterr().err
-    assert "16 of the 20 architectures that are scored are among the 20 drawn at random" in err
+    assert "scores 20 architectures, and the truth of 16 of them is known, too few for" in err
 
 
 def table_of(space, name, drawn=0, **changes):
@@ -291,3 +293,18 @@ class Fixed(spaces.Space):
     """Made for other images, and no dataclass."""
 
     name, size, in_channels, classes_out = "fixed", 16, 3, 3
+
+
+def test_members_of_a_class_that_were_not_drawn_are_known_by_those_that_were(tmp_path):
+    space = spaces.get("mini")
+    drawn = sample(space, 40)
+    other = next(a for a in drawn if space.canonical(a) != a and space.canonical(a) not in drawn)
+    table = table_of(space, "digits", 40)
+    table["test_acc_0"] = [50.0 + k for k in range(40)]
+    table["trained"] = [space.truth_key(space.canonical(arch)) for arch in drawn]
+    path = tmp_path / "t.csv"
+    alone.save(table, path)
+    code = space.code(space.canonical(other))
+    found = truth.load(space, path).of(space, [code], "test")
+    first = next(a for a in drawn if space.canonical(a) == space.canonical(other))
+    assert found[code] == table.test_acc_0[space.code(first)]
