@@ -71,7 +71,7 @@ SCALES = {
             groups=(1, 2),
             searches=Searches(16, 4, rungs=(28, 85)),
             studies=EVERY,
-            notebooks=("06", "07", "08", "10"),
+            notebooks=("06", "07", "08", "10", "11"),
             beside=(
                 Scale(
                     "smoke-chain",
@@ -117,7 +117,7 @@ SCALES = {
             agreement_seeds=10,
             searches=Searches(24, 10, rungs=(222, 667)),
             studies=(*STUDIES, "search"),
-            notebooks=("10",),
+            notebooks=("10", "11"),
             beside=(
                 Scale(
                     "laptop-chain",
