@@ -16,6 +16,7 @@ SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN = "shown", "opposite here", "equivalent",
 MIXED, UNMEASURED = "mixed", "not measured"
 VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURED)
 LEVEL = 0.05  # of a test, two-sided
+FEW = ("seeds", "runs", "swapped pairs of seeds", "spaces")  # their intervals are Student's
 POWER = 0.8  # chance of an effect of size `visible` to be shown
 
 
@@ -41,11 +42,11 @@ class Interval:
         """The smallest effect that would be shown with a chance of 80 % (two-sided, 5 %).
 
         From the interval's own half-width: half * (t_a + t_.80) / t_.975, Student's with n - 1
-        degrees over seeds, pairs of them or runs, normal over anything else. a is .975 for a claim
-        that stands alone; among `tests`, Holm's first step, 1 - .025 / tests. On the interval's own
-        scale, so pass logarithms for ratios.
+        degrees over what is in `FEW`, normal over anything else. a is .975 for a claim that stands
+        alone; among `tests`, Holm's first step, 1 - .025 / tests. On the interval's own scale, so
+        pass logarithms for ratios.
         """
-        few = self.over in ("seeds", "runs", "swapped pairs of seeds") and self.n > 1
+        few = self.over in FEW and self.n > 1
         t = stats.t(self.n - 1) if few else stats.norm
         needed = t.ppf(1 - LEVEL / 2 / tests) + t.ppf(POWER)
         return float((self.high - self.low) / 2 * needed / t.ppf(0.975))

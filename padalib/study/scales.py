@@ -6,6 +6,7 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
+from padalib.study import space_scales
 from padalib.study.scale import METHODS, STUDIES, Scale
 
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
@@ -49,8 +50,11 @@ SCALES = {
             lengths=(1, 2),
             batch_sizes=(32, 64),
             groups=(1, 2),
-            studies=(*STUDIES, "controls", "budget", "interventions", "along", "exposure"),
-            notebooks=("06", "07", "08"),
+            studies=(
+                *STUDIES,
+                *("controls", "budget", "interventions", "along", "exposure", "across"),
+            ),
+            notebooks=("06", "07", "08", "09"),
             beside=(
                 Scale(
                     "smoke-chain",
@@ -64,7 +68,7 @@ SCALES = {
                     batches=2,
                     pairs=5,
                     methods=CHAIN_METHODS,
-                    studies=(*CHAIN_STUDIES, "controls"),
+                    studies=(*CHAIN_STUDIES, "controls", "across"),
                     keep=(1,),
                     images=128,
                     ranked=40,
@@ -318,6 +322,7 @@ SCALES = {
         ),
     )
 }
+SCALES["spaces"] = space_scales.make(SCALES["controls"])
 
 
 def runs(scale: Scale, number: str) -> bool:
