@@ -167,8 +167,9 @@ def borrowed(other: Finished, spaces: Mapping[str, tuple]) -> pd.DataFrame:
     for name, own in other.contrasts.groupby("space", sort=False):
         if name not in spaces:
             named = {(q.a, q.b): q for q in questions(scheduled(known_spaces.get(str(name))))}
-            asked = [pair in named for pair in zip(own.a, own.b, strict=True)]
-            own = own[asked & own.measure.isin(OUTCOMES)]
+            kept = [pair in named for pair in zip(own.a, own.b, strict=True)]
+            own = own[kept]
+            own = own[own.measure.isin(list(OUTCOMES))]
             found.append(_named(own.assign(scale=other.scale, fifths=False), named))
     return pd.concat(found) if found else pd.DataFrame()
 
