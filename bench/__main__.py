@@ -26,6 +26,7 @@ from padalib.data import ImageSet
 from padalib.engine import launch, runs
 from padalib.probes import cost
 from padalib.ranking import metrics, scores
+from padalib.spaces.chain import ChainNet
 from padalib.study import scales
 from padalib.train import TrainConfig, Trainer
 
@@ -145,6 +146,36 @@ def ranking(space: spaces.CellSpace, blocks: int, images: int) -> None:
     report("ranking, ours over textbook", whole[:, 0] / whole[:, 1], 6.0)
 
 
+class OneByOne(ChainNet):
+    """A chain that computes every path from its images on."""
+
+    walk = spaces.Supernet.walk
+
+
+def prefixes(space: spaces.ChainSpace, pairs: int, images: int, part: int = 27) -> None:
+    """Seconds to rank a whole chain space one by one (a random part of it, scaled), and our way."""
+    pixels = noise()["valid"].first(images)
+    held = replace(pixels, images=pixels.images[..., : space.size, : space.size].contiguous())
+    net = space.build(0).to(memory_format=torch.channels_last)
+    plain = OneByOne(space, "batch", None, "float32").to(memory_format=torch.channels_last)
+    plain.load_state_dict(net.state_dict())
+    archs = list(space)
+    some = scores.sample(space, len(archs))
+
+    def theirs(i: int) -> None:
+        own = [some[(i * len(some) // part + k) % len(some)] for k in range(len(some) // part)]
+        scores.score(plain, own, held)
+
+    times = paired(theirs, lambda i: scores.score(net, archs, held), pairs)
+    times[:, 0] *= len(archs) / (len(archs) // part)
+    seconds = np.median(times, axis=0)
+    print(
+        f"ranking all {len(archs):,} of {space.name}, C={space.channels}, {space.size}x{space.size}"
+        f", on {images} images: one by one {seconds[0]:.0f} s, ours {seconds[1]:.0f} s"
+    )
+    report("ranking a chain, ours over one by one", times[:, 0] / times[:, 1], 4.0)
+
+
 def steps(space: spaces.CellSpace, pairs: int) -> None:
     """The cost of each method's step beside SPOS's."""
     config = TrainConfig(
@@ -218,17 +249,24 @@ def main() -> int:
     """Print the measurements; 1 when a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--pairs", type=int, default=12, help="pairs of timed blocks")
+    space, chain = spaces.get("nasbench201"), replace(spaces.get("macro"), channels=8, size=16)
+    parts: dict[str, Callable[[int], None]] = {
+        "training": lambda pairs: training(space, pairs),
+        "ranking": lambda pairs: ranking(space, pairs, images=512),
+        "prefixes": lambda pairs: prefixes(chain, max(1, pairs // 4), images=1000),
+        "steps": lambda pairs: steps(space, 2 * pairs),
+        "grid": lambda _: grid(rounds=3, epochs=4),
+        "halves": lambda _: halves(seeds=8, epochs=10),
+    }
+    parser.add_argument("--only", choices=parts, help="measure this alone")
     asked = parser.parse_args()
     datasets.DATASETS[NOISE] = noise
     torch.set_num_threads(launch.cores())
-    space = spaces.get("nasbench201")
-    training(space, asked.pairs)
-    ranking(space, asked.pairs, images=512)
-    steps(space, 2 * asked.pairs)
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"PADALIB_DATA": folder, "PADALIB_HEADLESS": "1"}
-        grid(rounds=3, epochs=4)
-        halves(seeds=8, epochs=10)
+        for name, measure in parts.items():
+            if asked.only in (None, name):
+                measure(asked.pairs)
     if missed:
         print("missed: " + ", ".join(missed))
     return int(bool(missed))

@@ -57,6 +57,24 @@ def test_textbook_ranking_gives_our_scores(nets):
     assert mine == pytest.approx(theirs, abs=1e-6)
 
 
+def test_one_by_one_gives_the_scores_of_the_walk(capsys, monkeypatch):
+    space = replace(spaces.get("macro"), strides=(2, 1, 1), channels=2, size=8)
+    net, plain = space.build(0), bench.OneByOne(space, "batch", None, "float32")
+    plain.load_state_dict(net.state_dict())
+    passes = []
+    for one in (net, plain):
+        for block in one.blocks:
+            for module in block.values():
+                module.register_forward_hook(lambda own, *_: passes.append(own))
+    archs = list(space)
+    assert scores.score(net, archs, IMAGES, 32) == scores.score(plain, archs, IMAGES, 32)
+    count = sum(module in set(net.modules()) for module in passes)
+    assert (count, len(passes) - count) == (2 * (3 + 9 + 27), 2 * 3 * 27)  # of two batches
+    monkeypatch.setattr(bench, "missed", [])
+    bench.prefixes(space, 2, 64, part=3)
+    assert "ranking all 27 of macro, C=2, 8x8, on 64 images" in capsys.readouterr().out
+
+
 def test_textbook_training_learns():
     torch.manual_seed(0)
     trainer = textbook.Trainer(SPACE, IMAGES, batch=32, crop=1, lr=0.05)

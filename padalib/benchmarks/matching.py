@@ -47,6 +47,7 @@ class Comparison:
     source: str
     total: int  # architectures that the truth has
     classes: int  # different functions among those matched
+    unknown: int = 0  # scored architectures that the truth does not know, left out
 
     @property
     def tau(self) -> float:
@@ -54,10 +55,11 @@ class Comparison:
         return metrics.tau(self.pred, self.true)
 
     def __repr__(self) -> str:
+        rest = f"; {self.unknown:,} more have no known accuracy" if self.unknown else ""
         return (
             f"tau {self.tau:.3f}: {self.name}, {len(self.pred):,} of {self.total:,} architectures "
             f"of {self.space} ({self.classes:,} different functions), matched by {self.notation}, "
-            f"against {self.split} accuracy on {self.dataset} ({self.source})"
+            f"against {self.split} accuracy on {self.dataset} ({self.source}){rest}"
         )
 
 

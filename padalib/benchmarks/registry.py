@@ -1,10 +1,10 @@
 """Which module reads the truth of which spaces: `Space.benchmark` names it."""
 
-from padalib.benchmarks import macro, nasbench201
+from padalib.benchmarks import macro, nasbench201, shot
 from padalib.benchmarks.layouts import Reader
 from padalib.spaces import Space
 
-READERS: dict[str, Reader] = {"nasbench201": nasbench201, "macro": macro}
+READERS: dict[str, Reader] = {"nasbench201": nasbench201, "macro": macro, "nb1shot1": shot}
 # Pixels of the benchmarks' images; "cifar10-16" is CIFAR-10 averaged to 16 of its 32.
 SIDES = {name: side for reader in READERS.values() for name, side in reader.SIDES.items()}
 

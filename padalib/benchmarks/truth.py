@@ -74,6 +74,38 @@ class Truth:
             acc = self.per_seed(split).mean(axis=1)
         return acc.rename(f"{self.dataset}_{split}_acc")
 
+    @property
+    def main_split(self) -> str:
+        """What rankings are held against: test, or validation where nothing else is known."""
+        return self._splits[-1]
+
+    @property
+    def listed(self) -> list[str]:
+        """Codes of one architecture of each training: what to rank where the rest is unknown."""
+        if "trained" not in self.table:
+            return list(self.table.index)
+        return list(self.table.index[~self.table["trained"].duplicated()])
+
+    def of(self, space: Space, codes: Iterable[str], split: str) -> pd.Series:
+        """`accuracy` of those of `codes` whose accuracy is known, in their order.
+
+        Where a table holds a part of `space` only, others are left out; an architecture that it
+        does not name, but trained as another, has the accuracy of that. ValueError if none is
+        known.
+        """
+        acc = self.accuracy(split)
+        found = acc.reindex(pd.Index(codes, name="code"))
+        if "trained" in self.table and found.isna().any():
+            of_training = acc.groupby(self.table["trained"]).first()
+            keys = [space.truth_key(space.parse(code)) for code in found.index]
+            found = found.fillna(pd.Series(of_training.reindex(keys).to_numpy(), found.index))
+        if found.isna().all():
+            raise ValueError(
+                f"none of the {len(found):,} architectures is known to {self.source}: score those "
+                "that are, `Truth.listed`"
+            )
+        return found.dropna()
+
     def agreement(
         self, split: str = "test", codes: Iterable[str] | None = None
     ) -> tuple[float, float, float]:
@@ -250,9 +282,10 @@ def compare(
         if found.data is not None:
             check_dataset(known, found.data)
     pred = matching.match(found, space, known.table.get("index"))
+    true = known.of(space, pred.index, split)
     return Comparison(
-        pred,
-        known.accuracy(split)[pred.index],
+        pred[true.index],
+        true,
         name=found.name,
         notation=found.notation,
         space=known.space,
@@ -260,7 +293,8 @@ def compare(
         split=split,
         source=known.source,
         total=len(known.table),
-        classes=matching.classes(space, pred.index),
+        classes=matching.classes(space, true.index),
+        unknown=len(pred) - len(true),
     )
 
 

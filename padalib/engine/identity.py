@@ -34,7 +34,7 @@ def describe(value: Any) -> Any:
 
 def _described(value: Any, values: bool) -> dict[str, Any]:
     named = {
-        f.name: describe(getattr(value, f.name))
+        f.name: _field(f, describe(getattr(value, f.name)))
         for f in dataclasses.fields(value)
         if _counts(f, getattr(value, f.name))
     }
@@ -45,12 +45,19 @@ def _described(value: Any, values: bool) -> dict[str, Any]:
 
 
 def _counts(f: dataclasses.Field, value: Any) -> bool:
-    """Whether a field is part of the identity; 'given': where it is not None.
+    """Whether a field is part of the identity; 'given' or 'digest': where it is not None.
 
     So a field that is new changes no key of the configs that leave it out.
     """
     asked = f.metadata.get("identity", True)
-    return value is not None if asked == "given" else asked
+    return value is not None if asked in ("given", "digest") else asked
+
+
+def _field(f: dataclasses.Field, described: Any) -> Any:
+    """What a field says in the identity; with 'digest' the hash of a long list, and its length."""
+    if f.metadata.get("identity") != "digest":
+        return described
+    return {"number": len(described), "digest": digest(described)}
 
 
 def _held(value: Any) -> dict[str, Any]:
@@ -95,6 +102,6 @@ def key(config: Any) -> str:
     return digest(identity(config))
 
 
-def digest(found: dict[str, Any]) -> str:
-    """The key of an identity."""
+def digest(found: Any) -> str:
+    """The key of an identity, or of a part of one."""
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]

@@ -121,7 +121,8 @@ def bias(scores: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
         for position, option, live in zip(
             ranked.space.positions, arch, ranked.space.live(arch), strict=True
         ):
-            row[names.index(position.options[option])] += live
+            if position.table:  # what a block computes, not what it reads
+                row[names.index(position.options[option])] += live
     kept = np.flatnonzero(np.ptp(counts, axis=0) > 0)
     if (counts.sum(1) == counts.sum(1)[0]).all():
         kept = kept[1:]

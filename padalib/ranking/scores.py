@@ -1,7 +1,7 @@
 """Scores of architectures with inherited weights (or of one trained alone), and their ranking."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 import torch
@@ -22,7 +22,7 @@ RECALIBRATION_BATCHES = 10
 
 @dataclass(frozen=True)
 class ScoreConfig(FromTraining):
-    """Scores of a trained supernet: of every equivalence class, or of a random sample.
+    """Scores of a trained supernet: of every equivalence class, a random sample, or a given list.
 
     ValueError for unknown splits, or more images or architectures than there are.
     """
@@ -34,6 +34,8 @@ class ScoreConfig(FromTraining):
     # All classes if None; so many random architectures, the same for all runs; or, of names of
     # operations, all architectures with one of them on every edge.
     archs: int | tuple[str, ...] | None = None
+    # Codes of just these, in this order. A list may be long: the identity holds its digest.
+    codes: tuple[str, ...] | None = field(default=None, metadata={"identity": "digest"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,6 +53,22 @@ class ScoreConfig(FromTraining):
                 f"{self.train.label} trains one architecture, which is the one to score: leave "
                 f"archs out, got {archs}"
             )
+        if self.codes is not None:
+            object.__setattr__(self, "codes", self._checked_codes(self.codes))
+
+    def _checked_codes(self, codes: tuple[str, ...]) -> tuple[str, ...]:
+        """The codes as the space writes them; ValueError for what is no list to score."""
+        if self.archs is not None or self.train.arch is not None:
+            other = "archs" if self.archs is not None else "an architecture trained alone"
+            raise ValueError(f"codes and {other} both say what to score: leave codes out")
+        space = self.train.space
+        codes = tuple(space.code(space.parse(code)) for code in codes)
+        if not codes or len(set(codes)) < len(codes):
+            raise ValueError(
+                f"codes must be different architectures of {space.name}, at least one; got "
+                f"{len(codes)}, {len(set(codes))} of them different"
+            )
+        return codes
 
     @property
     def label(self) -> str:
@@ -61,10 +79,11 @@ class ScoreConfig(FromTraining):
         """ValueError for fewer images than are asked for, or too many architectures to list."""
         super().check()
         space = self.train.space
-        if self.archs is None and self.train.arch is None and len(space) > LISTED:
+        every = self.archs is None and self.codes is None and self.train.arch is None
+        if every and len(space) > LISTED:
             raise ValueError(
                 f"{space.name} has {len(space):,} architectures, too many to score them all: pass "
-                "archs=, how many are drawn"
+                "archs=, how many are drawn, or codes=, which"
             )
         for split in self.splits:
             batch_size(self._images(split), self.batch)
@@ -79,6 +98,8 @@ class ScoreConfig(FromTraining):
         space, arch = self.train.space, self.train.arch
         if arch is not None:
             archs = [arch]
+        elif self.codes is not None:
+            archs = [space.parse(code) for code in self.codes]
         elif isinstance(self.archs, int):
             archs = sample(space, self.archs)
         elif self.archs is not None:

@@ -24,7 +24,7 @@ class GradNormPaths(ProductPaths):
         self,
         space: Space,
         epochs: int,
-        parameter_free: Literal["zero", "mean"] = "zero",
+        parameter_free: Literal["zero", "mean", "averaged"] = "zero",
         average: Literal["recent", "mean"] = "recent",
         norm: Literal["clipped", "raw"] = "clipped",
         size: Literal["sum", "rms"] = "sum",
@@ -36,8 +36,9 @@ class GradNormPaths(ProductPaths):
         super().__init__(space, epochs, shared)
         options = {
             # differs: in the released code operations without parameters always score 0;
-            # 'mean' gives them the mean score of the others.
-            "parameter_free": (parameter_free, ("zero", "mean")),
+            # 'mean' gives them the mean score of the others. An option with weights at some
+            # positions only scores by these, or, 'averaged', with 0 where it has none.
+            "parameter_free": (parameter_free, ("zero", "mean", "averaged")),
             # differs: the released running mean has half weight, so it reflects the last few steps.
             "average": (average, ("recent", "mean")),
             # differs: the released code reads norms after clipping.
@@ -88,7 +89,14 @@ class GradNormPaths(ProductPaths):
             for arch in archs
             for place, option, weights, live in net.owned(arch)
         ]
-        named = [entry for entry, *_ in sampled]
+        counted = [entry for entry, *_, is_live in sampled if is_live or self.dead == "zero"]
+        if self.parameter_free == "averaged":
+            counted += [
+                at[place][option]
+                for arch in archs
+                for place, option in enumerate(arch)
+                if not self.space.weights(place, option) and at[place][option] in self._weighted
+            ]
         live = [(entry, weights) for entry, weights, is_live in sampled if is_live]
         gradients = [weight.grad for _, weights in live for weight in weights]
         norms = iter(torch._foreach_norm(gradients) if live else [])
@@ -98,11 +106,8 @@ class GradNormPaths(ProductPaths):
             if self.size == "rms":
                 norm = norm / sum(weight.numel() for weight in weights) ** 0.5
             found.setdefault(entry, []).append(norm)
-        for entry in dict.fromkeys(named):
-            if entry not in found and self.dead == "skip":
-                continue
-            total = sum(found.get(entry, []))
-            value = total / (named.count(entry) if self.dead == "zero" else len(found[entry]))
+        for entry in dict.fromkeys(counted):
+            value = sum(found.get(entry, [])) / counted.count(entry)
             if self.norm == "raw":
                 value = value / clip_scale
             if self.importance:  # the optimum is proportional to the unweighted gradient's norm

@@ -4,6 +4,7 @@ from padalib.spaces.base import Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
 from padalib.spaces.macro import MacroSpace
+from padalib.spaces.mobilenet import MBCONVS, MobileNetSpace
 from padalib.spaces.network import BN_MODES, PRECISIONS, Norm, Supernet, recalibrate
 from padalib.spaces.shot import LAYOUTS, ShotSpace
 
@@ -24,6 +25,10 @@ SPACES: dict[str, Space] = {
     "macro12": MacroSpace("macro12", options=("mb3_k3", "mb6_k5")),
     # NAS-Bench-1Shot1 (Zela et al. 2020): 14,580, 29,160 and 1,312,200 cells of NAS-Bench-101.
     **{name: ShotSpace(name, *layout) for name, layout in LAYOUTS.items()},
+    # 2 * 10^17 chains of 21 blocks for ImageNet (ProxylessNAS, SPOS).
+    "mobilenet": MobileNetSpace("mobilenet"),
+    # Those that leave no block out: every option has weights.
+    "mobilenet6": MobileNetSpace("mobilenet6", options=MBCONVS),
 }
 
 
@@ -45,6 +50,7 @@ def label(space: Space) -> str:
 __all__ = [
     "BN_MODES",
     "CONVS",
+    "LAYOUTS",
     "OPS",
     "PRECISIONS",
     "SPACES",
@@ -53,6 +59,7 @@ __all__ = [
     "ChainSpace",
     "Entries",
     "MacroSpace",
+    "MobileNetSpace",
     "Norm",
     "Position",
     "ShotSpace",

@@ -21,6 +21,7 @@ from padalib.engine import origin
 
 Arch = tuple[int, ...]
 LISTED = 10**6  # a space of at most so many architectures can be listed
+IMAGES = 2  # that costs are counted on: of a single one of one pixel there are no statistics
 
 
 @dataclass(frozen=True)
@@ -315,9 +316,12 @@ def alone_cost(space: Space, arch: Arch) -> tuple[int, int]:
     """(weights, FLOPs for one image) of the network of `arch` alone."""
     with torch.device("meta"):
         net = space.network("batch", arch, "float32")
-        # Two, because batch norm refuses a single image of a single pixel.
-        images = torch.empty(2, space.in_channels, space.size, space.size)
-        return sum(p.numel() for p in net.parameters()), count_flops(net, images) // 2
+        return cost(net, torch.empty(IMAGES, space.in_channels, space.size, space.size))
+
+
+def cost(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
+    """(weights, FLOPs for one image) of a module that gets `x`."""
+    return sum(p.numel() for p in module.parameters()), count_flops(module, x) // len(x)
 
 
 def count_flops(module: nn.Module, *inputs: torch.Tensor) -> int:

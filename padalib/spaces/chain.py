@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from padalib.engine import checked
 from padalib.engine.checked import Count
-from padalib.spaces.base import Arch, Position, Space, alone_cost, remembered
+from padalib.spaces.base import IMAGES, Arch, Position, Space, alone_cost, cost, remembered
 from padalib.spaces.network import Norm, ReLUConvBN, Supernet
 
 
@@ -116,16 +116,17 @@ class ChainSpace(Space):
 def _costs(space: ChainSpace) -> tuple[tuple[int, int], list[list[tuple[int, int]]]]:
     """(weights, FLOPs) of the first architecture, and what each option adds to it."""
     first = (0,) * len(space.positions)
-    base = alone_cost(space, first)
-    extra = []
-    for place, position in enumerate(space.positions):
-        archs = [(*first[:place], k, *first[place + 1 :]) for k in range(len(position.options))]
-        extra.append(
-            [
-                tuple(own - b for own, b in zip(alone_cost(space, a), base, strict=True))
-                for a in archs
-            ]
-        )
+    base, extra = alone_cost(space, first), []
+    with torch.device("meta"):
+        net = space.network("batch", first, "float32")
+        x = net.stem(torch.empty(IMAGES, space.in_channels, space.size, space.size))
+        for place, position in enumerate(space.positions):
+            blocks = [space.block(place, option, net.norm_options) for option in position.options]
+            costs = [cost(block, x) for block in blocks]
+            extra.append(
+                [tuple(o - b for o, b in zip(own, costs[0], strict=True)) for own in costs]
+            )
+            x = blocks[0](x)
     return base, extra
 
 

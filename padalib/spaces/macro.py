@@ -5,7 +5,7 @@ its benchmark's `train/model.py`. All 3^8 = 6,561 architectures are different su
 the benchmark trained 3,969 of them, see `MacroSpace.truth_key`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -26,16 +26,25 @@ NECK = 40  # channels before the average, in channels of the stem: 1,280 of 32
 class MBConv(nn.Module):
     """Expand by a 1x1, a depthwise convolution, project by a 1x1; batch norm after each.
 
-    ReLU after the first two. What comes in is added where it has the shape of what goes out.
+    `relu` after the first two; where nothing expands there is no first. What comes in is added
+    where it has the shape of what goes out.
     """
 
     def __init__(
-        self, c_in: int, c_out: int, expansion: int, kernel: int, stride: int, norm: dict
+        self,
+        c_in: int,
+        c_out: int,
+        expansion: int,
+        kernel: int,
+        stride: int,
+        norm: dict,
+        relu: Callable[[Tensor], Tensor] = F.relu,
     ) -> None:
         super().__init__()
-        hidden = expansion * c_in
-        self.expand = nn.Conv2d(c_in, hidden, 1, bias=False)
-        self.norm_1 = Norm(hidden, **norm)
+        hidden, self.relu, self.expands = expansion * c_in, relu, expansion > 1
+        if self.expands:
+            self.expand = nn.Conv2d(c_in, hidden, 1, bias=False)
+            self.norm_1 = Norm(hidden, **norm)
         self.depth = nn.Conv2d(
             hidden, hidden, kernel, stride, kernel // 2, groups=hidden, bias=False
         )
@@ -45,8 +54,8 @@ class MBConv(nn.Module):
         self.shortcut = stride == 1 and c_in == c_out
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.norm_1(self.expand(x)))
-        y = F.relu(self.norm_2(self.depth(y)))
+        y = self.relu(self.norm_1(self.expand(x))) if self.expands else x
+        y = self.relu(self.norm_2(self.depth(y)))
         y = self.norm_3(self.project(y))
         return x + y if self.shortcut else y
 

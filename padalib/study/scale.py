@@ -3,11 +3,14 @@
 import os
 import time
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import torch
 
 from padalib import samplers
-from padalib.engine import checked
+from padalib.benchmarks import truth
+from padalib.engine import checked, paths
 from padalib.engine.runs import one_thread
 from padalib.ranking.scores import ScoreConfig, sample
 from padalib.spaces import Arch, Space
@@ -41,6 +44,7 @@ class Scale:
     train_split: str = "train"  # what supernets learn from
     rank_split: str = "valid"  # what architectures are scored on
     ranked: int | None = None  # random architectures that are ranked; None: all classes
+    listed: bool = False  # ranks one of each training in the truth table, where most have none
     rank_images: int | None = None  # the first so many images score them; None: all
     whole: tuple[str, ...] = ()  # methods whose first seed also ranks all classes
     alone: int = 0  # so many of the ranked architectures (of classes) are also trained alone
@@ -80,6 +84,11 @@ class Scale:
 
     def __post_init__(self) -> None:
         checked.check(self)
+        if self.listed and self.ranked is not None:
+            raise ValueError(
+                f"scale {self.name} is listed (it ranks what its truth table has) and ranks "
+                f"{self.ranked} random architectures: leave one of them out"
+            )
 
     @property
     def device(self) -> str:
@@ -125,13 +134,22 @@ class Scale:
 
     def ranked_archs(self) -> list[Arch]:
         """The architectures that its runs are compared on."""
-        classes = self.space.classes()
-        return list(classes) if self.ranked is None else sample(self.space, self.ranked)
+        if self.listed:
+            return [self.space.parse(code) for code in self._codes]
+        if self.ranked is not None:
+            return sample(self.space, self.ranked)
+        return list(self.space.classes())
+
+    @property
+    def _codes(self) -> tuple[str, ...]:
+        return _listed(self.space, self.truth, paths.data_root())
 
     def scoring(self, config: TrainConfig, **changes) -> ScoreConfig:
         """How the scale scores a run at its end."""
         fields = {"splits": (self.rank_split,), "images": self.rank_images, "archs": self.ranked}
         fields["batch"] = self.rank_batch
+        if self.listed and config.arch is None and "archs" not in changes:
+            fields["codes"] = self._codes
         return ScoreConfig(config, **fields | changes)
 
     def check_machine(self) -> None:
@@ -166,3 +184,9 @@ class Scale:
             for _ in range(TIMED):
                 net(x, self.space.sample(rng)).sum().backward()
             return (time.perf_counter() - start) / TIMED
+
+
+@lru_cache
+def _listed(space: Space, dataset: str, root: Path) -> tuple[str, ...]:
+    """`Truth.listed` of the table in a data root, which takes seconds to read and check."""
+    return tuple(truth.load(space, dataset=dataset).listed)

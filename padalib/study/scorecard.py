@@ -51,7 +51,12 @@ def read(
     known = truth.load(own, table, dataset)
     wide = rows.pivot(index="code", columns="seed", values="score")
     loss = rows.pivot(index="code", columns="seed", values="loss") if "loss" in rows else None
-    ranked = report.Ranked(own, tuple(wide.index), known.accuracy("test")[wide.index].to_numpy())
+    split = known.main_split
+    true = known.of(own, wide.index, split)
+    if unknown := len(wide) - len(true):
+        notes.append(f"Left out: {unknown:,} architectures whose accuracy nobody knows")
+    wide, loss = wide.loc[true.index], None if loss is None else loss.loc[true.index]
+    ranked = report.Ranked(own, tuple(true.index), true.to_numpy())
     card = report.card(wide, ranked, loss)
     others, apart = published(known, len(wide))
     free = report.controls(ranked)
@@ -60,7 +65,7 @@ def read(
     shown = f"{name} (yours)" if name in others else name
     about = (
         f"{path.name}: {len(wide):,} of {len(own):,} architectures of {space}, "
-        f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} test accuracy "
+        f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} {split} accuracy "
         f"({known.source})"
     )
     notes += [*_doubts(card, wide.shape[1]), *apart]

@@ -118,10 +118,14 @@ class Workbook:
         return None if path is None else self.save(name, pd.read_csv(path))
 
     def reference(
-        self, split: str = "test", archs: Sequence[Arch] | None = None, name: str = "reference"
+        self,
+        split: str | None = None,
+        archs: Sequence[Arch] | None = None,
+        name: str = "reference",
     ) -> pd.DataFrame:
         """What rankings are held against: a row for each ranked architecture, or each of `archs`.
 
+        `split` is 'test' unless said, or 'valid' where the truth has no other.
         Columns: code, accuracy (%, trained alone), ceiling, ceiling_low, ceiling_high (tau of two
         noisy tables: `Truth.agreement`), ceiling_basis, source, dataset, split. From the truth
         table, or as published when redrawing. Derived from these: perfect, perfect_low and
@@ -132,6 +136,7 @@ class Workbook:
         else:
             known = truth.load(self.scale.space, dataset=self.scale.truth)
             truth.check_dataset(known, self.scale.data)
+            split = split or known.main_split
             archs = self.scale.ranked_archs() if archs is None else archs
             codes = [self.scale.space.code(arch) for arch in archs]
             accuracy = known.accuracy(split)[codes].to_numpy()

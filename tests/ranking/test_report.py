@@ -192,3 +192,19 @@ def test_common_error_and_what_more_seeds_add_are_differences_of_the_card():
     common = pd.DataFrame({s: wrong + 0.05 * rng.normal(size=125) for s in range(4)})
     card = report.card(common.set_index(pd.Index(CODES)), own).set_index("measure")
     assert card.low.common_error > 0.2 and card.high.more_seeds < 0.05
+
+
+def test_bias_is_of_what_blocks_compute_and_not_of_their_inputs():
+    space = spaces.ShotSpace("small", (1, 1), 2, size=8)
+    archs = list(space)
+    pools = [
+        sum(
+            option == 2 and live and position.options[option] == "maxpool3x3"
+            for position, option, live in zip(space.positions, arch, space.live(arch), strict=True)
+        )
+        for arch in archs
+    ]
+    own = report.Ranked(space, tuple(map(space.code, archs)), -np.array(pools, float))
+    found = report.bias(seeds(own, 0), own).set_index("option")
+    assert set(found.index) <= {"conv3x3", "conv1x1", "maxpool3x3"}
+    assert found.true["maxpool3x3"] < min(0, *found.true.drop("maxpool3x3"))

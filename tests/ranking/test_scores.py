@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from padalib import data, spaces, train
+from padalib.engine.identity import identity
 from padalib.engine.launch import grid
 from padalib.engine.runs import Run, RunError
 from padalib.ranking import scores
@@ -434,3 +435,63 @@ def test_a_batch_of_more_images_than_there_are_is_refused(trainer):
     for batch in (257, 0, -1):
         with pytest.raises(ValueError, match=rf"batch \(of the 256 images .* got {batch}"):
             score(trainer.net, ARCHS, SPLITS["valid"], batch)
+
+
+# --- a given list of architectures ---
+
+GIVEN = ("3-2-1", "0-0-0", "2-4-3", "0-0-2")  # the second and the last are one function
+
+
+def test_given_architectures_are_scored_in_their_order():
+    whole = Run(ScoreConfig(TRAIN, images=40)).compute().table("scores").set_index("code")
+    run = Run(ScoreConfig(TRAIN, images=40, codes=GIVEN)).compute()
+    table = run.table("scores").set_index("code")
+    assert tuple(table.index) == GIVEN
+    for code in GIVEN:
+        same = SPACE.code(SPACE.canonical(SPACE.parse(code)))
+        assert table.loss[code] == pytest.approx(whole.loss[same], rel=1e-5)
+
+
+def test_a_given_list_is_in_the_identity_by_its_digest_and_changes_no_other_key():
+    plain, given = ScoreConfig(TRAIN), ScoreConfig(TRAIN, codes=GIVEN)
+    assert "codes" not in identity(plain)["config"]
+    told = identity(given)["config"]["codes"]
+    assert told["number"] == 4 and len(told["digest"]) == 16
+    keys = {Run(config).key for config in (plain, given, ScoreConfig(TRAIN, codes=GIVEN[::-1]))}
+    assert len(keys) == 3
+    assert ScoreConfig(TRAIN, codes=list(GIVEN)) == given == ScoreConfig(TRAIN, codes=GIVEN)
+    assert ScoreConfig(TRAIN, codes=("03-2-1", *GIVEN[1:])) == given  # the same, oddly written
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"codes": ()}, "at least one; got 0"),
+        ({"codes": ("3-2-1", "0-0-0", "3-2-1")}, "got 3, 2 of them different"),
+        ({"codes": ("3-2-1", "9-0-0")}, "'9-0-0' is not an architecture of mini"),
+        ({"codes": ("3-2",)}, "mini has 3 operations"),
+        ({"codes": "3-2-1"}, "codes must be a tuple of texts"),
+        ({"codes": (3, 2)}, "codes must be a tuple of texts"),
+        ({"codes": GIVEN, "archs": 5}, "codes and archs both say what to score"),
+    ],
+)
+def test_what_is_no_list_to_score_is_refused(fields, words):
+    with pytest.raises(ValueError, match=words):
+        ScoreConfig(TRAIN, **fields)
+
+
+def test_an_architecture_alone_takes_no_list():
+    alone = dataclasses.replace(TRAIN, method="SPOS", arch=(3, 2, 1))
+    with pytest.raises(ValueError, match="an architecture trained alone both say what to score"):
+        ScoreConfig(alone, codes=GIVEN)
+
+
+def test_a_list_of_a_space_too_large_to_be_listed_is_scored():
+    third = spaces.get("nb1shot1-3")
+    space = dataclasses.replace(third, channels=2, cells=1, size=16, in_channels=1)
+    train = TrainConfig(space=space, data="digits-small", epochs=1, batch=128)
+    codes = tuple(map(space.code, sample(space, 3)))
+    config = ScoreConfig(train, images=32, codes=codes)
+    assert tuple(Run(config).compute().table("scores").code) == codes
+    with pytest.raises(ValueError, match=r"1,312,200 architectures, too many .* or codes="):
+        ScoreConfig(train).check()

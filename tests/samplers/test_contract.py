@@ -39,6 +39,14 @@ SPACES = {
     "inputs": ShotSpace("inputs", (1, 1), 2, channels=4, cells=1, size=8, in_channels=1),
     # Options whose weights depend on the position: an identity has some where the width doubles.
     "macro, short": MacroSpace("short", strides=(2, 1, 1, 2, 1), channels=2, size=8),
+    "mobilenet": replace(
+        spaces.get("mobilenet"),
+        options=("mb3_k3", "mb6_k5", "skip"),
+        stages=((16, 3), (24, 2)),
+        strides=(2, 1, 1, 2, 1),
+        width=0.25,
+        size=16,
+    ),
 }
 METHODS = samplers.METHODS
 EPOCHS = 4
@@ -134,7 +142,7 @@ def test_where_every_option_has_weights_the_schedule_is_spos(space):
     schedule.new_epoch(EPOCHS - 1)
     a, b = rng(), rng()
     same = [schedule.draw(a) for _ in range(50)] == [spos.draw(b) for _ in range(50)]
-    free = {"none", "identity", "maxpool3x3"}
+    free = {"none", "identity", "maxpool3x3", "skip"}
     assert same == every == free.isdisjoint(space.entries().names)
 
 

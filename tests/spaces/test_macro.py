@@ -164,6 +164,31 @@ def test_the_schedule_keeps_identities_only_where_they_have_weights():
     assert float(size[1, 0]) == 0 < float(size[0, 0])
 
 
+@pytest.mark.parametrize(
+    ("options", "share"),
+    # Of three identities one has weights: its norm counts whole, or with two zeros.
+    [({}, 1), ({"parameter_free": "averaged"}, 3), ({"shared": False}, 1)],
+)
+def test_what_pa_gives_an_identity(options, share):
+    net = SMALL.build()
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    paths = samplers.GradNormPaths(SMALL, 4, **options)
+    paths.new_epoch(0)
+    paths.observe([(0, 0, 1, 0, 1, 1, 1, 1)], net, 1.0)
+    entry = paths.entries.at[0][0]
+    norm = SMALL.weights(0, 0) ** 0.5
+    assert float(paths.scores[entry]) == pytest.approx(norm / share)
+    assert float(paths.scores[paths.entries.at[1][0]]) == pytest.approx(
+        0 if "shared" in options else norm / share
+    )
+    paths.new_epoch(3)
+    if paths.shared:
+        assert float(paths.p.sum()) == pytest.approx(1)
+    else:
+        assert paths.p.reshape(8, 3).sum(1).tolist() == pytest.approx([1] * 8)
+
+
 def test_it_is_a_chain_with_a_stem_and_a_neck_of_its_own():
     assert isinstance(MACRO, ChainSpace) and type(MACRO12) is MacroSpace
     plain = spaces.get("chain-mini").build()

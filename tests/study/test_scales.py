@@ -3,10 +3,12 @@
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
 from padalib import data, samplers, spaces
+from padalib.benchmarks import truth
 from padalib.data import images
 from padalib.engine import paths
 from padalib.engine.identity import describe
@@ -15,6 +17,7 @@ from padalib.study import limits, optimum, ranking, relation, scales, sharing, t
 from padalib.study import scale as scale_module
 from padalib.study.scale import TIMED, Scale
 from padalib.study.sharing import CANDIDATES
+from padalib.study.workbook import Workbook
 from padalib.train import Trainer
 
 PAPERS = ("paper", "paper-cifar100")
@@ -382,3 +385,43 @@ def test_the_contrasts_are_on_seeds_that_no_constant_was_chosen_on():
         for seed in controls.seeds
         for method in controls.methods
     ]
+
+
+# --- a truth that knows a part of a space ---
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """A scale whose truth knows three architectures, two of which were trained as one."""
+    codes = ("3-0-0", "0-0-3", "1-2-3")
+    table = pd.DataFrame(
+        {"valid_acc": [50.0, 50.0, 70.0], "trained": ["a", "a", "b"]}, pd.Index(codes, name="code")
+    )
+    known = truth.Truth("mini", "digits", table, "a sample")
+    monkeypatch.setattr(truth, "load", lambda space, dataset: known)
+    scale_module._listed.cache_clear()
+    yield replace(scales.get("smoke"), listed=True, ranked=None)
+    scale_module._listed.cache_clear()
+
+
+def test_a_listed_scale_ranks_one_of_each_training(listed):
+    assert listed.ranked_archs() == [(3, 0, 0), (1, 2, 3)]
+    config = listed.training("SPOS", listed.seeds[0])
+    scoring = listed.scoring(config)
+    assert (scoring.codes, scoring.archs) == (("3-0-0", "1-2-3"), None)
+    assert listed.scoring(config, archs=5).codes is None
+    alone = replace(config, arch=(1, 2, 3), keep=())
+    assert listed.scoring(alone).codes is None
+
+
+def test_its_reference_is_what_the_truth_knows_by_validation(listed, tmp_path):
+    book = Workbook("smoke")
+    book.scale, book.folder = listed, tmp_path
+    reference = book.reference()
+    assert list(reference.code) == ["3-0-0", "1-2-3"] and list(reference.accuracy) == [50.0, 70.0]
+    assert set(reference.split) == {"valid"} and reference.ceiling.isna().all()
+
+
+def test_a_listed_scale_draws_none_at_random():
+    with pytest.raises(ValueError, match=r"is listed .* and ranks 5 random architectures"):
+        replace(scales.get("smoke"), listed=True, ranked=5)
