@@ -18,6 +18,14 @@ ifneq ($(filter-out SCALE WORKERS PYTHON LAB,$(GIVEN)),)
 $(error nothing reads $(filter-out SCALE WORKERS PYTHON LAB,$(GIVEN)); known are SCALE, WORKERS, PYTHON and LAB)
 endif
 
+# Of padalib/study/scales.py. A typo is told before anything is installed.
+NAMES := smoke laptop cifar controls budget cifar32 noise full paper paper-cifar100
+ifneq ($(filter reproduce figures compare publish html,$(MAKECMDGOALS)),)
+ifneq ($(words $(SCALE)) $(filter-out $(NAMES),$(SCALE)),1 )
+$(error unknown scale '$(SCALE)': choose one of $(NAMES))
+endif
+endif
+
 quoted = '$(subst ','\'',$(1))'
 
 # The first environment whose python, asked from another folder, imports padalib from this one.
@@ -37,8 +45,8 @@ ASKED = --scale "$$SCALE" $${WORKERS:+--workers "$$WORKERS"}
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "SCALE=smoke|laptop|cifar|controls|budget|cifar32|noise|full|paper|paper-cifar100 (now $$SCALE), WORKERS=processes,"
-	@echo "PYTHON=python3.12 for setup, LAB='--ip 0.0.0.0 --allow-root' for lab"
+	@echo "SCALE=one of $(NAMES) (now $$SCALE)"
+	@echo "WORKERS=processes, PYTHON=python3.12 for setup, LAB='--ip 0.0.0.0 --allow-root' for lab"
 
 setup: $(if $(MANAGED),$(STAMP))  ## make the environment (.venv, or the active one), kernel and git filter
 	@$(PY) -m padalib setup

@@ -177,7 +177,7 @@ def publish(args: Namespace) -> None:
     "padalib report scores.csv --space nasbench201 --dataset cifar10\n"
     "padalib report scores.csv --space mini",
     argument("scores", type=Path, help="a row an architecture and seed; higher scores are better"),
-    argument("--space", required=True, help="nasbench201, conv64, mini, chain-mini"),
+    argument("--space", required=True, help="its name, or your own as file.py:NAME"),
     argument("--dataset", help="of the truth, where its table holds several: cifar10, ..."),
     argument("--truth", type=Path, help="a truth table from elsewhere, see data/README.md"),
 )
@@ -197,10 +197,17 @@ def setup(args: Namespace) -> None:
 
 
 @command(
-    "train every architecture of small spaces alone, and make their truth tables",
-    "padalib truth\npadalib truth mini --seeds 3 --publish",
+    "train the architectures of a space alone, and make its truth table",
+    "padalib truth\npadalib truth mini --seeds 3 --publish\n"
+    "padalib truth --space mine.py:SPACE --data photos --seeds 2\n"
+    "padalib truth --space nasbench201 --data cifar10-16 --archs 200 --epochs 20",
     argument("spaces", nargs="*", help="their names (default: all whose table the project keeps)"),
+    argument("--space", help="one more: a name, or one of your own as file.py:NAME"),
+    argument("--data", help="digits (default), cifar10, or a folder of images in the data root"),
     argument("--seeds", type=positive, help="trainings of each (default: as published, else 3)"),
+    argument("--archs", type=positive, help="so many architectures, at random (default: all)"),
+    argument("--epochs", type=positive, help="of each training (default: 12)"),
+    argument("--lr", type=float, help="learning rate at the start (default: 0.2)"),
     WORKERS,
     argument("--publish", action="store_true", help="for maintainers: make it the published one"),
 )
@@ -209,8 +216,21 @@ def truth(args: Namespace) -> None:
     from padalib.study import truth_tables
 
     check_environment()
-    for space in args.spaces or layouts.KEPT:
-        print(truth_tables.make(space, args.seeds, args.workers, args.publish))
+    asked = [*args.spaces, *([args.space] if args.space else [])]
+    given = {"epochs": args.epochs, "lr": args.lr}
+    recipe = {name: value for name, value in given.items() if value is not None}
+    plain = not recipe and args.data is None and args.archs is None
+    if args.publish and not (plain and set(asked) <= {*layouts.KEPT}):
+        raise ValueError(
+            f"only the tables of {', '.join(layouts.KEPT)}, on digits and by their own recipe, are "
+            "published: leave --publish out"
+        )
+    for space in asked or layouts.KEPT:
+        if plain and space in layouts.KEPT:
+            print(truth_tables.make(space, args.seeds, args.workers, args.publish))
+        else:
+            own = (args.data or "digits", args.seeds, args.archs, args.workers)
+            print(truth_tables.make_own(space, *own, **recipe))
 
 
 def known(scale: str) -> None:

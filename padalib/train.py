@@ -60,8 +60,7 @@ class TrainConfig:
         fill = object.__setattr__
         if isinstance(self.method, str):
             fill(self, "method", samplers.get(self.method))
-        if isinstance(self.space, str):
-            fill(self, "space", spaces.get(self.space))
+        fill(self, "space", spaces.usable(self.space))
         if self.arch is not None:
             fill(self, "arch", self.space.canonical(self.arch))
             self._check_alone()

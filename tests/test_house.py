@@ -17,10 +17,11 @@ FLOORS = {
     "study": 6,
     "cli": 7, "__main__": 8, "bench": 7,
 }  # fmt: skip
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2600
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2550
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (
+        "spaces/chain.py",
         "spaces/macro.py",
         "spaces/shot.py",
         "spaces/shot_net.py",
@@ -28,9 +29,11 @@ FURTHER, FURTHER_LINES = (
         "spaces/darts_net.py",
         "spaces/genotype.py",
         "spaces/mobilenet.py",
+        "spaces/checking.py",  # of readers' own spaces
     ),
     200,
 )
+MESSAGES = "spaces/checking.py"  # sentences for mistakes in a space of one's own
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 SPACE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
@@ -114,7 +117,7 @@ def lines_of_code(path):
 
 def test_the_core_can_be_read_in_an_afternoon():
     own = [path for path in FILES if {*path.relative_to(ROOT).parts} & {*CORE}]
-    own = [path for path in own if not path.as_posix().endswith(FURTHER)]
+    own = [path for path in own if not path.as_posix().endswith((*FURTHER, MESSAGES))]
     assert 1500 < sum(map(lines_of_code, own)) <= CORE_LINES
 
 

@@ -16,6 +16,7 @@ from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_notebook
 
 from padalib import __version__
+from padalib.study import scales
 from padalib.study.driver import execute
 from padalib.study.environment import EXTRA_KEYS, install_filter
 from padalib.study.notebooks import check
@@ -203,17 +204,33 @@ def made(tmp_path):
 )
 def test_make_passes_values_and_runs_none_of_them(made, evil):
     *_, known = made("help")
-    for target, option in (("reproduce", "run"), ("figures", "figures"), ("html", "html")):
+    for target in ("reproduce", "figures", "html", "compare", "publish"):
         done, said, found = made(target, f"SCALE={evil}")
-        assert done.returncode == 0, done.stderr
-        wanted = ["-m", "padalib", option, "--scale", *evil.split("\n")]
-        assert said[-len(wanted) :] == wanted
-        assert found == known
+        assert done.returncode == 2 and "--scale" not in said and found == known
     done, said, found = made("reproduce", f"WORKERS={evil}")
     assert said[-1 - evil.count("\n") - 1] == "--workers" and found == known
     for target in ("help", "lab"):
         made(target, f"SCALE={evil}", f"LAB={evil}", f"PYTHON={evil}")
         assert made("help")[2] == known
+
+
+@needs_make
+@pytest.mark.parametrize("typo", ["labtop", "", "smoke laptop", "%", "paper%"])
+def test_make_refuses_an_unknown_scale_before_anything_else(made, typo):
+    done, said, _ = made("reproduce", f"SCALE={typo}")
+    assert done.returncode == 2 and said == []  # no python was started, so nothing installed
+    assert f"unknown scale '{typo}': choose one of smoke laptop" in done.stderr
+    assert made("help", f"SCALE={typo}")[0].returncode == 0
+
+
+@needs_make
+@pytest.mark.parametrize("name", scales.SCALES)
+def test_make_knows_every_scale(made, name):
+    options = {"reproduce": "run", "figures": "figures", "html": "html"}
+    for target, option in options.items() if name == "smoke" else [("compare", "compare")]:
+        done, said, _ = made(target, f"SCALE={name}")
+        assert done.returncode == 0, done.stderr
+        assert said[-5:] == ["-m", "padalib", option, "--scale", name]
 
 
 @needs_make

@@ -7,22 +7,28 @@ import numpy as np
 import pandas as pd
 
 from padalib.ranking.vectors import few
-from padalib.spaces import Space
+from padalib.spaces import Arch, Space
 
 QUANTITIES = ("valid_acc", "valid_loss", "test_acc", "test_loss")
 
 
-def problems(space: Space, table: pd.DataFrame, columns: Iterable[str] | None = None) -> list[str]:
+def problems(
+    space: Space,
+    table: pd.DataFrame,
+    columns: Iterable[str] | None = None,
+    archs: Iterable[Arch] | None = None,
+) -> list[str]:
     """What is wrong with a table (`code` as a column) of `space`; empty when nothing is.
 
-    `columns` must hold usable numbers: by default all that a table of our own has.
+    `columns` must hold usable numbers: by default all that a table of our own has. `archs`: what it
+    should hold, by default the whole space.
     """
     if columns is None:
         columns = own_columns(range(max(seeds_of(table), default=0) + 1))
     needed = ["code", "string", *columns]
     if absent := [column for column in needed if column not in table.columns]:
         return [f"{len(absent)} columns are missing: {few(absent)}"]
-    strings = {space.code(arch): space.decode(arch) for arch in space}
+    strings = {space.code(arch): space.decode(arch) for arch in archs or space}
     rows = table["code"].value_counts()
     kinds = {
         "missing": [code for code in strings if code not in rows.index],

@@ -9,9 +9,10 @@ from typing import Protocol
 import pandas as pd
 
 from padalib import spaces
+from padalib.benchmarks import about
 from padalib.benchmarks.checks import problems
 from padalib.engine import paths
-from padalib.spaces import Space
+from padalib.spaces import Arch, Space
 
 KEPT = ("mini", "chain-mini")  # spaces whose table the project keeps; `padalib truth` makes them
 
@@ -92,13 +93,14 @@ def is_own(path: Path, reader: Reader) -> bool:
 
 
 def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
-    """A table in our layout: the rows of `space`, by code, in its order."""
+    """A table in our layout: the rows of `space`, by code, in its order; or those it has drawn."""
     whole = whole_of(space)
     kept, root = own_path(whole), paths.project_root()
     if whole.name not in KEPT:
         remedy = (
-            "train its architectures alone with `alone.save(alone.build(space), path)`, and pass "
-            f"that path=; {understood(reader)}"
+            "train its architectures alone with `alone.save(alone.build(space), path)`, or with "
+            "`padalib truth --space <file.py:NAME> --data <name>`, and pass that path=; "
+            f"{understood(reader)}"
         )
     elif path.resolve() == kept.resolve():
         inside, place = kept.relative_to(root), shlex.quote(str(root))
@@ -113,18 +115,35 @@ def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
     try:
         # pandas reads floats to the last bit from 3.1 on (before: float_precision="round_trip")
         text = path.read_text(encoding="utf-8")
-        table = pd.read_csv(StringIO(text), dtype={"code": str, "string": str}, na_filter=False)
+        texts = dict.fromkeys(("code", "string", *about.COLUMNS), str)
+        table = pd.read_csv(StringIO(text), dtype=texts, na_filter=False)
     except ValueError as error:  # pandas' parser errors and bad unicode are ValueErrors
         raise ValueError(f"{path} cannot be read as CSV ({error}): {remedy}") from error
-    strings = {space.decode(arch): space.code(arch) for arch in space}
-    # Its codes are those of the whole space, or, where only this part was trained, of the part.
-    found = problems(max((space, whole), key=lambda one: _fitting(one, table)), table)
+    told, found = about.read(table)
+    if told and told.space not in (space.name, whole.name):
+        found.append(f"it is of the space {told.space!r}")
+    refuse(found, path, space, remedy)
+    archs = _held(told, space, path)
+    if told and told.drawn:
+        found = problems(space, table, archs=archs)
+    else:
+        # Its codes are those of the whole space, or, where only this part was trained, of the part.
+        found = problems(max((space, whole), key=lambda one: _fitting(one, table)), table)
     if not text.endswith("\n"):  # a number cut short is a number still
         found.append("the last line is cut off")
     refuse(found, path, space, remedy)
+    strings = {space.decode(arch): space.code(arch) for arch in archs}
     # By string: another space numbers its operations in another way.
     table = table.set_index("string", drop=False).loc[list(strings)].assign(code=strings.values())
     return table.set_index("code")
+
+
+def _held(told: about.About | None, space: Space, path: Path) -> Iterable[Arch]:
+    """The architectures of `space` that a table should hold."""
+    try:
+        return told.archs(space) if told else list(space)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a truth table of {space.name}: {error}") from None
 
 
 def _fitting(space: Space, table: pd.DataFrame) -> int:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from padalib import data as datasets
 from padalib import spaces
-from padalib.benchmarks import given, layouts, matching, registry, tables
+from padalib.benchmarks import about, given, layouts, matching, registry, tables
 from padalib.benchmarks.checks import seeds_of
 from padalib.benchmarks.matching import Comparison
 from padalib.benchmarks.tables import SPLITS
@@ -42,6 +42,11 @@ class Truth:
     table: pd.DataFrame
     source: str = OWN  # short, for tables and labels of figures
     benchmark: str | None = None  # whose table it is; None: our own
+
+    @property
+    def told(self) -> about.About | None:
+        """What a table of our own says of itself, if it does."""
+        return about.read(self.table)[0]
 
     @property
     def seeds(self) -> list[int]:
@@ -233,7 +238,18 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
         path = reader.find(paths.data_root())
     if own:
         table = layouts.read_own(space, path, reader)
-        return Truth(spaces.label(space), dataset or "digits", table)
+        told, _ = about.read(table)
+        if told and dataset and _source(dataset) != _source(told.data):
+            raise ValueError(
+                f"the truth table {path} is on {told.data!r}, got dataset={dataset!r}: leave it out"
+            )
+        if told and space.name not in spaces.SPACES and about.edited(space, table):
+            warnings.warn(
+                f"the networks of {path} are not those that {space.name} makes now, by their "
+                "numbers of weights: it was edited since. Make it again with `padalib truth`",
+                stacklevel=2,
+            )
+        return Truth(spaces.label(space), told.data if told else dataset or "digits", table)
     if dataset is None and len(reader.SIDES) == 1:
         (dataset,) = reader.SIDES
     source, table = reader.read(path, space, dataset)
@@ -270,7 +286,7 @@ def compare(
     """
     found = given.read(scores, by, on, archs, notation)
     space = matching.space_of(found, space)
-    # A file of ours does not say of what data it is.
+    # A file of ours is asked itself of what data it is.
     told = path is None or not layouts.is_own(Path(path), registry.reader_of(space))
     if dataset is None and found.data is not None and told:
         try:
@@ -309,6 +325,12 @@ def check_dataset(truth: Truth, data: str) -> None:
             f"the supernet was trained on {data!r} and the truth ({truth.source}) is on "
             f"{truth.dataset!r}: tau between them says little about the supernet. Load the truth "
             "with the dataset= that you train on",
+            stacklevel=2,
+        )
+    elif truth.told and data == truth.dataset and about.changed(truth.told):
+        warnings.warn(
+            f"the images of {data!r} are not those that the truth was made on: they have changed "
+            "since, or are others of that name. Make the table again with `padalib truth`",
             stacklevel=2,
         )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -292,3 +292,27 @@ def check_fit(images: ImageSet, space: Any) -> None:
                 f"{images.name} has {field_name} {given}, but {space.name} is built for {built}: "
                 f"use dataclasses.replace(space, {field_name}={given})"
             )
+
+
+def fitted(space: Any, images: ImageSet) -> Any:
+    """The space with the network for such images and labels; ValueError where they are not square.
+
+    Raises where its class lacks one of these fields: write `in_channels`, `size` and `classes_out`.
+    """
+    channels, height, _ = images.images.shape[1:]
+    wanted = {
+        "in_channels": channels,
+        "size": height,
+        "classes_out": int(images.labels.max()) + 1,
+    }
+    changes = {name: value for name, value in wanted.items() if getattr(space, name) != value}
+    known = {field.name for field in fields(space)} if is_dataclass(space) else set()
+    if absent := changes.keys() - known:
+        raise ValueError(
+            f"{type(space).__name__} has no field {', '.join(sorted(absent))}, so it cannot be "
+            f"fitted to {images.name}: give it one, such as `size: int = {height}`, and use it in "
+            "its network"
+        )
+    space = replace(space, **changes)
+    check_fit(images, space)
+    return space

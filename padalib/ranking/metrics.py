@@ -321,7 +321,7 @@ def _rho_of(tau: np.ndarray | float) -> np.ndarray:
 
 
 def _tau_of(rho: np.ndarray | float) -> np.ndarray:
-    return 2 / np.pi * np.arcsin(np.minimum(rho, 1.0))
+    return 2 / np.pi * np.arcsin(np.clip(rho, -1.0, 1.0))
 
 
 def verdict(

@@ -113,7 +113,10 @@ def bias(scores: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
     The change of an architecture's rank, in standard deviations of ranks, by one more live option
     of each kind (least squares over architectures; in a space where all positions are always live
     the first option is what the others are held against). Columns: option, value (mean over seeds),
-    low, high (over seeds and architectures), true, true_low, true_high.
+    low, high (over seeds and architectures), true, true_low, true_high; and what is judged: bias,
+    value - true, on the same architectures, with intervals bias_seeds_low, bias_seeds_high,
+    bias_archs_low, bias_archs_high, bias_low, bias_high (both together). NaN where a ranking has
+    all alike.
     """
     names = list(dict.fromkeys(o for p in ranked.space.positions for o in p.options))
     counts = np.zeros((len(ranked.codes), len(names)))
@@ -121,24 +124,22 @@ def bias(scores: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
         for position, option, live in zip(
             ranked.space.positions, arch, ranked.space.live(arch), strict=True
         ):
-            row[names.index(position.options[option])] += live
+            if position.table:  # what a block computes, not what it reads
+                row[names.index(position.options[option])] += live
     kept = np.flatnonzero(np.ptp(counts, axis=0) > 0)
     if (counts.sum(1) == counts.sum(1)[0]).all():
         kept = kept[1:]
     design = np.column_stack([counts[:, kept], np.ones(len(counts))])
-    seeds = [_effects(design, x, ranked.clusters) for x in _columns(scores, ranked)]
-    true, true_error = _effects(design, ranked.true, ranked.clusters)
-    values = np.array([effects for effects, _ in seeds])
-    errors = np.sqrt(np.mean([np.square(error) for _, error in seeds], axis=0))
+    seeds = [_effects(design, x) for x in _columns(scores, ranked)]
     rows = []
-    for k, place in enumerate(kept):
-        spread = metrics.seeds_summary(values[:, k])
-        half = math.hypot(_half(spread), 1.96 * errors[k])
-        near = 1.96 * true_error[k]
+    for place, true, *own in zip(kept, _effects(design, ranked.true), *seeds, strict=True):
+        apart = [Estimate(e.value - true.value, e.influence - true.influence) for e in own]
+        value, bias = (measured(each, len(own), ranked.clusters) for each in (own, apart))
+        near = 1.96 * true.error(ranked.clusters)
         rows.append(
-            {"option": names[place], "value": spread.mean, "low": spread.mean - half}
-            | {"high": spread.mean + half, "true": true[k]}
-            | {"true_low": true[k] - near, "true_high": true[k] + near}
+            {"option": names[place], **{name: value[name] for name in ("value", "low", "high")}}
+            | {"true": true.value, "true_low": true.value - near, "true_high": true.value + near}
+            | {"bias" if name == "value" else f"bias_{name}": bias[name] for name in bias}
         )
     return pd.DataFrame(rows)
 
@@ -289,16 +290,11 @@ def _limit(tau: float, between: float) -> float:
     return 2 / math.pi * math.asin(max(-1.0, min(1.0, r)))
 
 
-def _effects(
-    design: np.ndarray, values: np.ndarray, clusters: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares effects on the standardised rank, and their errors by cluster."""
+def _effects(design: np.ndarray, values: np.ndarray) -> list[Estimate]:
+    """Least-squares effects on the standardised rank; NaN for values that are all equal."""
     ranks = stats.rankdata(values)
-    ranks = (ranks - ranks.mean()) / ranks.std()
+    ranks = (ranks - ranks.mean()) / (ranks.std() or math.nan)
     inverse = np.linalg.pinv(design.T @ design)
     effects = inverse @ design.T @ ranks
-    moved = design * (ranks - design @ effects)[:, None]
-    summed = np.zeros((clusters.max() + 1, design.shape[1]))
-    np.add.at(summed, clusters, moved)
-    covariance = inverse @ (summed.T @ summed) @ inverse
-    return effects[:-1], np.sqrt(np.diag(covariance))[:-1]
+    influence = design * (ranks - design @ effects)[:, None] @ inverse
+    return [Estimate(float(e), own) for e, own in zip(effects, influence.T, strict=True)][:-1]

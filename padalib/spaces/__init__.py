@@ -1,8 +1,10 @@
 """Search spaces: what an architecture is, which ones are the same function, and what they cost."""
 
+from padalib.engine import origin
 from padalib.spaces.base import Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
+from padalib.spaces.checking import check
 from padalib.spaces.darts import DartsSpace
 from padalib.spaces.macro import MacroSpace
 from padalib.spaces.mobilenet import MBCONVS, MobileNetSpace
@@ -44,6 +46,15 @@ def get(name: str) -> Space:
     return SPACES[name]
 
 
+def usable(space: Space | str) -> Space:
+    """A space, or the one of that name; ValueError where one of the user's own has a mistake."""
+    if isinstance(space, str):
+        return get(space)
+    if not origin.known(type(space)):
+        check(space)
+    return space
+
+
 def label(space: Space) -> str:
     """The name of a space, with its options where they are not those of that name."""
     if SPACES.get(space.name, space).positions == space.positions:
@@ -71,7 +82,9 @@ __all__ = [
     "ShotSpace",
     "Space",
     "Supernet",
+    "check",
     "get",
     "label",
     "recalibrate",
+    "usable",
 ]

@@ -13,6 +13,7 @@ from padalib.spaces.base import Arch, Space
 
 BN_MODES = ("batch", "running", "recalibrated")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DRAWN = (nn.Conv2d, nn.Linear, _BatchNorm, nn.GroupNorm, nn.LayerNorm)  # what `initialise` knows
 Owned = tuple[int, int, tuple[nn.Parameter, ...], bool]
 
 

@@ -23,7 +23,7 @@ METHODS = (BASE, "PA", CLAIMED, WEIGHTED)
 SEEDS = 3  # the first ones of the scale
 ERROR = 0.02  # the variance is not enough: draws go on until the scale's limit, for the signal
 SOURCES = {"path": "the path", "data": "the data"}
-UNKNOWN = "not measurable"
+UNKNOWN = claims.UNMEASURABLE
 FIGURE = "08_variance_along"
 
 
@@ -95,9 +95,11 @@ def means(probed: pd.DataFrame) -> pd.DataFrame:
 def beside(probed: pd.DataFrame) -> pd.DataFrame:
     """Path part and data part of each method, over SPOS's of the same seed.
 
-    Of their means over all epochs: an estimated path part may be below zero at a single one. A row
-    for each kind of step, part of the weights, source and method; Holm's correction is for those of
-    PA&DA as taken, which are claimed, and apart from these for the others.
+    Of their means over all epochs: an estimated path part may be below zero at a single one. Where
+    even the mean of a seed is, there is no ratio: below and base_below count such seeds, own and
+    base are the means over all. A row for each kind of step, part of the weights, source and
+    method; Holm's correction is for those of PA&DA as taken, which are claimed, and apart from
+    these for the others.
     """
     rows = []
     for (weights, part), own in probed.groupby(["weights", "part"], sort=False):
@@ -106,7 +108,10 @@ def beside(probed: pd.DataFrame) -> pd.DataFrame:
             for method in [m for m in own.method.unique() if m != BASE and BASE in wide]:
                 found = effects.ratio(wide[method], wide[BASE])
                 named = {"weights": weights, "part": part, "source": source, "method": method}
-                rows.append(named | found._asdict())
+                values = {"own": wide[method].mean(), "base": wide[BASE].mean()}
+                values["below"] = int((wide[method] <= 0).sum())
+                values["base_below"] = int((wide[BASE] <= 0).sum())
+                rows.append(named | found._asdict() | values)
     table = pd.DataFrame(rows)
     table["planned"] = (table.method == CLAIMED) & (table.weights == "raw")
     table["holm"] = math.nan
@@ -115,20 +120,28 @@ def beside(probed: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def told(row: pd.Series) -> str:
+    """A ratio of `beside` with its interval, or what was found where there is none."""
+    if not math.isnan(row.change):
+        return claims.interval(row.change, row.low, row.high)
+    counts = {row.method: row.below, BASE: row.base_below}
+    below = " and ".join(f"{n} of {row.seeds} seeds of {name}" for name, n in counts.items() if n)
+    return f"{UNKNOWN}: not above zero in {below} (means {row.own:.3g}, {BASE} {row.base:.3g})"
+
+
 def _claims(sources: pd.DataFrame) -> Iterator[claims.Claim]:
     """Both sources, on all weights and on those that every path trains."""
-    rows = sources.set_index(["weights", "part", "source", "method"])
+    rows = sources.set_index(["weights", "part", "source", "method"], drop=False)
     where = {"all": "", "fixed": ", on the weights that every path trains"}
-    for row in sources[sources.planned].dropna(subset="change").itertuples():
-        said = [f"{CLAIMED} {claims.interval(row.change, row.low, row.high)}"]
+    for _, row in sources[sources.planned].iterrows():
+        said = [f"{CLAIMED} {told(row)}"]
         for weights, method, words in (
             ("raw", "PA", "PA"),
             ("importance", WEIGHTED, "weighted, trained with the weights"),
             ("importance", CLAIMED, "weighted, trained without"),
         ):
             if (key := (weights, row.part, row.source, method)) in rows.index:
-                other = rows.loc[key]
-                said.append(f"{words} {claims.interval(other.change, other.low, other.high)}")
+                said.append(f"{words} {told(rows.loc[key])}")
         yield claims.of(
             f"08.{row.source}_{row.part}",
             f"PA&DA lowers the variance that comes from {SOURCES[row.source]}{where[row.part]}",

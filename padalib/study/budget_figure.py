@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from padalib.ranking import report
-from padalib.study import figures, limits
+from padalib.study import figures, limits, outcomes
 from padalib.study.budget import CONTROL, GAINER, PAIRS, Budget
 from padalib.study.outcomes import JUDGED
 
@@ -86,7 +86,7 @@ def _differences(axes: Axes, rows: pd.DataFrame) -> None:
     for pair, shade in ((PAIRS[0], figures.colour(GAINER)), (PAIRS[-1], figures.colour(CONTROL))):
         for outcome, line in zip(JUDGED, ("-", "--"), strict=True):
             own = rows[(rows.a == pair[0]) & (rows.b == pair[1]) & (rows.outcome == outcome)]
-            axes.vlines(own.epoch, own.archs_low, own.archs_high, color=shade, lw=0.7)
+            axes.vlines(own.epoch, *outcomes.joint(own), color=shade, lw=0.7)
             label = " − ".join(pair) if line == "-" else PANELS[outcome][4:]
             axes.plot(own.epoch, own.difference, line, color=shade, label=label)
             axes.plot(own.epoch, own.difference, "o", color=shade, ms=2.5)
@@ -120,8 +120,8 @@ def caption(found: Budget, scale: str, larger: str = "") -> str:
     return (
         f"Scale {scale}, ranked by loss, within equal FLOPs by accuracy. {''.join(said)}"
         "Each length is a training of its own. "
-        "Bars: 95 % over seeds and architectures together; of differences over architectures; of "
-        f"the variance over seeds. Dashed: live FLOPs, no training.{more}"
+        "Bars: 95 % over seeds and architectures together, of the variance over seeds. "
+        f"Dashed: live FLOPs, no training.{more}"
     )
 
 

@@ -13,9 +13,10 @@ import pandas as pd
 from scipy import stats
 
 SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN = "shown", "opposite here", "equivalent", "not shown"
-MIXED, UNMEASURED = "mixed", "not measured"
-VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURED)
+MIXED, UNMEASURABLE = "mixed", "not measurable"
+VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURABLE)
 LEVEL = 0.05  # of a test, two-sided
+FEW = ("seeds", "runs", "swapped pairs of seeds", "spaces")  # their intervals are Student's
 POWER = 0.8  # chance of an effect of size `visible` to be shown
 
 
@@ -28,6 +29,7 @@ class Interval:
     over: str  # 'seeds', 'architectures', ...
     n: int  # so many of them
     of: float = math.nan  # the effect that it is of, where a claim rests on several
+    freedom: float = math.nan  # degrees of it behind Student's t; NaN: as `over` and `n` tell
 
     def __post_init__(self) -> None:
         if self.low > self.high:
@@ -40,13 +42,16 @@ class Interval:
     def visible(self, tests: int = 1) -> float:
         """The smallest effect that would be shown with a chance of 80 % (two-sided, 5 %).
 
-        From the interval's own half-width: half * (t_a + t_.80) / t_.975, Student's with n - 1
-        degrees over seeds, pairs of them or runs, normal over anything else. a is .975 for a claim
-        that stands alone; among `tests`, Holm's first step, 1 - .025 / tests. On the interval's own
-        scale, so pass logarithms for ratios.
+        From the interval's own half-width: half * (t_a + t_.80) / t_.975, Student's with `freedom`
+        degrees; where these are not given, n - 1 over what is in `FEW`, normal over anything
+        else. a is .975 for a claim that stands alone; among `tests`, Holm's first step,
+        1 - .025 / tests. On the interval's own scale, so pass logarithms for ratios.
         """
-        few = self.over in ("seeds", "runs", "swapped pairs of seeds") and self.n > 1
-        t = stats.t(self.n - 1) if few else stats.norm
+        few = self.over in FEW and self.n > 1
+        freedom = self.freedom
+        if math.isnan(freedom):
+            freedom = self.n - 1 if few else math.inf
+        t = stats.t(freedom)
         needed = t.ppf(1 - LEVEL / 2 / tests) + t.ppf(POWER)
         return float((self.high - self.low) / 2 * needed / t.ppf(0.975))
 
@@ -123,10 +128,15 @@ def of(
     """The claim, judged; where it is not shown, its evidence says what could have been seen.
 
     `beside` is said after that: whole sentences about something else. `tests` is the number of
-    those that `p` was corrected for.
+    those that `p` was corrected for. An effect that is NaN is not measurable: it has no intervals,
+    and the evidence should say what was found.
     """
-    verdict = judge(intervals, wanted, null, bound, p)
-    if null == 1:
+    if unknown := math.isnan(effect):
+        intervals = ()
+    verdict = UNMEASURABLE if unknown else judge(intervals, wanted, null, bound, p)
+    if unknown:
+        visible = math.nan
+    elif null == 1:
         logs = [replace(i, low=math.log(i.low), high=math.log(i.high)) for i in intervals]
         visible = math.exp(max(log.visible(tests) for log in logs))
     else:
@@ -204,8 +214,10 @@ def _of_row(row: dict) -> Claim:
     for mark in ("", *(f"_{place}" for place in range(2, len(row)))):
         if not row.get(f"over{mark}"):
             break
-        low, high, n, of = (_number(row.get(f"{k}{mark}", "")) for k in ("low", "high", "n", "of"))
-        intervals.append(Interval(low, high, row[f"over{mark}"], int(n), of))
+        low, high, n, *rest = (
+            _number(row.get(f"{name}{mark}", "")) for name in ("low", "high", "n", "of", "freedom")
+        )
+        intervals.append(Interval(low, high, row[f"over{mark}"], int(n), *rest))
     return Claim(**texts, **numbers, intervals=tuple(intervals), figure=row["figure"])
 
 

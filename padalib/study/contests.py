@@ -2,8 +2,8 @@
 
 Over seeds: Student's interval of the paired differences. Over architectures: a percentile bootstrap
 that draws the same architectures for all runs. Architectures that are the same function are drawn
-together: they say one thing, not several. A difference is shown where both intervals exclude zero,
-after Holm's correction for the comparisons of the table.
+together: they say one thing, not several. And over both together. A difference is shown where all
+intervals exclude zero, after Holm's correction for the comparisons of the table.
 """
 
 import math
@@ -16,8 +16,7 @@ from scipy import stats
 
 from padalib.ranking import metrics
 from padalib.spaces import Space
-from padalib.study import claims
-from padalib.study.claims import Interval
+from padalib.study import effects, outcomes
 
 DRAWS = 2000
 COUNTED_UP_TO = 4000  # architectures: sums of pairs are then exact in float32
@@ -124,59 +123,32 @@ def compare(
 ) -> pd.DataFrame:
     """A row for each pair (a, b) of methods that are there: a - b, its intervals, the verdict.
 
-    `p` is the larger of the two sources' p values, `holm` the same after Holm's correction. A
-    method with one run (a count of FLOPs) stands against every seed of the other. `wanted` -1:
-    less is better.
+    As `outcomes.judged` has them. Seeds that both have are paired; a method with one run (a count
+    of FLOPs) stands against every seed of the other. `wanted` -1: less is better.
     """
     rows = []
     for a, b in pairs:
         if not {a, b} <= set(measured.values.index.get_level_values(0)):
             continue
         first, second = measured.values[a], measured.values[b]
-        gaps = first - second if len(second) > 1 else first - second.iloc[0]
-        seeds = metrics.seeds_summary(gaps.to_numpy())
-        draws = (measured.resampled[a].mean(axis=1) - measured.resampled[b].mean(axis=1)).to_numpy()
-        low, high = _quantiles(draws)
-        p = max(student(seeds), _sign(draws))
-        rows.append([a, b, seeds.mean, seeds.n, seeds.low, seeds.high, low, high, p])
-    columns = ["a", "b", "difference", "seeds", "seeds_low", "seeds_high", "archs_low"]
-    table = pd.DataFrame(rows, columns=[*columns, "archs_high", "p"])
-    table.insert(4, "functions", measured.functions)
-    table["holm"] = claims.holm(table.p.tolist())
-    table["bound"] = bound
-    judged = [
-        claims.judge(intervals(row), wanted, bound=bound, p=row.holm) for row in table.itertuples()
-    ]
-    table["tests"] = len(table)
-    seen = [max(i.visible(row.tests) for i in intervals(row)) for row in table.itertuples()]
-    return table.assign(visible=seen, verdict=judged)
-
-
-def intervals(row: Any) -> list[Interval]:
-    """The two intervals of a row of `compare`."""
-    return [
-        Interval(row.seeds_low, row.seeds_high, "seeds", row.seeds),
-        Interval(row.archs_low, row.archs_high, "distinct architectures", row.functions),
-    ]
+        alone = len(second) == 1
+        seeds = first.index if alone else first.index.intersection(second.index)
+        gaps = first[seeds] - (second.iloc[0] if alone else second[seeds])
+        against = measured.resampled[b] if alone else measured.resampled[b][seeds]
+        draws = measured.resampled[a][seeds].mean(axis=1) - against.mean(axis=1)
+        resampled = _resampled(draws.to_numpy())
+        doubts = effects.spread(gaps), len(gaps), effects.Doubt(float(draws.std()))
+        found = outcomes.row(gaps.mean(), *doubts, measured.functions, resampled=resampled)
+        rows.append({"a": a, "b": b} | found)
+    return outcomes.judged(rows, bound, wanted)
 
 
 def row(table: pd.DataFrame, a: str, b: str) -> Any:
     """The row of one pair, or None where a method was not trained."""
+    if table.empty:
+        return None
     found = table[(table.a == a) & (table.b == b)]
     return next(found.itertuples(), None)
-
-
-def told(row: Any, digits: int = 3) -> str:
-    """A row's difference with what each interval is over."""
-    return claims.said(row.difference, intervals(row), digits)
-
-
-def claim(
-    key: str, statement: str, row: Any, evidence: str, *, wanted: int = 1, **rest
-) -> claims.Claim:
-    """The claim that a row of `compare` decides."""
-    decided = {"wanted": wanted, "bound": row.bound, "p": row.holm, "tests": row.tests}
-    return claims.of(key, statement, row.difference, intervals(row), evidence, **decided, **rest)
 
 
 def fieller(part: Sequence[float], whole: Sequence[float]) -> tuple[float, float, float]:
@@ -207,20 +179,14 @@ def _quantiles(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def student(seeds: metrics.Summary) -> float:
-    """Two-sided p value of a mean over seeds; 1 where they cannot tell."""
-    if math.isnan(seeds.sd):
-        return 1.0
-    if not seeds.sd:
-        return float(seeds.mean == 0)
-    t = abs(seeds.mean) / seeds.sd * math.sqrt(seeds.n)
-    return float(2 * stats.t(seeds.n - 1).sf(t))
+def _resampled(draws: np.ndarray) -> tuple[float, float, float]:
+    """(low, high, p) of a difference, p from how often it has the other sign.
 
-
-def _sign(draws: np.ndarray) -> float:
-    """Two-sided p value of a bootstrap, from how often the difference has the other sign."""
+    Where most resamples do not tell it, anything is possible.
+    """
+    low, high = _quantiles(draws)
+    if math.isnan(low):
+        return -math.inf, math.inf, 1.0
     kept = draws[~np.isnan(draws)]
-    if 2 * len(kept) < len(draws):
-        return 1.0
     other = min(np.count_nonzero(kept <= 0), np.count_nonzero(kept >= 0))
-    return min(1.0, 2 * (other + 1) / (len(kept) + 1))
+    return low, high, min(1.0, 2 * (other + 1) / (len(kept) + 1))

@@ -18,6 +18,7 @@ from padalib.engine.runs import Config
 from padalib.ranking import report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
+from padalib.spaces import Space
 from padalib.study import claims, contests, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.scale import Scale
@@ -62,19 +63,30 @@ SECONDARY = (
     ("bootstrap", "SPOS"),
     ("sbs", "SPOS"),
     ("balanced", "SPOS"),
+    ("FairNAS", "SPOS"),
 )
 
 
 def configs(scale: Scale) -> list[Config]:
     """The runs of this study: scores of each method and seed on all held-out images.
 
-    Of the scale's methods, and of those in `CONTRASTS` where some option has no weights.
+    Of the scale's methods, of those in `CONTRASTS` where some option has no weights (with all
+    seeds), and of the secondary ones with theirs.
     """
-    space, methods = scale.space, dict.fromkeys(scale.methods)
-    places = enumerate(space.positions)
-    if any(not space.weights(k, option) for k, p in places for option in range(len(p.options))):
+    methods = dict.fromkeys(scale.methods)
+    if scheduled(scale.space):
         methods |= dict.fromkeys(method for c in CONTRASTS for method in (c.a, c.b))
-    return [scale.scoring(scale.training(m, s)) for s in scale.seeds for m in methods]
+    return [scale.scoring(scale.training(*pair)) for pair in scale.pairs_of(list(methods))]
+
+
+def scheduled(space: Space) -> bool:
+    """Whether PA has a schedule there: some option that it learns has no weights."""
+    entries = space.entries()
+    return any(
+        entry not in entries.uniform and not space.weights(place, option)
+        for place, own in enumerate(entries.at)
+        for option, entry in enumerate(own)
+    )
 
 
 def ranked(scale: Scale, reference: pd.DataFrame) -> Ranked:
@@ -104,7 +116,7 @@ def compare(
     """A row for each measure and pair (a, b) of methods that are there: a - b, its intervals, p.
 
     Seeds that both have are paired. Yoked runs swap their schedules two by two, so there the two
-    together are one unit. Left out where a run orders nothing: all its scores are equal.
+    together are one unit. NaN where a run orders nothing: all its scores are equal.
     """
     rows = []
     for name in names:
@@ -124,8 +136,7 @@ def compare(
                     ],
                 )
             rows.append({"measure": name, "a": a, "b": b} | outcomes.mean(gaps, known, unit))
-    table = pd.DataFrame(rows)
-    return table[table.difference.notna()] if len(table) else table
+    return pd.DataFrame(rows)
 
 
 def swapped(n: int) -> list[list[int]]:
@@ -217,16 +228,22 @@ def shares(measured: Measured) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def outcome(measure: str, fifths: bool) -> str:
+    """What a primary outcome is called, where hardly two cost the same (`fifths`) or many do."""
+    named = OUTCOMES[measure]
+    return named.replace("equal FLOPs", "fifths of FLOPs") if fifths else named
+
+
 def _contrasts(tables: dict[str, pd.DataFrame], main: str, fifths: set[str]) -> list[Claim]:
     """A claim for each primary contrast and outcome."""
     found, rows, gains = [], tables["contrasts"], tables["gains"]
     of = {(c.a, c.b): c.statement for c in (*CONTRASTS, NORM)}
     for row in rows.itertuples():
         where = "" if row.space == main else f" (`{row.space}`)"
-        named = OUTCOMES[row.measure]
-        if row.space in fifths:  # where hardly two cost the same
-            named = named.replace("equal FLOPs", "fifths of FLOPs")
+        named = outcome(row.measure, row.space in fifths)
         said = f"{row.a} − {row.b}, {named}: {outcomes.told(row)}"
+        if math.isnan(row.difference):
+            said += ", for a run gives all that are compared the same score"
         share = gains[
             (gains.space == row.space) & (gains.measure == row.measure) & (gains.control == row.b)
         ]
@@ -270,6 +287,7 @@ def _error(cards: pd.DataFrame, main: str, functions: int) -> list[Claim]:
             intervals = [
                 Interval(row.seeds_low, row.seeds_high, "seeds", int(row.seeds)),
                 Interval(row.archs_low, row.archs_high, "distinct architectures", functions),
+                Interval(row.low, row.high, "seeds and these", int(row.seeds)),
             ]
             said = (
                 f"{method}: tau {rows.value.tau:.3f} with the truth, "

@@ -21,7 +21,7 @@ MARKS = {"SPOS": "o", "PA": "s", "yoked PA": "D", "curriculum": "^", "PA&DA": "v
 
 
 def draw(tables: dict[str, pd.DataFrame], main: str) -> Figure:
-    """Primary differences with both intervals; the methods of the `main` space; their biases."""
+    """Primary differences with their intervals; the methods of the `main` space; their biases."""
     cards, bias = (tables[name][tables[name].space == main] for name in ("cards", "bias"))
     with figures.style():
         figure = Figure(figsize=(6.75, 5.6))
@@ -79,21 +79,18 @@ def _short(method: str) -> str:
 
 
 def _bias(axes: Axes, rows: pd.DataFrame) -> None:
-    """Change of rank by one more operation of a kind: the truth's, and each method's."""
+    """Change of rank by one more operation of a kind: how much more than in the truth."""
     options = list(dict.fromkeys(rows.option))
     labels = [name for name, _ in figures.operations(options).values()]
-    true = rows.drop_duplicates("option").set_index("option").loc[options]
-    for place, row in enumerate(true.itertuples()):
-        axes.plot([row.true] * 2, [place - 0.42, place + 0.42], color="black", lw=1.6)
     methods = [method for method in MARKS if (rows.method == method).any()]
     for method, shift in zip(methods, np.linspace(-0.3, 0.3, len(methods)), strict=True):
         own = rows[rows.method == method].set_index("option").loc[options]
         y, shade = np.arange(len(options)) + shift, figures.colour(method)
-        axes.hlines(y, own.low, own.high, color=shade, lw=0.8)
-        axes.plot(own.value, y, MARKS[method], color=shade, mfc="white", ms=3.5, label=method)
+        axes.hlines(y, own.bias_low, own.bias_high, color=shade, lw=0.8)
+        axes.plot(own.bias, y, MARKS[method], color=shade, mfc="white", ms=3.5, label=method)
     axes.axvline(0, color="grey", lw=0.5)
     axes.set_yticks(range(len(options)), labels)
-    axes.set(xlabel="change of rank (sd)", title="one more live operation; bar: the truth")
+    axes.set(xlabel="change of rank (sd), less the truth's", title="one more live operation")
     axes.invert_yaxis()
     axes.legend(handlelength=1, fontsize=6)
 
@@ -104,9 +101,11 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     for row in rows.itertuples():
         if (row.a, row.b) == ("PA", "yoked PA"):
             said.append(f"{OUTCOMES[row.measure]}: {outcomes.told(row)}, {row.verdict}")
+    few = f" ({scale.secondary_seeds} of {', '.join(scale.secondary)})" if scale.secondary else ""
     return (
-        f"Scale {scale.name}, {len(scale.seeds)} seeds. PA − yoked PA. {'. '.join(said)}. "
+        f"Scale {scale.name}, {len(scale.seeds)} seeds{few}. PA − yoked PA. {'. '.join(said)}. "
         "Top: thick bars over seeds (of yoked runs over swapped pairs of them), thin ones over "
         "seeds and architectures together, 95 %; verdicts after Holm's correction over all rows. "
-        "Below: means and 95 % over seeds; right: over seeds and architectures."
+        "Below: means and 95 % over seeds; right: what a method likes more than the truth does, "
+        "over seeds and architectures."
     )

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from padalib.benchmarks import predictions, truth
 from padalib.engine import paths
 from padalib.ranking import metrics, report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
-from padalib.study import claims, contests
+from padalib.study import effects, outcomes
+from padalib.study.effects import Doubt
 from padalib.study.workbook import Workbook
 
 BOUND = 0.03  # of tau: differences within it count as none; chosen before any was seen
@@ -160,7 +160,7 @@ Estimates = dict[tuple[str, str], list[Estimate]]  # by family and measure, one 
 
 
 def contrasts(found: Estimates, clusters: np.ndarray) -> pd.DataFrame:
-    """A row a difference a - b, as `contests.compare` has them; Holm within each question.
+    """A row a difference a - b, as `outcomes.judged` has them; Holm within each question.
 
     Questions: 'one thing' (`CONTRASTS`, each outcome), and three that were asked after the cards
     were seen, of the families that stand out: 'prior', 'free' and 'order'.
@@ -183,18 +183,9 @@ def contrasts(found: Estimates, clusters: np.ndarray) -> pd.DataFrame:
             continue
         asked = {"question": key.partition("_")[0], "key": key, "changed": ""}
         rows.append(asked | _difference(found, one, other, clusters))
-    table = pd.DataFrame(rows)
-    table["holm"] = table.groupby("question", sort=False).p.transform(
-        lambda own: claims.holm(own.tolist())
-    )
-    table["bound"] = BOUND
-    table["tests"] = table.groupby("question").p.transform("size")
-    every = list(table.itertuples())
-    table["visible"] = [max(i.visible(row.tests) for i in contests.intervals(row)) for row in every]
-    table["verdict"] = [
-        claims.judge(contests.intervals(row), bound=BOUND, p=row.holm) for row in every
-    ]
-    return table
+    questions = dict.fromkeys(row["question"] for row in rows)
+    own = [[row for row in rows if row["question"] == question] for question in questions]
+    return pd.concat([outcomes.judged(each, BOUND, wanted=1) for each in own], ignore_index=True)
 
 
 def _best(found: Estimates, outcome: str, sign: int = 1) -> str:
@@ -209,76 +200,70 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def _difference(found: Estimates, one: tuple, other: tuple, clusters: np.ndarray) -> dict:
-    """a - b with Welch's interval over seeds (a control has none) and one over architectures."""
+    """a - b as `outcomes.row` has it; two outcomes of one family are of the same runs, so paired.
+
+    A control has no seeds.
+    """
     a, b = found[one], found[other]
-    gap = _mean(a).value - _mean(b).value
-    error = Estimate(gap, _mean(a).influence - _mean(b).influence).error(clusters)
-    low, high, p = welch([e.value for e in a], [e.value for e in b])
-    by_archs = float(2 * stats.norm.sf(abs(gap) / error)) if error else float(gap == 0)
+    sides = [[e.value for e in side] for side in (a, b)]
+    same = one[0] == other[0]
+    over = effects.spread(np.subtract(*sides)) if same else welch(*sides)
+    seeds = len(a) if same or len(b) == 1 else len(a) + len(b)
+    gap = outcomes.combine((1, -1), (_mean(a), _mean(b)))
     return {
         "measure": one[1] if one[1] == other[1] else f"{one[1]} - {other[1]}",
-        **{"a": one[0], "b": other[0], "difference": gap},
-        "seeds": len(a) + (len(b) if len(b) > 1 else 0),
-        "functions": int(clusters.max()) + 1,
-        **{"seeds_low": low, "seeds_high": high},
-        **{"archs_low": gap - 1.96 * error, "archs_high": gap + 1.96 * error},
-        "p": max(p, by_archs),
+        **{"a": one[0], "b": other[0]},
+        **outcomes.doubted(gap, over, seeds, clusters),
     }
 
 
-def welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """(low, high, p) of mean(a) - mean(b), seeds unpaired and of unequal spread (Welch 1947).
+def welch(a: Sequence[float], b: Sequence[float]) -> Doubt:
+    """Of mean(a) - mean(b), seeds unpaired and of unequal spread (Welch, Biometrika 1947).
 
-    A side with one value, such as a count of FLOPs, is taken as known; two such give NaN and 1.
+    A side with one value, such as a count of FLOPs, is taken as known; two such tell nothing.
     """
-    gap, parts = float(np.mean(a) - np.mean(b)), []
-    for side in (a, b):
-        if len(side) > 1:
-            parts.append((float(np.var(side, ddof=1)) / len(side), len(side) - 1))
-    variance = sum(part for part, _ in parts)
-    if not parts:
-        return math.nan, math.nan, 1.0
-    if not variance:
-        return gap, gap, float(gap == 0)
-    freedom = variance**2 / sum(part**2 / n for part, n in parts)
-    error, t = math.sqrt(variance), stats.t(freedom)
-    half = float(t.ppf(0.975)) * error
-    return gap - half, gap + half, float(2 * t.sf(abs(gap) / error))
+    sides = [effects.spread(side) for side in (a, b) if len(side) > 1]
+    return effects.together(*sides) if sides else effects.UNKNOWN
 
 
 def order(found: Estimates, families: list[str], clusters: np.ndarray) -> pd.DataFrame:
     """Does the order of families stay? Spearman's rho of their means by tau and by each outcome.
 
     One row each other outcome. Percentiles of rho when means are drawn anew around the estimates:
-    over seeds (Student's t of each family), and over architectures (all families by the same
-    weights of distinct functions). The families themselves stay: they are no sample of anything.
+    over seeds (multivariate t of each family: all outcomes are of the same runs), over
+    architectures (all families by the same weights of distinct functions), and over both. The
+    families themselves stay: they are no sample of anything.
     """
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(DRAWS, clusters.max() + 1))
-    means, by_seeds, by_archs = {}, {}, {}
-    for outcome in OUTCOMES:
-        mean = [_mean(found[name, outcome]) for name in families]
-        means[outcome] = np.array([e.value for e in mean])
-        moved = np.stack([np.bincount(clusters, e.influence) for e in mean], axis=1)
-        by_archs[outcome] = means[outcome] + weights @ moved
-        noise = []
-        for name in families:
-            values = [e.value for e in found[name, outcome]]
-            n, sd = len(values), metrics.seeds_summary(values).sd
-            noise.append(sd / math.sqrt(n) * rng.standard_t(n - 1, DRAWS) if n > 1 else [0] * DRAWS)
-        by_seeds[outcome] = means[outcome] + np.stack(noise, axis=1)
+    own = {name: [found[name, outcome] for outcome in OUTCOMES] for name in families}
+    means = np.array([[_mean(e).value for e in each] for each in own.values()])  # [F, O]
+    moved = [[np.bincount(clusters, _mean(e).influence) for e in each] for each in own.values()]
+    noise = {"archs": np.tensordot(weights, np.array(moved), (1, 2))}
+    runs = [np.array([[e.value for e in one] for one in each]).T for each in own.values()]
+    noise["seeds"] = np.stack([seed_noise(values, rng) for values in runs], axis=1)
+    noise["both"] = noise["archs"] + noise["seeds"]
     rows = []
-    for outcome in list(OUTCOMES)[1:]:
+    for place, outcome in list(enumerate(OUTCOMES))[1:]:
         row = {"outcome": outcome, "families": len(families)}
-        row["rho"] = metrics.spearman(means["tau"], means[outcome])
-        for name, drawn in (("seeds", by_seeds), ("archs", by_archs)):
-            pairs = zip(drawn["tau"], drawn[outcome], strict=True)
-            rhos = [metrics.spearman(x, y) for x, y in pairs]
+        row["rho"] = metrics.spearman(means[:, 0], means[:, place])
+        for name in ("seeds", "archs", "both"):
+            drawn = means + noise[name]
+            rhos = [metrics.spearman(each[:, 0], each[:, place]) for each in drawn]
             row[f"{name}_low"], row[f"{name}_high"] = np.quantile(rhos, [0.025, 0.975])
         rows.append(row)
-    functions = int(clusters.max()) + 1
-    return (
-        pd.DataFrame(rows)
-        .assign(seeds=sum(len(found[f, "tau"]) for f in families))
-        .assign(functions=functions)
-    )
+    table = pd.DataFrame(rows).assign(seeds=sum(map(len, runs)))
+    return table.assign(functions=int(clusters.max()) + 1)
+
+
+def seed_noise(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """[DRAWS, O]: what the means of runs [n, O] may be off by, all outcomes jointly; 0 for one run.
+
+    Multivariate t with n - 1 degrees: covariance of the runs over n, in each draw over one chi².
+    """
+    n = len(values)
+    if n == 1:
+        return np.zeros((DRAWS, values.shape[1]))
+    heavy = np.sqrt((n - 1) / rng.chisquare(n - 1, size=(DRAWS, 1)))
+    apart = (values - values.mean(axis=0)) / math.sqrt(n * (n - 1))
+    return heavy * (rng.normal(size=(DRAWS, n)) @ apart)

@@ -1,16 +1,14 @@
 """What the tables of `full_scale` say, as claims and in words."""
 
-import math
-
 import pandas as pd
-from scipy import stats
 
-from padalib.study import claims, contests
+from padalib.study import claims, effects, outcomes
 from padalib.study.claims import Claim, Interval
+from padalib.study.effects import Doubt
 from padalib.study.full_scale import BOUND, OUTCOMES
 
 METHODS = ("balanced", "sets")  # contrasts that are claims by every outcome; others by tau alone
-SPARSE = ("balanced_short", "thin_short")  # told in the table only: two or three seeds a side
+LEAST = 3  # seeds on either side; contrasts with fewer are told in the table only
 
 
 def conclude(made: dict[str, pd.DataFrame]) -> list[Claim]:
@@ -18,14 +16,15 @@ def conclude(made: dict[str, pd.DataFrame]) -> list[Claim]:
     rows, cards = made["contrasts"], made["cards"]
     labels = dict(zip(cards.family, cards.label, strict=True))
     means = cards.set_index(["label", "measure"]).value
-    found = [_more_seeds(cards), *_ordered(made["order"])]
+    functions, few = int(made["order"].functions.iloc[0]), _sparse(made)
+    found = [_more_seeds(cards, functions), *_ordered(made["order"])]
     for row in rows.itertuples():
         a, b = labels[row.a], labels[row.b]
         one, _, other = row.measure.partition(" - ")
         fixed = row.question == "one thing"
-        if fixed and (row.key in SPARSE or (row.key not in METHODS and one != "tau")):
+        if fixed and (row.key in few or (row.key not in METHODS and one != "tau")):
             continue
-        said = f"{a} {means[a, one]:.3f}, {b} {means[b, other or one]:.3f}: {contests.told(row)}"
+        said = f"{a} {means[a, one]:.3f}, {b} {means[b, other or one]:.3f}: {outcomes.told(row)}"
         if fixed:
             statement = f"Full scale, by {OUTCOMES[one]}: {row.changed} rank better (from {b})"
             key = f"05.{row.key}" + ("" if one == "tau" else f".{one}")
@@ -34,14 +33,25 @@ def conclude(made: dict[str, pd.DataFrame]) -> list[Claim]:
             statement, key = _asked(row.key, a, b), f"05.{row.key}"
             beside = "These families were chosen after their cards were seen"
         look = {"unit": "tau", "figure": "05_full_scale", "beside": beside}
-        found.append(contests.claim(key, statement, row, said, **look))
+        found.append(outcomes.claim(key, statement, row, said, wanted=1, **look))
     return found
+
+
+def _sparse(made: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """The contrasts with fewer than `LEAST` seeds on a side: key -> what they compare, in words."""
+    cards = made["cards"].drop_duplicates("family").set_index("family")
+    rows = made["contrasts"].query("question == 'one thing'").drop_duplicates("key")
+    return {
+        row.key: " against ".join(f"{cards.label[f]} ({cards.seeds[f]})" for f in (row.a, row.b))
+        for row in rows.itertuples()
+        if min(cards.seeds[row.a], cards.seeds[row.b]) < LEAST
+    }
 
 
 def _beside(rows: pd.DataFrame) -> str:
     """The other outcomes of a contrast."""
     others = [row for row in rows.itertuples() if row.measure != "tau"]
-    said = [f"{OUTCOMES[o.measure]} {contests.told(o)}, {o.verdict}" for o in others]
+    said = [f"{OUTCOMES[o.measure]} {outcomes.told(o)}, {o.verdict}" for o in others]
     return f"By {'; by '.join(said)}"
 
 
@@ -55,28 +65,20 @@ def _asked(key: str, a: str, b: str) -> str:
     }[key]
 
 
-def _more_seeds(cards: pd.DataFrame) -> Claim:
+def _more_seeds(cards: pd.DataFrame, functions: int) -> Claim:
     """What infinitely many seeds would add to tau, the mean over families of three and more.
 
-    Families have seeds of their own, so their errors add up in squares (Satterthwaite's degrees).
-    They have the same architectures: the mean of their half-widths is no less than its own.
+    Families have seeds of their own, so their errors add up in squares. They have the same
+    architectures: the mean of their half-widths is no less than its own.
     """
     rows = cards[(cards.measure == "more_seeds") & (cards.seeds > 2)]
-    freedom = rows.seeds.to_numpy() - 1
-    squares = (((rows.seeds_high - rows.seeds_low) / 2) / stats.t.ppf(0.975, freedom)) ** 2
-    total = float(squares.sum())
-    t = stats.t.ppf(0.975, total**2 / (squares**2 / freedom).sum()) if total else 0.0
+    families = zip(rows.seeds_low, rows.seeds_high, rows.seeds - 1, strict=True)
+    error, freedom = effects.together(*(effects.behind(*own) for own in families))
+    over = Doubt(error / len(rows), freedom)
+    archs = effects.behind(rows.archs_low.mean(), rows.archs_high.mean())
     effect = float(rows.value.mean())
-    intervals = [
-        Interval(effect - half, effect + half, over, n)
-        for half, over, n in (
-            (float(t) * math.sqrt(total) / len(rows), "seeds", int(rows.seeds.sum())),
-            (
-                float(((rows.archs_high - rows.archs_low) / 2).mean()),
-                *("architectures", int(rows.architectures.iloc[0])),
-            ),
-        )
-    ]
+    row = outcomes.row(effect, over, int(rows.seeds.sum()), archs, functions)
+    intervals = outcomes.intervals(pd.Series(row))
     lack = 1 - cards[(cards.measure == "limit") & (cards.seeds > 2)].value
     evidence = (
         f"Mean over {len(rows)} families of three seeds and more {claims.said(effect, intervals)}; "
@@ -96,9 +98,13 @@ def _ordered(rows: pd.DataFrame) -> list[Claim]:
         intervals = [
             Interval(row.seeds_low, row.seeds_high, "seeds", row.seeds),
             Interval(row.archs_low, row.archs_high, "distinct architectures", row.functions),
+            Interval(row.both_low, row.both_high, "seeds and these", row.seeds),
         ]
-        said = f"Spearman's rho of {row.families} families: {claims.said(row.rho, intervals, 2)}"
-        statement = f"Families keep their order: by tau, and by {OUTCOMES[row.outcome]}"
+        said = f"Of {row.families} families' means {claims.said(row.rho, intervals, 2)}"
+        statement = (
+            f"Families that rank better by tau do so by {OUTCOMES[row.outcome]}: Spearman's rho of "
+            "their means is above zero"
+        )
         look = {"unit": "rho", "figure": "05_full_scale"}
         key = f"05.order.{row.outcome}"
         found.append(claims.of(key, statement, row.rho, intervals, said, **look))
@@ -116,4 +122,8 @@ def described(made: dict[str, pd.DataFrame]) -> str:
         f"and {first.architectures:,} architectures of {first.space}, against {first.dataset} test "
         f"accuracy ({first.source}). PA&DA is not among them: no predictions of it at this scale "
         "are public."
+    ) + (
+        f" In the table only, for fewer than {LEAST} seeds on a side: {'; '.join(few)}."
+        if (few := _sparse(made).values())
+        else ""
     )

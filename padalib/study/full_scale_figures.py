@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from padalib.study import figures
+from padalib.study import figures, outcomes
 from padalib.study.full_scale import BOUND, FLOPS, OUTCOMES
 
 TITLES = {
@@ -77,13 +77,13 @@ def _families(
 
 
 def _changes(axes: Axes, rows: pd.DataFrame, keys: Sequence[str]) -> None:
-    """Each difference with its intervals: above over seeds, below over architectures."""
+    """Each difference with its intervals: above over seeds, below over architectures too."""
     axes.axvspan(-BOUND, BOUND, color=figures.BAND, lw=0)
     axes.axvline(0, color=figures.GREY, lw=0.5)
-    for row in rows.itertuples():
+    for row, low, high in zip(rows.itertuples(), *outcomes.joint(rows), strict=True):
         place = keys.index(row.key)
         axes.plot([row.seeds_low, row.seeds_high], [place - 0.16] * 2, color="#D55E00")
-        axes.plot([row.archs_low, row.archs_high], [place + 0.16] * 2, color="black")
+        axes.plot([low, high], [place + 0.16] * 2, color="black")
         axes.plot(row.difference, place, "o", color="white", mec="black", ms=4)
     axes.set(xlim=(-0.2, 0.2), ylim=(-0.6, len(keys) - 0.4))
 
@@ -107,6 +107,6 @@ def caption(made: dict[str, pd.DataFrame]) -> str:
         f"Supernets that others trained at full scale; PA&DA is not among them. {said}Infinitely "
         f"many seeds (orange bars, top left) would add {more.min():.3f} to {more.max():.3f}. Top: "
         f"{runs} runs (hollow), and their means with 95 % intervals over seeds and architectures. "
-        "Bottom: one thing changed; orange over seeds, black over architectures; grey: within "
+        "Bottom: one thing changed; orange over seeds, black over both together; grey: within "
         f"{BOUND:g}."
     )

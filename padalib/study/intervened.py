@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from padalib.ranking import pairs
 from padalib.ranking.pairs import Estimate
@@ -145,7 +144,7 @@ def _pairs(scores: pd.DataFrame, ranked: Ranked, by: str) -> dict[tuple, dict[tu
 
 
 def _jackknife(levels: list[tuple[pd.Series, dict[tuple, Estimate]]], ranked: Ranked) -> dict:
-    """Slope of agreement against the mean of x, with both intervals; a row of `outcomes.mean`."""
+    """Slope of agreement against the mean of x, as `outcomes.doubted` has it."""
     seeds = sorted(levels[0][0].index)
 
     def of(kept: list[int]) -> Estimate:
@@ -157,13 +156,9 @@ def _jackknife(levels: list[tuple[pd.Series, dict[tuple, Estimate]]], ranked: Ra
         return outcomes.slope([x[kept].mean() for x, _ in levels], means)
 
     n, whole = len(seeds), of(seeds)
-    row = outcomes.mean([whole, whole], ranked)  # its doubt over architectures
     left = np.array([of([s for s in seeds if s != out]).value for out in seeds])
     error = math.sqrt((n - 1) / n * np.square(left - left.mean()).sum())
-    half = float(stats.t.ppf(0.975, n - 1)) * error
-    over = float(2 * stats.t.sf(abs(whole.value) / error, n - 1)) if error else 1.0
-    ends = {"seeds_low": whole.value - half, "seeds_high": whole.value + half}
-    return row | ends | {"seeds": n, "p": max(row["p"], over)}
+    return outcomes.doubted(whole, effects.Doubt(error, n - 1), n, ranked.clusters)
 
 
 # --- claims ---

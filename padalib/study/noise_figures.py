@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from padalib.study import claims, figures, sharing_figures
-from padalib.study.along import Along
+from padalib.study import figures, outcomes, sharing_figures
+from padalib.study.along import Along, told
 from padalib.study.exposure import Exposure
 from padalib.study.intervened import Interventions
 from padalib.study.interventions import KEYS, PLANNED, SCALED, members, usual
@@ -91,12 +91,13 @@ def _against(axes: Axes, cards: pd.DataFrame, middle: pd.DataFrame) -> None:
 
 
 def _slopes(axes: Axes, slopes: pd.DataFrame) -> None:
-    """Planned slopes with both intervals, over seeds above and over architectures below."""
+    """Planned slopes: above over seeds, below over seeds and architectures together."""
     rows = slopes[slopes.planned] if len(slopes) else slopes
     names = []
-    for place, row in enumerate(rows.itertuples()):
+    ends = outcomes.joint(rows) if len(rows) else ((), ())
+    for place, (row, low, high) in enumerate(zip(rows.itertuples(), *ends, strict=True)):
         axes.plot([row.seeds_low, row.seeds_high], [place - 0.14] * 2, color="#D55E00", lw=0.9)
-        axes.plot([row.archs_low, row.archs_high], [place + 0.14] * 2, color="black", lw=0.9)
+        axes.plot([low, high], [place + 0.14] * 2, color="black", lw=0.9)
         axes.plot(row.difference, place, "o", color="white", mec="black", ms=4)
         names.append(f"{SHORT[row.outcome]}, {row.family}")
     axes.set_yticks(range(len(names)), names, fontsize=5.5)
@@ -153,9 +154,8 @@ def draw_along(found: Along, methods: Sequence[str]) -> Figure:
 def caption_along(found: Along, scale: str) -> str:
     """PA&DA's sources beside SPOS's, and how many signals could be measured."""
     words = []
-    for row in found.sources[found.sources.planned].dropna(subset="change").itertuples():
-        ends = claims.interval(row.change, row.low, row.high)
-        words.append(f"from the {row.source}, {row.part} weights, {ends}")
+    for _, row in found.sources[found.sources.planned].iterrows():
+        words.append(f"from the {row.source}, {row.part} weights, {told(row)}")
     raw = found.rows[found.rows.weights == "raw"]
     known = int(raw.signal_to_noise.notna().sum())
     return (

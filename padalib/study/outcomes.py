@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from padalib.ranking import metrics, report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
-from padalib.study import claims, contests, effects
+from padalib.study import claims, effects
 from padalib.study.claims import Interval
+from padalib.study.effects import Doubt
 
 NAMES = {
     "tau": "tau",
@@ -135,60 +135,100 @@ def slope(x: Sequence[float], estimates: Sequence[Estimate]) -> Estimate:
 
 
 def mean(by_seed: Sequence[Estimate], ranked: Ranked, unit: str = "seeds") -> dict[str, Any]:
-    """The mean over seeds as a row of `contests.compare`, with the p value of no effect.
+    """The mean over seeds (or over another independent `unit`) as a row, see `doubted`."""
+    values = [estimate.value for estimate in by_seed]
+    own = Estimate(float(np.mean(values)), np.mean([e.influence for e in by_seed], axis=0))
+    return doubted(own, effects.spread(values), len(values), ranked.clusters, unit)
 
-    Two doubts: Student's over seeds (or over another independent `unit`), and normal over
-    architectures where there is an influence. `both_low` and `both_high` hold both: their errors
-    add up in squares, with Satterthwaite's degrees of freedom. p is the largest of the three.
+
+# --- rows of differences and slopes ---
+
+
+def doubted(
+    effect: Estimate, over: Doubt, n: int, clusters: np.ndarray, unit: str = "seeds"
+) -> dict[str, Any]:
+    """`row` of an effect whose doubt over architectures is that of its influence."""
+    return row(effect.value, over, n, Doubt(effect.error(clusters)), int(clusters.max()) + 1, unit)
+
+
+def row(
+    effect: float,
+    over: Doubt,
+    n: int,
+    archs: Doubt,
+    functions: int,
+    unit: str = "seeds",
+    resampled: tuple[float, float, float] | None = None,
+) -> dict[str, Any]:
+    """An effect with its doubts over n seeds, over architectures, and over both together.
+
+    Each has an interval: Student's, normal, and by Satterthwaite's degrees of freedom; NaN where
+    the effect has no doubt of that kind. `resampled` are low, high and p over architectures, where
+    these were drawn anew. p is the largest of the three.
     """
-    over = metrics.seeds_summary([estimate.value for estimate in by_seed])
-    influence = np.mean([estimate.influence for estimate in by_seed], axis=0)
-    error = Estimate(over.mean, influence).error(ranked.clusters)
-    row = {"difference": over.mean, "seeds": over.n, "functions": int(ranked.clusters.max()) + 1}
-    row |= {"unit": unit, "seeds_low": over.low, "seeds_high": over.high}
-    half = 1.96 * error
-    row |= {"archs_low": over.mean - half, "archs_high": over.mean + half}
-    p, both = contests.student(over), math.nan
-    if error > 0:
-        p = max(p, float(2 * stats.norm.sf(abs(over.mean) / error)))
-    if error > 0 and over.sd > 0:
-        squares = over.sd**2 / over.n, error**2
-        t = stats.t(sum(squares) ** 2 / (squares[0] ** 2 / (over.n - 1)))
-        both = float(t.ppf(0.975)) * math.sqrt(sum(squares))
-        p = max(p, float(2 * t.sf(abs(over.mean) / math.sqrt(sum(squares)))))
-    return row | {"both_low": over.mean - both, "both_high": over.mean + both, "p": p}
+    low, high, p = resampled or (effect - archs.half, effect + archs.half, archs.p(effect))
+    known = archs.error > 0 and over.error > 0
+    both = effects.together(over, archs) if known else Doubt(math.nan, math.nan)
+    found = [over.p(effect)]
+    found += [p] if resampled or not math.isnan(archs.error) else []
+    found += [both.p(effect)] if known else []
+    return {
+        **{"difference": effect, "seeds": n, "functions": functions, "unit": unit},
+        **{"seeds_low": effect - over.half, "seeds_high": effect + over.half},
+        **{"archs_low": low, "archs_high": high},
+        **{"both_low": effect - both.half, "both_high": effect + both.half},
+        **{"seeds_freedom": over.freedom, "both_freedom": both.freedom, "p": max(found)},
+    }
 
 
 def judged(rows: Sequence[Mapping], bound: float, wanted: int) -> pd.DataFrame:
-    """Rows of `mean`, one family: Holm's correction, smallest visible effect, and verdict."""
+    """Rows of one family: Holm's correction, smallest visible effect, and verdict.
+
+    Rows without an effect are not measurable, and count for no correction.
+    """
     table = pd.DataFrame(list(rows))
     if table.empty:
         return table
-    table = table[table.difference.notna()].reset_index(drop=True)
-    table["holm"], table["bound"] = claims.holm(table.p.tolist()), bound
-    table["tests"] = len(table)
-    both = [intervals(row) for row in table.itertuples()]
-    table["visible"] = [max(one.visible(len(table)) for one in own) for own in both]
-    table["verdict"] = [
-        claims.judge(own, wanted, bound=bound, p=p) for own, p in zip(both, table.holm, strict=True)
-    ]
+    known = table.difference.notna()
+    table["holm"], table["bound"], table["tests"] = math.nan, bound, int(known.sum())
+    table.loc[known, "holm"] = claims.holm(table.p[known].tolist())
+    table.loc[~known, "p"] = math.nan
+    made = [claim("", "", own, "", wanted=wanted) for own in table.itertuples()]
+    table["visible"] = [one.visible for one in made]
+    table["verdict"] = [one.verdict for one in made]
     return table
 
 
 def intervals(row: Any) -> list[Interval]:
     """The intervals of a row; those over architectures, and over both, only where there are any."""
-    found = [Interval(row.seeds_low, row.seeds_high, row.unit, row.seeds)]
+    found = [
+        Interval(row.seeds_low, row.seeds_high, row.unit, row.seeds, freedom=row.seeds_freedom)
+    ]
     if not math.isnan(row.archs_low):
         over = "distinct architectures"
         found.append(Interval(row.archs_low, row.archs_high, over, row.functions))
     if not math.isnan(row.both_low):
-        found.append(Interval(row.both_low, row.both_high, f"{row.unit} and these", row.seeds))
+        over = f"{row.unit} and these"
+        found.append(
+            Interval(row.both_low, row.both_high, over, row.seeds, freedom=row.both_freedom)
+        )
     return found
 
 
-def told(row: Any) -> str:
-    """A row's effect with what each interval is over."""
-    return claims.said(row.difference, intervals(row))
+def joint(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Ends of the interval over seeds and architectures together; else over what there is."""
+    low, high = (
+        rows[f"both_{end}"].fillna(rows[f"archs_{end}"]).fillna(rows[f"seeds_{end}"])
+        for end in ("low", "high")
+    )
+    return low, high
+
+
+def told(row: Any, digits: int = 3) -> str:
+    """A row's effect with what each interval is over; or that it cannot be measured."""
+    if math.isnan(row.difference):
+        return claims.UNMEASURABLE
+    return claims.said(row.difference, intervals(row), digits)
 
 
 def claim(key: str, statement: str, row: Any, evidence: str, *, wanted: int, **rest: Any):

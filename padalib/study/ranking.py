@@ -13,7 +13,7 @@ import pandas as pd
 from padalib.ranking import metrics
 from padalib.ranking.scores import ScoreConfig
 from padalib.spaces import Space
-from padalib.study import contests
+from padalib.study import contests, outcomes
 from padalib.study.claims import Claim
 from padalib.study.scales import Scale
 
@@ -222,11 +222,11 @@ def _claims(tables: dict[str, pd.DataFrame], every: pd.DataFrame | None) -> list
         if row is None:
             continue
         values = f"of {a} {means[metric, a]:.3f}, of {other} {means[metric, other]:.3f}"
-        said = f"{SAID[metric]} {values}: {contests.told(row)}"
+        said = f"{SAID[metric]} {values}: {outcomes.told(row)}"
         look = {"wanted": JUDGED[metric].wanted, "unit": JUDGED[metric].unit}
         look["beside"] = beside.get(key, "") if b else _other(rows, metric, "PA", other)
         look["figure"] = "04_ranking"
-        found.append(contests.claim(f"04.{key}", statement, row, said, **look))
+        found.append(outcomes.claim(f"04.{key}", statement, row, said, **look))
     return found
 
 
@@ -235,7 +235,7 @@ def _other(rows: pd.DataFrame, metric: str, a: str, b: str) -> str:
     row = contests.row(rows[rows.metric == metric], a, b)
     if row is None:
         return ""
-    return f"{SAID[metric]} of {a} − {b}: {contests.told(row)}, {row.verdict}"
+    return f"{SAID[metric]} of {a} − {b}: {outcomes.told(row)}, {row.verdict}"
 
 
 def _all(every: pd.DataFrame | None) -> str:
@@ -254,7 +254,8 @@ def _explained(tables: dict[str, pd.DataFrame]) -> str:
     if found.empty or row is None:
         return ""
     share = next(found.itertuples())
-    rest = f"a rest of up to {max(row.seeds_high, row.archs_high):.3f} is not excluded"
+    most = np.nanmax([interval.high for interval in outcomes.intervals(row)])
+    rest = f"a rest of up to {most:.3f} is not excluded"
     if not np.isfinite(share.low):
         return f"PA's gain over SPOS is not told from zero, so no share of it is given; {rest}"
     of = f"{100 * share.share:.0f} % [{100 * share.low:.0f}, {100 * share.high:.0f}]"

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from padalib.study import contests, figures, relation
+from padalib.study import contests, figures, outcomes, relation
 from padalib.study.scales import Scale
 
 
@@ -61,15 +61,17 @@ def _by_method(axes: Axes, taus: pd.DataFrame, methods: Sequence[str], known: pd
 
 
 def _differences(axes: Axes, rows: pd.DataFrame) -> None:
-    """Each difference with its intervals: above over seeds, below over architectures."""
-    for place, row in enumerate(rows.itertuples()):
+    """Each difference with its intervals: above over seeds, below over architectures too."""
+    for place, (row, low, high) in enumerate(
+        zip(rows.itertuples(), *outcomes.joint(rows), strict=True)
+    ):
         axes.plot([row.seeds_low, row.seeds_high], [place - 0.14] * 2, color="#D55E00")
-        axes.plot([row.archs_low, row.archs_high], [place + 0.14] * 2, color="black")
+        axes.plot([low, high], [place + 0.14] * 2, color="black")
         axes.plot(row.difference, place, "o", color="white", mec="black", ms=4)
     axes.axvline(0, color="grey", lw=0.5)
     axes.set_yticks(range(len(rows)), [f"{row.a} − {row.b}" for row in rows.itertuples()])
-    ends = rows[["archs_low", "archs_high", "seeds_low", "seeds_high"]]
-    reach = min(1.0, 1.05 * float(np.nanmax(ends.abs().to_numpy())))
+    ends = [rows.seeds_low, rows.seeds_high, *outcomes.joint(rows)]
+    reach = min(1.0, 1.05 * float(np.nanmax(np.abs(ends))))
     axes.set(xlim=(-reach, reach), xlabel="difference of tau", title="paired differences")
     axes.invert_yaxis()
 
@@ -89,8 +91,8 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     said = []
     for a, b, of in (("PA&DA", "SPOS", "SPOS's"), ("PA", "curriculum", "its schedule's")):
         if (row := contests.row(rows, a, b)) is not None:
-            said.append(f"{a}'s tau differs from {of} by {contests.told(row)}: {row.verdict}. ")
+            said.append(f"{a}'s tau differs from {of} by {outcomes.told(row)}: {row.verdict}. ")
     return (
         f"Scale {scale.name}. {''.join(said)}Top left: mean and 95 % interval over "
-        "seeds. Top right: orange over seeds, black over architectures."
+        "seeds. Top right: orange over seeds, black over seeds and architectures together."
     )

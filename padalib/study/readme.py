@@ -30,7 +30,7 @@ PAPER = {
     "It costs nothing": ("03.cost", "03.flops"),
     "It generalises better": ("03",),
     "It ranks more consistently": ("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07"),
-    "It finds better architectures": ("04",),
+    "It finds better architectures": ("04", "10"),
     "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
     "More": ("",),
 }
@@ -38,6 +38,7 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("01.extent", "01.steps", "01.weighted", "02.theorem", "02.scores", "03"),
     *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
     *("04.variance", "05.seeds", "05.balanced", "05.order.with", "05.prior", "06", "08"),
+    *("10.found", "10.gain", "10.limit.flops"),
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
@@ -111,6 +112,7 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         "",
         "Written by `padalib publish` from the tables beside it. An interval is of 95 %. *Shown*: "
         "every interval excludes no effect. *Equivalent*: every one lies inside the bound. "
+        "*Not measurable*: there is no effect to judge, and the claim says what was found. "
         "*Smallest visible*: an effect of that size would have been shown four times in five. "
         "Below the tables stands each claim in full.",
     ]

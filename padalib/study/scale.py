@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from padalib import samplers
 from padalib.benchmarks import truth
 from padalib.engine import checked, paths
+from padalib.engine.checked import Count
 from padalib.engine.runs import one_thread
 from padalib.ranking.scores import ScoreConfig, sample
 from padalib.spaces import Arch, Space
@@ -22,6 +24,20 @@ TIMED, EPOCH_IMAGES = 3, 50_000  # steps timed for an estimate, and CIFAR's trai
 
 
 @dataclass(frozen=True)
+class Searches:
+    """The study of search: how large, and how often; SPOS's own size where nothing is said."""
+
+    evaluations: Count = 1000  # of each search, in scores on all images
+    times: Count = 20  # that each is made on a supernet
+    rungs: tuple[
+        int, ...
+    ] = ()  # images of halving's first two rungs, a ninth and a third; none: ()
+
+    def __post_init__(self) -> None:
+        checked.check(self)
+
+
+@dataclass(frozen=True)
 class Scale:
     """One scale: what its runs have in common, and how much is spent on each study."""
 
@@ -30,7 +46,7 @@ class Scale:
     space: Space  # and the network around it
     epochs: int  # of images through forward and backward, the same for every method
     lr: float  # at the start of training
-    seeds: tuple[int, ...]  # of every method
+    seeds: tuple[int, ...]  # of every method but the secondary ones
     final_paths: int  # outer draws of the variance probe at the end, where the verdicts are drawn
     batches: int  # inner draws for each path
     pairs: int  # of timed blocks, a method's and SPOS's
@@ -38,6 +54,8 @@ class Scale:
     paths: int = 64  # outer draws of the variance probe at the kept epochs
     images: int | None = None  # images that score the states before the last; None: all
     methods: tuple[str, ...] = METHODS
+    secondary: tuple[str, ...] = ()  # more methods of the study of controls, on fewer seeds:
+    secondary_seeds: int = 8  # the first so many
     batch: int = 64  # images per step and path
     crop: int = 1  # pixels of random shift
     flip: bool = False  # mirror images
@@ -54,6 +72,8 @@ class Scale:
     lengths: tuple[int, ...] = ()
     alone_longer: int | None = None
     larger: str | None = None
+    # The study across spaces: a scale whose finished contrasts are shown beside.
+    finished: str | None = None
     # The study of interventions: images, and uniform paths, of a step.
     batch_sizes: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
@@ -68,6 +88,7 @@ class Scale:
     exact_epochs: tuple[int, ...] = ()
     exact_images: int = 512
     agreement_seeds: int = 20  # sampled probes that are held against the exact one
+    searches: Searches = Searches()
     rank_batch: int | None = None  # images per forward when scoring, see `ScoreConfig`
     zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
     truth: str = "digits"  # the data set of the truth table
@@ -82,6 +103,17 @@ class Scale:
 
     def __post_init__(self) -> None:
         checked.check(self)
+        if twice := set(self.methods) & set(self.secondary):
+            raise ValueError(
+                f"scale {self.name} has {', '.join(sorted(twice))} among its methods and among the "
+                "secondary ones: leave it out of one of them"
+            )
+        if self.secondary and (others := set(self.studies) - {"controls"}):
+            raise ValueError(
+                f"scale {self.name} has secondary methods on fewer seeds, which the study of "
+                f"controls alone can compare, and runs {', '.join(sorted(others))}: give these "
+                "studies a scale of their own"
+            )
         if self.listed and self.ranked is not None:
             raise ValueError(
                 f"scale {self.name} is listed (it ranks what its truth table has) and ranks "
@@ -126,9 +158,21 @@ class Scale:
         place = self.seeds.index(seed) ^ 1
         return self.seeds[place if place < len(self.seeds) else 0]
 
+    def pairs_of(self, methods: Sequence[str]) -> list[tuple[str, int]]:
+        """(method, seed) of these methods with every seed, and of the secondary ones with theirs.
+
+        Seed by seed, so that what can be compared is there early.
+        """
+        few = [method for method in self.secondary if method not in methods]
+        return [
+            (method, seed)
+            for place, seed in enumerate(self.seeds)
+            for method in (*methods, *(few if place < self.secondary_seeds else ()))
+        ]
+
     def trainings(self) -> list[TrainConfig]:
-        """Every method with every seed."""
-        return [self.training(method, seed) for seed in self.seeds for method in self.methods]
+        """Every method with every seed that is its own."""
+        return [self.training(method, seed) for method, seed in self.pairs_of(self.methods)]
 
     def ranked_archs(self) -> list[Arch]:
         """The architectures that its runs are compared on."""

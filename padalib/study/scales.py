@@ -6,8 +6,13 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
-from padalib.study.scale import METHODS, STUDIES, Scale
+from padalib.study import space_scales
+from padalib.study.scale import METHODS, STUDIES, Scale, Searches
 
+EVERY = (
+    *STUDIES,
+    *("controls", "budget", "interventions", "along", "exposure", "across", "search"),
+)
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
 CHAIN_METHODS = ("SPOS", "PA", "PA&DA", "size-curriculum")
@@ -20,6 +25,25 @@ FRESH = tuple(range(5, 11))
 
 # Seen from NAS-Bench-201's own network, an image of 16x16 at half the width and a fifth the depth.
 SMALL_201 = replace(spaces.get("nasbench201"), channels=8, cells=1, size=16)
+
+# The benchmark's space and accuracies on real images, small enough for hours of CPU: what the
+# scales on CIFAR-10 have in common.
+ON_CIFAR = Scale(
+    "cifar",
+    data="cifar10-16",
+    space=SMALL_201,
+    epochs=20,
+    lr=0.1,
+    seeds=(0, 1, 2),
+    final_paths=128,
+    batches=2,
+    pairs=40,
+    crop=2,
+    flip=True,
+    ranked=1000,
+    truth="cifar10",
+    on_gpu=True,
+)
 
 SCALES = {
     scale.name: scale
@@ -49,8 +73,9 @@ SCALES = {
             lengths=(1, 2),
             batch_sizes=(32, 64),
             groups=(1, 2),
-            studies=(*STUDIES, "controls", "budget", "interventions", "along", "exposure"),
-            notebooks=("06", "07", "08"),
+            searches=Searches(16, 4, rungs=(28, 85)),
+            studies=EVERY,
+            notebooks=("06", "07", "08", "09", "10", "11"),
             beside=(
                 Scale(
                     "smoke-chain",
@@ -64,7 +89,8 @@ SCALES = {
                     batches=2,
                     pairs=5,
                     methods=CHAIN_METHODS,
-                    studies=(*CHAIN_STUDIES, "controls"),
+                    searches=Searches(24, 4),
+                    studies=(*CHAIN_STUDIES, "controls", "across", "search"),
                     keep=(1,),
                     images=128,
                     ranked=40,
@@ -93,6 +119,9 @@ SCALES = {
             exact_epochs=(0, 15, 30),
             exact_images=256,
             agreement_seeds=10,
+            searches=Searches(24, 10, rungs=(222, 667)),
+            studies=(*STUDIES, "search"),
+            notebooks=("10", "11"),
             beside=(
                 Scale(
                     "laptop-chain",
@@ -108,7 +137,8 @@ SCALES = {
                     images=500,
                     pairs=40,
                     methods=CHAIN_METHODS,
-                    studies=CHAIN_STUDIES,
+                    searches=Searches(48, 10, rungs=(222, 667)),
+                    studies=(*CHAIN_STUDIES, "search"),
                     exact=("PA&DA",),
                     exact_epochs=(20,),
                     exact_images=32,
@@ -116,30 +146,17 @@ SCALES = {
                 ),
             ),
         ),
-        # The benchmark's space and accuracies on real images, small enough for hours of CPU.
-        Scale(
-            "cifar",
-            data="cifar10-16",
-            space=SMALL_201,
-            epochs=20,
-            lr=0.1,
+        replace(
+            ON_CIFAR,
             seeds=(0, 1, 2, 3, 4),
-            final_paths=128,
-            batches=2,
-            pairs=40,
             methods=(*METHODS, *CONTROLS),
             extents=(1, 2, 3, 6),
             candidates=(1, 2, 3, 4, 5),
             sharing_epochs=5,
             sharing_keep=(1, 2),
-            crop=2,
-            flip=True,
-            ranked=1000,
             rank_images=1000,
             whole=("SPOS", "PA&DA", "size-curriculum"),
             alone=64,
-            truth="cifar10",
-            on_gpu=True,
         ),
         # Trains nothing: supernets that others trained with the benchmark's own network.
         Scale(
@@ -159,40 +176,24 @@ SCALES = {
             common=False,
         ),
         # The contrasts that decide, on seeds at which nobody has looked before.
-        Scale(
-            "controls",
-            data="cifar10-16",
-            space=SMALL_201,
-            epochs=20,
-            lr=0.1,
+        replace(
+            ON_CIFAR,
+            name="controls",
             seeds=FRESH,
-            final_paths=128,
-            batches=2,
-            pairs=40,
             methods=PRIMARY,
-            crop=2,
-            flip=True,
-            ranked=1000,
-            truth="cifar10",
             studies=("controls",),
             notebooks=("06",),
             common=False,
             beside=(
-                Scale(
-                    "controls-conv64",
-                    data="cifar10-16",
+                replace(
+                    ON_CIFAR,
+                    name="controls-conv64",
                     space=replace(spaces.get("conv64"), channels=8, cells=1, size=16),
-                    epochs=20,
-                    lr=0.1,
                     seeds=FRESH,
-                    final_paths=128,
-                    batches=2,
-                    pairs=40,
                     methods=NORM_ALONE,
+                    ranked=None,
                     studies=("controls",),
-                    crop=2,
-                    flip=True,
-                    truth="cifar10",
+                    on_gpu=False,
                 ),
                 Scale(
                     "controls-chain",
@@ -208,74 +209,42 @@ SCALES = {
                     studies=("controls",),
                 ),
             ),
-            on_gpu=True,
         ),
         # Do gains last? The methods at sixteen times the shortest training, all held-out images.
-        Scale(
-            "budget",
-            data="cifar10-16",
-            space=SMALL_201,
-            epochs=20,
-            lr=0.1,
-            seeds=(0, 1, 2),
-            final_paths=128,
-            batches=2,
-            pairs=40,
+        replace(
+            ON_CIFAR,
+            name="budget",
             methods=("SPOS", "PA", "curriculum", "sbs"),
-            crop=2,
-            flip=True,
-            ranked=1000,
             alone=64,
-            truth="cifar10",
             lengths=(5, 10, 20, 40, 80),
             alone_longer=20,
             larger="cifar32",
             studies=("budget",),
             notebooks=("07",),
             common=False,
-            on_gpu=True,
         ),
         # The same on whole images and at the width of the paper: a night of CPU.
-        Scale(
-            "cifar32",
+        replace(
+            ON_CIFAR,
+            name="cifar32",
             data="cifar10",
             space=replace(spaces.get("nasbench201"), cells=1),
-            epochs=20,
-            lr=0.1,
-            seeds=(0, 1, 2),
-            final_paths=128,
-            batches=2,
-            pairs=40,
             methods=("SPOS", "PA", "PA&DA", "curriculum"),
             crop=4,
-            flip=True,
-            ranked=1000,
             alone=64,
-            truth="cifar10",
             studies=("budget",),
             notebooks=("07",),
             common=False,
-            on_gpu=True,
         ),
         # Does lower variance rank better? SPOS with more and less of it; and where it lies, on
         # seeds at which nobody has looked before.
-        Scale(
-            "noise",
-            data="cifar10-16",
-            space=SMALL_201,
-            epochs=20,
-            lr=0.1,
+        replace(
+            ON_CIFAR,
+            name="noise",
             seeds=FRESH[:5],
             keep=(1, 2, 5, 10, 15),
             paths=1024,
-            final_paths=128,
-            batches=2,
-            pairs=40,
             methods=("SPOS", "PA", "PA&DA", "PA&DA weighted"),
-            crop=2,
-            flip=True,
-            ranked=1000,
-            truth="cifar10",
             batch_sizes=(16, 32, 64, 128, 256),
             groups=(1, 2, 4),
             extents=(1, 2, 3, 6),
@@ -284,31 +253,26 @@ SCALES = {
             studies=("interventions", "along", "exposure"),
             notebooks=("08",),
             common=False,
-            on_gpu=True,
         ),
         # The setting of the paper and its released code: supernets learn from all 50,000 images,
         # and all architectures are ranked on the test images.
         *(
-            Scale(
-                name,
+            replace(
+                ON_CIFAR,
+                name=name,
                 data=data,
                 space=replace(spaces.get("nasbench201"), conv_bias=True, classes_out=classes),
                 epochs=250,
                 lr=0.05,
-                seeds=(0, 1, 2),
-                final_paths=128,
-                batches=2,
-                pairs=40,
                 methods=("SPOS", "PA&DA", "curriculum"),
                 batch=256,
                 crop=4,
-                flip=True,
+                ranked=None,
                 train_split="train+valid",
                 rank_split="test",
                 rank_batch=512,
                 zero_grad=True,
                 truth=data,
-                on_gpu=True,
                 needs_gpu=True,
             )
             for name, data, classes in (
@@ -318,6 +282,7 @@ SCALES = {
         ),
     )
 }
+SCALES["spaces"] = space_scales.make(SCALES["controls"])
 
 
 def runs(scale: Scale, number: str) -> bool:

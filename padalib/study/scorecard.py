@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from padalib import spaces
 from padalib.benchmarks import predictions, truth
 from padalib.benchmarks.truth import Truth
 from padalib.engine import paths
 from padalib.engine.files import write_bytes
 from padalib.ranking import report
-from padalib.study import figures, reproduction, scales
+from padalib.study import effects, figures, named, reproduction, scales
 
 DRAWN = ("tau", "within_flops", "with_flops", "upper_half", "top_decile", "p_at_10")
 
@@ -46,7 +45,7 @@ def read(
 
     ValueError that lists, by row, what is wrong with the file; as `truth.load` for the truth.
     """
-    path, own = Path(path), spaces.get(space)
+    path, own = Path(path), named.space(space)
     rows, notes = predictions.read_scores(path, own)
     known = truth.load(own, table, dataset)
     wide = rows.pivot(index="code", columns="seed", values="score")
@@ -55,6 +54,11 @@ def read(
     true = known.of(own, wide.index, split)
     if unknown := len(wide) - len(true):
         notes.append(f"Left out: {unknown:,} architectures whose accuracy nobody knows")
+    if len(true) < predictions.LEAST:
+        raise ValueError(
+            f"{path} scores {len(wide):,} architectures, and the truth of {len(true)} of them is "
+            f"known, too few for intervals: at least {predictions.LEAST} are needed"
+        )
     wide, loss = wide.loc[true.index], None if loss is None else loss.loc[true.index]
     ranked = report.Ranked(own, tuple(true.index), true.to_numpy())
     card = report.card(wide, ranked, loss)
@@ -64,7 +68,7 @@ def read(
     name = re.sub(r"[^\w.-]+", "_", path.stem).strip(".") or "scores"
     shown = f"{name} (yours)" if name in others else name
     about = (
-        f"{path.name}: {len(wide):,} of {len(own):,} architectures of {space}, "
+        f"{path.name}: {len(wide):,} of {len(own):,} architectures of {own.name}, "
         f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} {split} accuracy "
         f"({known.source})"
     )
@@ -144,12 +148,14 @@ def text(scored: Scored) -> str:
     lines += [reproduction.columns(["measure", *names], rows, widths), ""]
     measures = ("tau", "within_flops", "with_flops") if others else ()
     lines += [_place(by, measure, scored.free) for measure in measures]
-    lines += ["", "Which options it likes: change of rank (sd) by one more, beside the truth's"]
+    lines += ["", "What it likes more than the truth does: change of rank (sd) by one more option"]
+    more = effects.liked(scored.bias.assign(name=""), "name").loc[""]
     said = [
-        [row.option, f"{row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}]", f"{row.true:+.2f}"]
+        [row.option, f"{row.value:+.2f}", f"{row.true:+.2f}", more[row.option]]
         for row in scored.bias.itertuples()
     ]
-    lines.append(reproduction.columns(["option", "yours", "truth"], said, (0, 28, 12)))
+    heads = ["option", "yours", "truth", "yours - truth"]
+    lines.append(reproduction.columns(heads, said, (0, 8, 8, 28)))
     return "\n".join(line for line in lines if line is not None)
 
 

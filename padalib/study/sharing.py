@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,15 @@ from padalib.ranking import metrics
 from padalib.ranking.scores import ScoreConfig
 from padalib.spaces import Arch
 from padalib.study import claims
-from padalib.study.effects import RATIO_BOUND, TAU_BOUND, difference, judge_rows, ratio
+from padalib.study.effects import (
+    RATIO_BOUND,
+    TAU_BOUND,
+    behind,
+    difference,
+    judge_rows,
+    ratio,
+    together,
+)
 from padalib.study.scales import Scale
 from padalib.train import TrainConfig
 
@@ -245,16 +253,11 @@ def _claims(found: pd.DataFrame) -> Iterator[claims.Claim]:
                 figure="01_sharing",
             )
         if len(rank):
-            over = [("low", "high", "seeds"), ("archs_low", "archs_high", "architectures")]
             yield claims.of(
                 f"01.{factor}.ranking",
                 f"Ranking gets worse with the number of {label}",
                 rank.change.iloc[0],
-                [
-                    claims.Interval(row[low], row[high], what, row[what], row.change)
-                    for _, row in rank.iterrows()
-                    for low, high, what in over
-                ],
+                [interval for row in rank.itertuples() for interval in _intervals(row)],
                 f"tau by accuracy {told(own, 'tau')}; by loss {told(own, 'tau_loss')}; brackets: "
                 f"over {rank.seeds.iloc[0]} seeds, then over {rank.architectures.iloc[0]} "
                 "architectures" + _bend(found[(found.factor == factor) & (found.value == "tau")]),
@@ -263,6 +266,17 @@ def _claims(found: pd.DataFrame) -> Iterator[claims.Claim]:
                 unit="tau",
                 figure="01_sharing",
             )
+
+
+def _intervals(row: Any) -> list[claims.Interval]:
+    """Of a change of tau: over seeds, over architectures, and over both together."""
+    both = together(behind(row.low, row.high, row.seeds - 1), behind(row.archs_low, row.archs_high))
+    ends, of = (row.change - both.half, row.change + both.half), row.change
+    return [
+        claims.Interval(row.low, row.high, "seeds", row.seeds, of),
+        claims.Interval(row.archs_low, row.archs_high, "architectures", row.architectures, of),
+        claims.Interval(*ends, "seeds and these", row.seeds, of, both.freedom),
+    ]
 
 
 def _bend(steps: pd.DataFrame) -> str:

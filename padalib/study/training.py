@@ -19,7 +19,7 @@ from padalib.engine.runs import Config
 from padalib.probes.cost import CostConfig
 from padalib.ranking import metrics
 from padalib.spaces import Space
-from padalib.study import claims, contests, figures
+from padalib.study import claims, contests, figures, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.ranking import scorings
 from padalib.study.scales import Scale
@@ -141,7 +141,7 @@ def paid(curves: pd.DataFrame, table: pd.DataFrame, draws: pd.DataFrame) -> pd.D
 def gains(scores: pd.DataFrame, functions: pd.Series) -> pd.DataFrame:
     """Mean accuracy of all architectures at the end, each method's minus SPOS's, in points.
 
-    As `contests.compare`; `functions` names the function of each code.
+    As `contests.compare` has it; `functions` names the function of each code.
     """
     codes = scores.code.unique()
     predicted = contests.predictions(scores, codes)
@@ -178,9 +178,9 @@ def analyse(
     found = []
     if (row := contests.row(gained, method, "SPOS")) is not None:
         statement = "It generalises better: mean accuracy of all architectures, inherited weights"
-        said = f"{method} − SPOS in points: {contests.told(row, 2)}"
+        said = f"{method} − SPOS in points: {outcomes.told(row, 2)}"
         look = {"unit": "points", "figure": FIGURE}
-        found.append(contests.claim("03.generalises", statement, row, said, **look))
+        found.append(outcomes.claim("03.generalises", statement, row, said, wanted=1, **look))
     timed = cost.set_index("method").loc[method]
     over = Interval(timed.ratio_low, timed.ratio_high, "timed pairs of blocks", int(timed.pairs))
     found.append(

@@ -1,11 +1,18 @@
-"""Truth tables of our own, made here and, by maintainers, published."""
+"""Truth tables of our own, made here and, by maintainers, published; and readers' own."""
 
+import math
+from pathlib import Path
+from typing import Any
+
+from padalib import data as datasets
 from padalib import spaces
-from padalib.benchmarks import alone, layouts, truth
+from padalib.benchmarks import about, alone, layouts, truth
 from padalib.engine import paths
+from padalib.spaces import Space
+from padalib.study import named
 
 SEEDS = 3  # of each architecture, where no table says how many
-LARGEST = 1000  # architectures to train alone, one by one
+LARGEST = 1000  # architectures to train alone, one by one, unless a number is asked for
 
 
 def make(
@@ -17,22 +24,14 @@ def make(
     too large for it.
     """
     space = spaces.get(name)
-    if len(space) > LARGEST:
-        raise ValueError(
-            f"{name} has {len(space):,} architectures, too many to train each alone (at most "
-            f"{LARGEST:,}); its truth comes from a published benchmark, see data/README.md"
-        )
+    _check_size(space, 0)
     own, home = paths.project_root() / "build" / "truth" / f"{name}.csv", layouts.own_path(space)
     if seeds is None:
         seeds = len(truth.load(space).seeds) if home.exists() else SEEDS
     table = alone.build(name, range(seeds), workers)
+    table = table.drop(columns=about.COLUMNS, errors="ignore")  # its place says it
     alone.save(table, own)
-    # One of each class: members that share a run would agree perfectly.
-    codes = [space.code(arch) for arch in space.classes()]
-    known, said = truth.load(space, own), [f"{own}: {len(table)} architectures, {seeds} seeds"]
-    for what, found in (("another table", known.agreement), ("perfect scores", known.perfect)):
-        tau, low, high = found("test", codes)
-        said.append(f"tau with {what} like it {tau:.3f} [{low:.3f}, {high:.3f}]")
+    said = _said(space, own)
     if publish:
         alone.save(table, home)
         said.append(f"published as {home}")
@@ -40,3 +39,76 @@ def make(
         same = own.read_bytes() == home.read_bytes()
         said.append(f"the published table {home} {'is the same' if same else 'differs'}")
     return "\n".join(said)
+
+
+def make_own(
+    asked: str,
+    data: str = "digits",
+    seeds: int | None = None,
+    drawn: int | None = None,
+    workers: int | None = None,
+    **recipe: Any,
+) -> str:
+    """The truth of any space (a name, or `file.py:NAME`) on any data set; says where, how good.
+
+    Written to `about.place`. The space is fitted to the images. `drawn`: so many architectures at
+    random (default: all); `recipe`: what differs from `alone.ALONE`. ValueError or
+    FileNotFoundError that says what to do, before anything is trained.
+    """
+    space, seeds = named.space(asked), seeds or SEEDS
+    datasets.check(data)
+    _check_size(space, drawn or 0)
+    images = datasets.load(data)["train"]
+    fitted = datasets.fitted(space, images)
+    spaces.check(fitted)
+    recipe = {"batch": min(alone.ALONE["batch"], len(images))} | recipe
+    count, path = drawn or len(space), about.place(space.name, data)
+    changes = [
+        f"{field} {getattr(fitted, field)}"
+        for field in ("in_channels", "size", "classes_out")
+        if getattr(fitted, field) != getattr(space, field)
+    ]
+    print(
+        f"{space.name} on {data}: {count:,} of {len(space):,} architectures, each alone, "
+        f"{seeds} seed{'s' * (seeds > 1)}"
+        + (", drawn at random, always the same" if drawn and count < len(space) else "")
+        + (f"; for these images with {', '.join(changes)}" if changes else ""),
+        flush=True,
+    )
+    table = alone.build(fitted, range(seeds), workers, drawn or 0, data=data, **recipe)
+    alone.save(table, path)
+    use = f"padalib report scores.csv --space {asked} --truth {path}"
+    return "\n".join([*_said(fitted, path), f"use it: {use}"])
+
+
+def _check_size(space: Space, drawn: int) -> None:
+    if drawn > len(space):
+        raise ValueError(f"{space.name} has {len(space):,} architectures, got --archs {drawn}")
+    if not drawn and len(space) > LARGEST:
+        raise ValueError(
+            f"{space.name} has {len(space):,} architectures, too many to train each alone (at most "
+            f"{LARGEST:,}): draw some, such as --archs 200. A published benchmark may have its "
+            "truth, see data/README.md"
+        )
+
+
+def _said(space: Space, path: Path) -> list[str]:
+    """How good the table at `path` is."""
+    known = truth.load(space, path)
+    seeds = len(known.seeds)
+    said = [f"{path}: {len(known.table)} architectures, {seeds} seed{'s' * (seeds > 1)}"]
+    if seeds < 2:
+        said.append("one seed cannot tell how sure its ranking is: take --seeds 2 or more")
+        return said
+    # One of each class: members that share a run would agree perfectly.
+    one: dict = {}
+    for code in known.table.index:
+        one.setdefault(space.canonical(space.parse(code)), code)
+    codes = list(one.values())
+    for what, found in (("another table", known.agreement), ("perfect scores", known.perfect)):
+        tau, low, high = found("test", codes)
+        if math.isnan(tau):
+            said.append("the trainings order nothing: train for longer, such as --epochs 30")
+            break
+        said.append(f"tau with {what} like it {tau:.3f} [{low:.3f}, {high:.3f}]")
+    return said

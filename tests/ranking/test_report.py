@@ -120,6 +120,7 @@ def test_bias_finds_what_was_planted():
     found = report.bias(likes_skip, own).set_index("option")
     assert list(found.index) == ["skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
     assert found.low["skip_connect"] > found.true_high["skip_connect"]
+    assert found.bias_low["skip_connect"] > 0 > found.bias_high["nor_conv_3x3"]
     assert found.true["nor_conv_3x3"] > found.true["nor_conv_1x1"] > found.true["avg_pool_3x3"]
 
 
@@ -129,6 +130,41 @@ def test_where_all_positions_are_live_the_first_option_is_the_reference():
     found = report.bias(pd.DataFrame({0: own.true}, index=list(own.codes)), own)
     assert found.option.tolist() == ["conv_3x3", "sep_5x5"]
     assert (found.value == found.true).all() and (found.value > 0).all()
+    assert (found.filter(like="bias").drop(columns=["bias_seeds_low", "bias_seeds_high"]) == 0).all(
+        axis=None
+    )
+
+
+def test_a_bias_is_a_paired_difference():
+    """As of the differences of ranks, by least squares with errors by cluster."""
+    own, wide = ranked(), seeds(ranked(), 0.5)
+    found = report.bias(wide, own).set_index("option")
+    assert found.bias.tolist() == pytest.approx((found.value - found.true).tolist())
+    counts = [[sum(op == k for *_, op in MINI.plan(a)) for k in range(1, 5)] for a in MINI]
+    design = np.column_stack([counts, np.ones(125)])
+
+    def standard(values):
+        ranks = pd.Series(values).rank()
+        return ((ranks - ranks.mean()) / ranks.std(ddof=0)).to_numpy()
+
+    gaps = np.stack([standard(wide[s].to_numpy()) - standard(own.true) for s in wide])
+    effects = np.linalg.lstsq(design, gaps.T, rcond=None)[0].T  # [seeds, options + 1]
+    assert found.bias.tolist() == pytest.approx(effects.mean(0)[:-1].tolist())
+    summary = metrics.seeds_summary(effects[:, 0])
+    assert found.bias_seeds_low["skip_connect"] == pytest.approx(summary.low)
+    left = gaps.mean(0) - design @ effects.mean(0)
+    summed = pd.DataFrame(design * left[:, None]).groupby(own.clusters).sum().to_numpy()
+    inverse = np.linalg.inv(design.T @ design)
+    errors = np.sqrt(np.diag(inverse @ summed.T @ summed @ inverse))[:-1]
+    assert (found.bias_archs_high - found.bias).tolist() == pytest.approx(list(1.96 * errors))
+    halves = np.hypot(found.bias_seeds_high - found.bias, found.bias_archs_high - found.bias)
+    assert (found.bias_high - found.bias).tolist() == pytest.approx(halves.tolist())
+
+
+def test_a_ranking_that_has_all_alike_has_no_known_bias():
+    own = ranked()
+    found = report.bias(pd.DataFrame({0: np.ones(125)}, index=list(CODES)), own)
+    assert found.bias.isna().all() and found.true.notna().all()
 
 
 def test_controls_are_cards_without_training():
@@ -192,3 +228,19 @@ def test_common_error_and_what_more_seeds_add_are_differences_of_the_card():
     common = pd.DataFrame({s: wrong + 0.05 * rng.normal(size=125) for s in range(4)})
     card = report.card(common.set_index(pd.Index(CODES)), own).set_index("measure")
     assert card.low.common_error > 0.2 and card.high.more_seeds < 0.05
+
+
+def test_bias_is_of_what_blocks_compute_and_not_of_their_inputs():
+    space = spaces.ShotSpace("small", (1, 1), 2, size=8)
+    archs = list(space)
+    pools = [
+        sum(
+            option == 2 and live and position.options[option] == "maxpool3x3"
+            for position, option, live in zip(space.positions, arch, space.live(arch), strict=True)
+        )
+        for arch in archs
+    ]
+    own = report.Ranked(space, tuple(map(space.code, archs)), -np.array(pools, float))
+    found = report.bias(seeds(own, 0), own).set_index("option")
+    assert set(found.index) <= {"conv3x3", "conv1x1", "maxpool3x3"}
+    assert found.true["maxpool3x3"] < min(0, *found.true.drop("maxpool3x3"))

@@ -91,9 +91,30 @@ def test_a_signal_is_told_only_where_its_interval_excludes_zero(signal, known):
     assert row.paths == 300
 
 
-def test_a_source_that_is_not_known_is_not_claimed():
+def test_a_source_below_zero_in_one_seed_is_claimed_as_not_measurable():
+    rows = probes(halved)
+    odd = (rows.method == "PA&DA") & (rows.seed == 1) & (rows.weights == "raw")
+    rows.loc[odd & (rows.part == "all"), "path"] = -0.25
+    found = along.analyse(rows)
+    by = {claim.key: claim for claim in found.claims}
+    assert list(by) == [f"08.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
+    lost = by["08.path_all"]
+    assert lost.verdict == claims.UNMEASURABLE and lost.intervals == ()
+    mean = (0.5 / 1.02 + 0.5 * 1.02 - 0.25) / 3
+    said = f"not above zero in 1 of 3 seeds of PA&DA (means {mean:.3g}, SPOS 1)"
+    assert said in lost.evidence and "PA 0.633" in lost.evidence
+    assert said in noise_figures.caption_along(found, "noise")
+    # The others are corrected among themselves.
+    rest = found.sources[found.sources.planned & found.sources.p.notna()]
+    assert len(rest) == 3 and rest.holm.tolist() == pytest.approx(claims.holm(rest.p.tolist()))
+    assert by["08.path_fixed"].verdict == claims.SHOWN
+
+
+def test_a_source_of_spos_below_zero_leaves_nothing_to_divide_by():
     found = along.analyse(probes(lambda source, *_: -1.0 if source == "path" else 2.0))
-    assert [claim.key for claim in found.claims] == ["08.data_all", "08.data_fixed"]
+    by = {claim.key: claim for claim in found.claims}
+    assert by["08.data_all"].verdict == claims.EQUIVALENT
+    assert "3 of 3 seeds of PA&DA and 3 of 3 seeds of SPOS" in by["08.path_all"].evidence
 
 
 def test_its_figure_leaves_out_what_is_not_positive():

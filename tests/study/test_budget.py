@@ -1,5 +1,6 @@
 """The study of the budget: its configs, and its analysis on made-up tables with known answers."""
 
+import math
 from dataclasses import replace
 from itertools import product
 
@@ -12,7 +13,7 @@ from padalib.engine import paths
 from padalib.engine.runs import Run
 from padalib.ranking import metrics
 from padalib.ranking.report import Ranked
-from padalib.study import budget, budget_figure, claims, limits, ranking, scales
+from padalib.study import budget, budget_figure, claims, limits, outcomes, ranking, scales
 from padalib.study.workbook import Workbook
 
 SPACE = spaces.get("mini")
@@ -149,10 +150,34 @@ def test_pa_is_told_from_its_schedule_at_the_length_where_it_is_clearest():
     assert same.verdict == claims.EQUIVALENT and same.effect == 0
 
 
-def test_one_length_has_differences_and_no_slope():
-    found = analyse(closing, lengths=(20,))
-    assert found.slopes.empty
+@pytest.mark.parametrize("length", [2, 20])
+def test_one_length_has_differences_and_no_slope(length):
+    found = analyse(closing, lengths=(length,))
+    assert found.slopes.empty and set(found.differences.epoch) == {length}
     assert list(claimed(found)) == ["07.schedule_tau", "07.schedule_within_flops"]
+    figure = budget_figure.draw(found)
+    assert len(figure.axes) == 6 and f"at length {length}. " in budget_figure.caption(found, "x")
+    assert budget.described(found).startswith(f"- SPOS, {length} epochs: tau")
+
+
+@pytest.mark.parametrize("lengths, trained", [((2,), 2), ((), 20)])
+def test_a_scale_with_one_length_or_none_trains_each_method_once(lengths, trained):
+    scale = replace(scales.get("budget"), lengths=lengths)
+    runs = budget.trainings(scale)
+    assert {config.epochs for config in runs} == {trained}
+    assert len(runs) == len(set(runs)) == len(scale.methods) * len(scale.seeds)
+
+
+def test_differences_are_drawn_with_both_doubts_together():
+    found = analyse(closing)
+    own = found.differences.query("a == 'PA' and b == 'SPOS' and outcome == 'tau'")
+    lines = budget_figure.draw(found).axes[4].collections[0].get_segments()
+    drawn, apart = [line[0][1] for line in lines], own.epoch != 20  # there the two are the same
+    assert drawn == pytest.approx(own.both_low.fillna(0.0).tolist())
+    assert (own.both_low < own.archs_low)[apart].all()
+    without = own.assign(both_low=math.nan, both_high=math.nan)
+    low, high = outcomes.joint(without)
+    assert low.equals(own.archs_low.rename(None)) and high.equals(own.archs_high.rename(None))
 
 
 def test_variance_is_beside_spos_at_every_length():

@@ -46,7 +46,7 @@ MANY = [
         'a "quoted", long | one',
         bound=0.1,
     ),
-    Claim("01.none", "is open", claims.UNMEASURED, "nothing was measured"),
+    Claim("01.none", "is open", claims.UNMEASURABLE, "it was below zero"),
 ]
 
 
@@ -97,7 +97,7 @@ def test_the_table_has_a_row_a_claim_and_a_cell_a_scale(project, monkeypatch):
         "| **shown**<br>+0.440 [+0.280, +0.590] tau | not measured |",
         "| [01.both is so](data/results/README.md#01both) | **shown**<br>+4.00 [+3.00, +5.00] "
         "| **not shown**<br>+0.0500 [-0.0300, +0.130] |",
-        "| [is open](data/results/README.md#01none) | not measured | **not measured** |",
+        "| [is open](data/results/README.md#01none) | not measured | **not measurable** |",
     ]
     words = [cell.split("](")[0].split("<br>") for row in rows for cell in row.split("|")]
     assert max(len(part) for parts in words for part in parts) <= 65, "fits a page's width"
@@ -155,7 +155,7 @@ def test_the_details_hold_every_number(project):
         "  Interval over 1,000 architectures: [-0.0300, 0.130].",
         "  Bound of equivalence 0.100.",
         "  Figure: [01_fig](../../figures/laptop/01_fig.png).",
-        "**not measured**. nothing was measured.",
+        "**not measurable**. it was below zero.",
     ):
         assert said in page
 
@@ -166,6 +166,24 @@ def test_among_many_tests_a_visible_effect_is_larger():
     assert one.visible(10) == pytest.approx(0.1 * (4.7733 + 0.9195) / 2.5706, abs=1e-4)
     told = claims.of("k", "s", 0.0, [one], "e", p=0.5, tests=10)
     assert told.visible == pytest.approx(one.visible(10))
+
+
+def test_a_visible_effect_has_the_degrees_of_freedom_of_its_interval():
+    known = Interval(-0.1, 0.1, "seeds", 40, freedom=5.0)  # as of unequal spreads
+    assert known.visible() == Interval(-0.1, 0.1, "seeds", 6).visible()
+    both = Interval(-0.1, 0.1, "seeds and these", 40, freedom=5.0)
+    assert both.visible(10) == known.visible(10)
+    normal = Interval(-0.1, 0.1, "seeds", 6, freedom=math.inf)
+    assert normal.visible() == pytest.approx(0.1 * (1.95996 + 0.84162) / 1.95996, abs=1e-6)
+
+
+def test_an_effect_that_is_not_known_is_not_measurable():
+    interval = Interval(math.nan, math.nan, "seeds", 3)
+    for null in (0.0, 1.0):
+        made = claims.of("k", "s", math.nan, [interval], "two of 3 are below zero", null=null)
+        assert (made.verdict, made.intervals) == (claims.UNMEASURABLE, ())
+        assert math.isnan(made.visible) and made.evidence == "two of 3 are below zero"
+        assert claims.numbers(made) == ""
 
 
 def test_numbers_are_short():

@@ -9,7 +9,7 @@ from scipy import stats
 
 from padalib import spaces
 from padalib.ranking import metrics
-from padalib.study import claims, contests
+from padalib.study import claims, contests, outcomes
 from padalib.study.claims import Interval
 
 RNG = np.random.default_rng(0)
@@ -114,8 +114,9 @@ def test_one_run_stands_against_every_seed_of_the_other():
     sure = np.linspace(0.05, 0.15, 1000)
     (row,) = contests.compare(measured([0.1, 0.11, 0.12], sure), [("a", "b")], 0.03).itertuples()
     assert row.difference == pytest.approx(0.11) and row.verdict == claims.SHOWN
-    assert contests.told(row) == (
-        "+0.110; over 3 seeds [+0.085, +0.135], over 50 distinct architectures [+0.053, +0.147]"
+    assert outcomes.told(row) == (
+        "+0.110; over 3 seeds [+0.085, +0.135], over 50 distinct architectures [+0.053, +0.147], "
+        "over 3 seeds and these [+0.052, +0.168]"
     )
 
 
@@ -136,6 +137,36 @@ def test_both_intervals_decide(gaps, draws, verdict):
     assert len(gaps) > 1 or row.p == 1
 
 
+def test_both_doubts_together_add_up_in_squares_and_can_be_what_decides():
+    gaps, draws = [0.08, 0.1, 0.12, 0.1], np.linspace(0.01, 0.19, 1000)
+    (row,) = contests.compare(measured(gaps, draws), [("a", "b")], 0.03).itertuples()
+    seeds, archs = stats.sem(gaps), np.std(draws, ddof=1)
+    error = math.hypot(seeds, archs)
+    freedom = error**4 / (seeds**4 / 3)  # Satterthwaite's: architectures lose none
+    assert row.both_freedom == pytest.approx(freedom) and row.seeds_freedom == 3
+    assert row.both_high - 0.1 == pytest.approx(stats.t.ppf(0.975, freedom) * error)
+    assert row.p == pytest.approx(2 * stats.t.sf(0.1 / error, freedom))
+    assert row.seeds_low > 0 and row.archs_low > 0 > row.both_low  # either alone would show it
+    assert row.verdict == claims.NOT_SHOWN
+
+
+def test_only_seeds_that_both_have_are_compared():
+    runs = {("a", 1): 0.4, ("a", 2): 0.6, ("a", 3): 0.9, ("b", 2): 0.5, ("b", 3): 0.7}
+    own = contests.Measured(pd.Series(runs), pd.DataFrame({k: [v] * 4 for k, v in runs.items()}), 9)
+    (row,) = contests.compare(own, [("a", "b")], 0.03).itertuples()
+    assert (row.difference, row.seeds) == (pytest.approx(0.15), 2)
+    assert row.archs_low == row.archs_high == pytest.approx(0.15)
+
+
+def test_what_resamples_do_not_tell_may_be_anything():
+    unknown = measured([0.1, 0.1, 0.1], np.array([0.1] * 10 + [math.nan] * 90))
+    (row,) = contests.compare(unknown, [("a", "b")], 0.5).itertuples()
+    assert (row.archs_low, row.archs_high, row.p) == (-math.inf, math.inf, 1.0)
+    assert row.verdict == claims.NOT_SHOWN
+    (lost,) = contests.compare(measured([math.nan] * 3, np.zeros(9)), [("a", "b")], 1).itertuples()
+    assert lost.verdict == claims.UNMEASURABLE and outcomes.told(lost) == "not measurable"
+
+
 def test_many_comparisons_make_each_harder_to_show():
     draws = np.linspace(0.05, 0.15, 1000)
     one = measured([0.08, 0.1, 0.14], draws)
@@ -145,17 +176,18 @@ def test_many_comparisons_make_each_harder_to_show():
     (first, second) = contests.compare(one, [("a", "b"), ("a", "b")], 0.03).itertuples()
     assert first.holm == second.holm == pytest.approx(2 * row.p)
     assert first.verdict == claims.NOT_SHOWN
-    made = contests.claim("k", "it does", first, "x", beside="And this")
+    made = outcomes.claim("k", "it does", first, "x", wanted=1, beside="And this")
     assert made.verdict == claims.NOT_SHOWN and made.p == first.holm and made.bound == 0.03
     assert made.evidence == (
         "x; p 0.053 after Holm's correction; smallest effect that would have been seen "
         f"{claims.short(first.visible)}; equivalence (within 0.03) not shown either. And this"
     )
     assert made.intervals == (
-        Interval(row.seeds_low, row.seeds_high, "seeds", 3),
+        Interval(row.seeds_low, row.seeds_high, "seeds", 3, freedom=2.0),
         Interval(row.archs_low, row.archs_high, "distinct architectures", 50),
+        Interval(row.both_low, row.both_high, "seeds and these", 3, freedom=row.both_freedom),
     )
-    shown = contests.claim("k", "it does", row, "x", beside="And this")
+    shown = outcomes.claim("k", "it does", row, "x", wanted=1, beside="And this")
     assert shown.verdict == claims.SHOWN and shown.evidence == "x. And this"
     assert claims.table([shown, made]).p.tolist() == [row.holm, first.holm]
 

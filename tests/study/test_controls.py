@@ -1,5 +1,7 @@
 """The contrasts that decide, on made-up scores with known answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -152,6 +154,23 @@ def test_the_interval_over_architectures_is_the_bootstraps():
     assert row.archs_high == pytest.approx(other.archs_high, abs=0.01)
 
 
+def test_methods_with_fewer_seeds_are_compared_on_those_that_both_have():
+    mini, other = known(MINI), known(CHAIN, 1)
+    table = scores(mini, EQUAL | {"sbs": 1.0})
+    table = table[(table.method != "sbs") | (table.seed < 3)]
+    tables, _ = controls.analyse(
+        {"mini": (table, mini), "chain-mini": (scores(other, {"SPOS": 0.5, "PA": 0.5}), other)}
+    )
+    rows = tables["secondary"].set_index(["space", "measure", "a", "b"])
+    assert rows.seeds["mini", "tau", "sbs", "SPOS"] == 3
+    assert rows.seeds["mini", "tau", "PA", "SPOS"] == 8
+    cards = tables["cards"].query("space == 'mini'").drop_duplicates("method").set_index("method")
+    assert (cards.seeds["sbs"], cards.seeds["PA"]) == (3, 8)
+    controls_figures.draw(tables, "mini")
+    scale = replace(scales.get("controls"), secondary=("sbs",), secondary_seeds=3)
+    assert " seeds (3 of sbs). " in controls_figures.caption(scale, tables)
+
+
 def test_only_seeds_that_both_have_are_paired():
     own = known(MINI)
     table = scores(own, {"PA": 0.4, "SPOS": 1.0})
@@ -160,9 +179,27 @@ def test_only_seeds_that_both_have_are_paired():
     assert rows.seeds.tolist() == [5]
 
 
+def test_runs_that_order_nothing_are_not_measurable_and_count_for_no_correction():
+    mini, other = known(MINI), known(CHAIN, 1)
+    table = scores(mini, EQUAL)
+    flat = (table.method == "PA&DA") & (table.seed == 3)
+    table.loc[flat, ["accuracy", "loss"]] = 1.0
+    tables, found = controls.analyse(
+        {"mini": (table, mini), "chain-mini": (scores(other, {"SPOS": 0.5, "PA": 0.5}), other)}
+    )
+    lost = by_key(found)["06.pada_pa.tau_loss"]
+    assert lost.verdict == claims.UNMEASURABLE and lost.intervals == ()
+    assert "not measurable, for a run gives all that are compared the same" in lost.evidence
+    rows = tables["contrasts"]
+    assert len(rows) == 8 and rows.holm.isna().sum() == 2 and set(rows.tests) == {6}
+    controls_figures.draw(tables, "mini")
+
+
 def test_an_error_that_seeds_share_is_told_from_noise():
     own = by_key(analysed(EQUAL | {"SPOS": 0.1}, common={"SPOS": 2.0})[1])
     assert own["06.common_error.spos"].verdict == claims.SHOWN
+    over = [interval.over for interval in own["06.common_error.spos"].intervals]
+    assert over == ["seeds", "distinct architectures", "seeds and these"]
     assert own["06.more_seeds.spos"].verdict == claims.OPPOSITE  # less than the bound
     own = by_key(analysed(EQUAL)[1])  # the same tau, by noise
     assert own["06.common_error.spos"].verdict == claims.OPPOSITE

@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from padalib.study import effects
 
@@ -68,3 +70,25 @@ def test_a_p_that_is_not_known_shows_nothing_and_counts_for_nothing():
     rows = pd.DataFrame({"kind": "a", "p": [math.nan, 0.04], "change": [9.0, 9.0]})
     found = effects.judge_rows(rows.assign(planned=False, null=1.0), ["kind"])
     assert found.word.tolist() == ["not shown", "higher"]
+
+
+def test_errors_add_up_in_squares_with_satterthwaites_degrees():
+    a, b = [0.3, 0.5, 0.45], [0.2, 0.1]
+    both = effects.together(effects.spread(a), effects.spread(b))
+    found = stats.ttest_ind(a, b, equal_var=False)  # Welch's test is one case of it
+    gap = np.mean(a) - np.mean(b)
+    assert both.freedom == pytest.approx(found.df) and both.p(gap) == pytest.approx(found.pvalue)
+    assert gap - both.half == pytest.approx(found.confidence_interval().low)
+    normal = effects.together(effects.Doubt(3.0), effects.Doubt(4.0))
+    assert normal == (5.0, math.inf) and normal.half == pytest.approx(5 * 1.959964)
+    assert effects.Doubt(0.0).p(0.1) == 0 and effects.Doubt(0.0).p(0.0) == 1
+    assert effects.spread([0.4]).p(0.4) == 1 and math.isnan(effects.spread([0.4]).half)
+
+
+def test_what_is_liked_in_words():
+    rows = [("b", "skip", 0.1, -0.05, 0.25), ("b", "conv", -0.3, -0.4, -0.2)]
+    rows += [("a", "skip", 0.0, 0.0, 0.0), ("a", "conv", 0.2, 0.1, 0.3)]
+    table = pd.DataFrame(rows, columns=["method", "option", "bias", "bias_low", "bias_high"])
+    found = effects.liked(table, "method")
+    assert list(found.index) == ["b", "a"] and list(found) == ["skip", "conv"]
+    assert found.loc["b"].tolist() == ["+0.10 [-0.05, +0.25]", "-0.30 [-0.40, -0.20]"]

@@ -13,6 +13,7 @@ from scipy import stats
 from padalib import spaces
 from padalib.benchmarks import predictions, truth
 from padalib.benchmarks.predictions import ScoresError
+from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.study import claims, full_scale, full_scale_claims, full_scale_figures, scales
 from padalib.study.workbook import Workbook
@@ -106,24 +107,86 @@ def test_claims_are_of_tables_that_were_read_again(made):
 
 def test_welch_is_scipys_and_takes_a_count_as_known():
     a, b = [0.3, 0.5, 0.45], [0.2, 0.1]
-    low, high, p = full_scale.welch(a, b)
+    gap, own = np.mean(a) - np.mean(b), full_scale.welch(a, b)
     found = stats.ttest_ind(a, b, equal_var=False)
-    assert p == pytest.approx(found.pvalue)
-    assert (low, high) == pytest.approx(tuple(found.confidence_interval()))
+    assert own.p(gap) == pytest.approx(found.pvalue)
+    ends = gap - own.half, gap + own.half
+    assert ends == pytest.approx(tuple(found.confidence_interval()))
     one = stats.ttest_1samp(a, 0.2)
-    assert full_scale.welch(a, [0.2])[2] == pytest.approx(one.pvalue)
-    assert full_scale.welch([0.4, 0.4], [0.2]) == (pytest.approx(0.2), pytest.approx(0.2), 0.0)
-    assert math.isnan(full_scale.welch([0.4], [0.2])[0])
+    assert full_scale.welch(a, [0.2]).p(np.mean(a) - 0.2) == pytest.approx(one.pvalue)
+    assert full_scale.welch([0.4, 0.4], [0.2]).error == 0
+    assert math.isnan(full_scale.welch([0.4], [0.2]).error)
+
+
+def few(name, values, influence=0.0):
+    return {(name, "tau"): [Estimate(value, np.full(4, influence)) for value in values]}
+
+
+def test_a_visible_difference_has_welchs_degrees_of_freedom():
+    a, b, clusters = [0.3, 0.5, 0.45], [0.2, 0.1, 0.12, 0.3], np.arange(4)
+    found = few("a", a, 1e-6) | few("b", b)
+    row = full_scale._difference(found, ("a", "tau"), ("b", "tau"), clusters)
+    (own,) = full_scale.outcomes.judged([row], 0.03, 1).itertuples()
+    freedom = stats.ttest_ind(a, b, equal_var=False).df
+    assert 2 < freedom < 5 and own.seeds == 7  # not 6 degrees
+    half, t = (own.seeds_high - own.seeds_low) / 2, stats.t(freedom)
+    assert own.seeds_freedom == pytest.approx(freedom)
+    assert own.visible == pytest.approx(half * (1 + t.ppf(0.8) / t.ppf(0.975)), rel=1e-4)
+
+
+def test_two_outcomes_of_one_family_are_of_the_same_runs():
+    found = few("a", [0.3, 0.5, 0.7])
+    found["a", "with_flops"] = [Estimate(e.value + 0.1, e.influence) for e in found["a", "tau"]]
+    row = full_scale._difference(found, ("a", "with_flops"), ("a", "tau"), np.arange(4))
+    assert (row["seeds"], row["seeds_low"]) == (3, pytest.approx(0.1))  # all differ by as much
+
+
+def test_seed_noise_of_the_outcomes_of_a_run_is_joint(monkeypatch):
+    monkeypatch.setattr(full_scale, "DRAWS", 100_000)
+    values, rng = np.array([[0.1, 0.5], [0.2, 0.3], [0.4, 0.2]]), np.random.default_rng(0)
+    found = full_scale.seed_noise(values, rng)
+    ends = np.quantile(found, [0.025, 0.975], axis=0)
+    t = stats.t.ppf(0.975, 2)
+    half = t * values.std(axis=0, ddof=1) / math.sqrt(3)
+    assert ends == pytest.approx(np.array([-half, half]), rel=0.03)
+    gap = np.quantile(found[:, 0] - found[:, 1], 0.975)  # of the runs' own differences
+    assert gap == pytest.approx(t * stats.sem(values[:, 0] - values[:, 1]), rel=0.03)
+    assert (full_scale.seed_noise(values[:1], rng) == 0).all()
+
+
+def test_the_order_of_families_stays_where_both_outcomes_move_together():
+    """Seeds differ a lot, but a run that is better by tau is so by the other outcome too."""
+    found = {}
+    for k, seeds in enumerate(([0.3, 0.5, 0.7], [0.35, 0.55, 0.75], [0.4, 0.6, 0.8])):
+        for outcome in full_scale.OUTCOMES:
+            found[str(k), outcome] = [Estimate(value, np.zeros(4)) for value in seeds]
+    rows = full_scale.order(found, ["0", "1", "2"], np.arange(4))
+    assert set(rows.rho) == set(rows.seeds_low) == set(rows.both_low) == {1.0}
+
+
+def test_contrasts_with_few_seeds_are_told_in_the_table_only(made):
+    keys = {claim.key for claim in full_scale_claims.conclude(made)}
+    assert full_scale_claims._sparse(made) == {} and "05.longer" in keys
+    cards = made["cards"].copy()
+    cards.loc[cards.family == "baseline-16-64-250", "seeds"] = 2
+    short = made | {"cards": cards}
+    assert "05.longer" not in {claim.key for claim in full_scale_claims.conclude(short)}
+    said = full_scale_claims.described(short)
+    assert said.endswith(
+        "In the table only, for fewer than 3 seeds on a side: SPOS 16/64/500 (4) against "
+        "SPOS 16/64/250 (2)."
+    )
 
 
 def test_seeds_of_families_add_up_in_squares():
     rows = {"measure": ["more_seeds"] * 2 + ["limit"] * 2, "seeds": 5, "architectures": 100}
     ends = {"seeds_low": -0.01, "seeds_high": 0.03, "archs_low": 0.0, "archs_high": 0.02}
     cards = pd.DataFrame(rows | ends | {"value": [0.01, 0.01, 0.7, 0.8]})
-    found = full_scale_claims._more_seeds(cards)
+    found = full_scale_claims._more_seeds(cards, 85)
     half = stats.t.ppf(0.975, 8) * math.sqrt(2) * 0.02 / stats.t.ppf(0.975, 4) / 2
     assert found.intervals[0].high == pytest.approx(0.01 + half)
-    assert found.intervals[1].high == pytest.approx(0.02) and found.verdict == claims.OPPOSITE
+    assert found.intervals[1].high == pytest.approx(0.02) and found.intervals[1].n == 85
+    assert found.intervals[2].high > found.intervals[0].high and found.verdict == claims.OPPOSITE
     assert "lacks to 1: 0.20 to 0.30" in found.evidence
 
 
@@ -175,7 +238,7 @@ def test_without_predictions_only_what_is_published_can_be_drawn(tmp_path, monke
         full_scale.tables(trains)
     found = full_scale.tables(Workbook("full", redraw=True))
     assert len(found["seeds"]) == 39 * 3
-    assert len(full_scale_claims.conclude(found)) == 3 + 4 + 2 * 3 + 5
+    assert len(full_scale_claims.conclude(found)) == 3 + 5 + 2 * 3 + 5
 
 
 KNOWN = {  # tau, between seeds, limit, with the FLOPs' rank, among equal FLOPs, top decile

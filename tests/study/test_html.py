@@ -151,6 +151,13 @@ def test_the_index_has_the_verdicts(folder, tmp_path, monkeypatch):
     assert main(["html", "--scale", "smoke"]) == 0
     assert "agrees: yes, identical" in (folder / "html/index.html").read_text()
 
+    lost = Claim("01.a", "is lost", claims.UNMEASURABLE, "one seed of 3 is below zero")
+    claims.table([lost]).to_csv(folder / "results/claims_01.csv", index=False)
+    assert main(["html", "--scale", "smoke"]) == 0
+    text = (folder / "html/index.html").read_text()
+    assert "<td>not measurable</td><td></td><td>one seed of 3 is below zero" in text
+    assert "agrees: no: another verdict" in text
+
 
 def test_what_was_redrawn_is_shown_where_nothing_was_computed(folder, tmp_path):
     folder.rename(tmp_path / "build/redrawn")

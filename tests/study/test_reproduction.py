@@ -55,6 +55,14 @@ def test_an_estimate_lies_inside_the_published_interval_widened_by_its_own(publi
     assert inside(published, own) is wanted
 
 
+def test_what_is_not_measurable_agrees_with_what_is_not_measurable_either():
+    lost = made("a", math.nan, verdict=claims.UNMEASURABLE)
+    assert agreement(lost, replace(lost, effect=float("nan"))) == "yes"
+    found = made("a", 0.4, (0.3, 0.5, *SEEDS))
+    assert agreement(found, lost).startswith("no: another verdict")
+    assert agreement(lost, found).startswith("no: another verdict")
+
+
 def test_agreement_in_words():
     published, near = made("a", 0.4, (0.3, 0.5, *SEEDS)), made("a", 0.35, (0.3, 0.4, *SEEDS))
     far = made("a", 2.0, (1.9, 2.1, *SEEDS))

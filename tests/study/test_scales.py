@@ -13,6 +13,7 @@ from padalib.data import images
 from padalib.engine import paths
 from padalib.engine.identity import describe
 from padalib.engine.runs import Run
+from padalib.study import controls as study_controls
 from padalib.study import limits, optimum, ranking, relation, scales, sharing, training, variance
 from padalib.study import scale as scale_module
 from padalib.study.scale import TIMED, Scale
@@ -425,3 +426,42 @@ def test_its_reference_is_what_the_truth_knows_by_validation(listed, tmp_path):
 def test_a_listed_scale_draws_none_at_random():
     with pytest.raises(ValueError, match=r"is listed .* and ranks 5 random architectures"):
         replace(scales.get("smoke"), listed=True, ranked=5)
+
+
+def test_secondary_methods_run_on_the_first_seeds_only(monkeypatch):
+    monkeypatch.setattr(data, "fingerprint", lambda name: name)
+    controls = scales.get("controls")
+    names = ("DA", "size-curriculum", "matched-curriculum", "balanced", "sbs", "FairNAS")
+    names += ("bootstrap", "shuffled-data")
+    more = replace(controls, seeds=tuple(range(5, 21)), secondary=names)
+    runs = more.trainings()
+    assert len(runs) == len(set(runs)) == 5 * 16 + 8 * 8
+    seeds = {name: [c.seed for c in runs if c.method.name == name] for name in ("PA", "sbs")}
+    assert seeds == {"PA": list(range(5, 21)), "sbs": list(range(5, 13))}
+    plain = replace(more, secondary=())
+    assert [config for config in runs if config.method.name not in names] == plain.trainings()
+    scored = [scoring.train for scoring in study_controls.configs(more)]
+    assert set(scored) == set(runs) and len({Run(config).key for config in runs}) == len(runs)
+    few = replace(more, secondary_seeds=3)
+    assert len(few.trainings()) == 5 * 16 + 8 * 3
+    # A method of the primary contrasts has all seeds, wherever it is named.
+    named = replace(more, methods=("SPOS", "PA"), secondary=("curriculum", "sbs"))
+    found = [config.train for config in study_controls.configs(named)]
+    assert len(found) == len(set(found)) == 5 * 16 + 8
+    conv = replace(controls.beside[0], secondary=("size-curriculum",))
+    assert len(study_controls.configs(conv)) == 2 * len(conv.seeds) + min(8, len(conv.seeds))
+
+
+def test_secondary_methods_are_named_once_and_for_the_study_of_controls():
+    controls = scales.get("controls")
+    with pytest.raises(ValueError, match="has PA among its methods and among the secondary ones"):
+        replace(controls, secondary=("PA", "sbs"))
+    with pytest.raises(ValueError, match="study of controls alone can compare, and runs budget"):
+        replace(scales.get("budget"), secondary=("DA",))
+
+
+def test_the_estimate_counts_secondary_methods_with_their_seeds(seconds):
+    seconds(100.0)
+    scale = replace(scales.get("controls"), needs_gpu=True, secondary=("DA",), secondary_seeds=2)
+    with pytest.raises(ValueError, match=f"the {5 * len(scale.seeds) + 2} trainings would take"):
+        scale.check_machine()

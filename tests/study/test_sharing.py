@@ -222,7 +222,11 @@ def test_an_interval_that_holds_gains_and_losses_is_called_wide_not_zero():
     assert loss == "by loss 1.00 to -1.00, -2.00 [-2.00, -2.00] [-2.00, -2.00] from 1 to 3"
     assert "over 3 seeds, then over 4 architectures" in claim.evidence
     assert f"would have been seen {claims.short(claim.visible)}" in claim.evidence
-    assert [(i.over, i.n) for i in claim.intervals] == [("seeds", 3), ("architectures", 4)] * 2
+    assert [(i.over, i.n) for i in claim.intervals] == [
+        ("seeds", 3),
+        ("architectures", 4),
+        ("seeds and these", 3),
+    ] * 2
 
 
 def test_a_ranking_gets_worse_only_where_both_scores_say_so_over_seeds_and_architectures():

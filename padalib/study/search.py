@@ -1,0 +1,284 @@
+"""Does a method's supernet find better architectures, and what does the search itself lose?
+
+Where all architectures are scored, a search need not score any again: it is simulated on the stored
+scores, so one supernet is searched many times. And the supernet's own error, the regret of the
+architecture that it scores highest of all, is told apart from what a search with few evaluations
+loses on top. Regret: what the true accuracy of the found one lacks to the best within the same
+limit, in points. Controls: the largest network; the one with most FLOPs within the same limit; the
+mean of random draws; the same search on an untrained supernet.
+
+Dead edges are not built: costs and truth are those of the class's representative.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+import pandas as pd
+
+from padalib import spaces
+from padalib.benchmarks import latency, truth
+from padalib.ranking import metrics, search
+from padalib.ranking.counted import Counted
+from padalib.ranking.scores import ScoreConfig
+from padalib.spaces import Arch, Space
+from padalib.study.scale import Scale, Searches
+from padalib.study.workbook import Workbook
+
+METHODS = ("SPOS", "PA", "PA&DA", "curriculum")  # whose supernets are searched, where they are
+UNTRAINED = "untrained"  # SPOS's initial weights; those of all methods with the same seed
+MAIN = "elitist"  # the search that limits and claims are about: SPOS's own
+NAMES = {
+    "random": "random draws",
+    "elitist": "SPOS's evolution",
+    "aging": "aging evolution",
+    "halving": "successive halving",
+}
+FREE, LARGEST, DRAWN = "none", "largest network", "mean of random draws"
+BENCHMARK = spaces.get("nasbench201")  # whose latencies are known
+SHARE = 0.5  # of the architectures that a limit allows
+POINTS = 24  # of a curve, at most
+
+
+def configs(scale: Scale) -> list[ScoreConfig]:
+    """Scores of all architectures by each searched method, and by untrained supernets.
+
+    On all images, and for `halving` on those of its first rungs.
+    """
+    found = []
+    for seed in scale.seeds:
+        runs = [(scale.training(m, seed), None) for m in METHODS if m in scale.methods]
+        plain = scale.training("SPOS", seed)
+        if 0 not in plain.keep:  # one epoch, of which the start is looked at
+            plain = replace(plain, epochs=1, keep=(0,))
+        for config, epoch in (*runs, (plain, 0)):
+            for images in (*scale.searches.rungs, scale.rank_images):
+                found.append(scale.scoring(config, archs=None, images=images, epoch=epoch))
+    return found
+
+
+def named(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores of `configs`, the untrained supernets' under their own name."""
+    return scores.assign(method=scores.method.where(scores.epoch > 0, UNTRAINED))
+
+
+# --- what is searched ---
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A space's functions: true accuracy and costs by code, and within which limits they are.
+
+    `table` is indexed by the code of each class's representative; columns accuracy (%), noise (sd
+    between trainings, NaN if unknown), members (architectures of the class) and the costs.
+    """
+
+    space: Space
+    table: pd.DataFrame
+
+    @cached_property
+    def functions(self) -> dict[Arch, str]:
+        """Architecture -> code of its class's representative, of all."""
+        classes = self.space.classes().items()
+        return {arch: self.space.code(first) for first, members in classes for arch in members}
+
+    @cached_property
+    def limits(self) -> dict[str, float]:
+        """Cost -> its limit, which `SHARE` of the functions keep; none at all first."""
+        costs = [name for name in self.table if name not in ("accuracy", "noise", "members")]
+        return {FREE: np.inf} | {name: self.table[name].quantile(SHARE) for name in costs}
+
+    def within(self, limit: str) -> pd.DataFrame:
+        """The functions that a limit allows; what was not measured it does not."""
+        return self.table if limit == FREE else self.table[self.table[limit] <= self.limits[limit]]
+
+    def choice(self, limit: str, by: str) -> float:
+        """True accuracy of the allowed function with most of `by`; of equals the mean."""
+        own = self.within(limit)
+        return float(own.accuracy[own[by] == own[by].max()].mean())
+
+
+def known(book: Workbook) -> Known:
+    """The functions of a workbook's space, computed or as published; saves them as `functions`.
+
+    With the latencies and energies of HW-NAS-Bench where they are of its network, NAS-Bench-201's
+    on 32x32 images, as in the truth; and are in the data root.
+    """
+    space = book.scale.space
+    if book.redraw:
+        return Known(space, book.published("functions").set_index("code"))
+    classes = space.classes()
+    rows = book.reference(archs=list(classes), name="functions_truth").set_index("code")
+    table = pd.DataFrame({"accuracy": rows.accuracy, "noise": np.nan})
+    own = truth.load(space, dataset=book.scale.truth)
+    if own.seeds:
+        table["noise"] = own.per_seed("test").std(axis=1, ddof=1)
+    table["members"] = [len(members) for members in classes.values()]
+    table["FLOPs"] = [space.flops(arch) for arch in classes]
+    table["parameters"] = [space.params(arch) for arch in classes]
+    if space.benchmark == BENCHMARK.name and book.scale.truth == "cifar10":
+        try:
+            devices = latency.load()
+        except FileNotFoundError:
+            print("No latencies in the data root: limits are on FLOPs and parameters only.")
+        else:  # its codes number the operations of the whole space
+            whole = [BENCHMARK.code(BENCHMARK.encode(space.decode(arch))) for arch in classes]
+            table[list(devices)] = devices.loc[whole].to_numpy()
+    return Known(space, book.save("functions", table.reset_index()).set_index("code"))
+
+
+def predictions(scores: pd.DataFrame, own: Known) -> dict[tuple[str, int], pd.DataFrame]:
+    """(method, seed) -> accuracies, a row a function, a column a number of images, most last.
+
+    ValueError where one lacks a function.
+    """
+    found = {}
+    for key, rows in scores.groupby(["method", "seed"], sort=False):
+        wide = rows.pivot(index="code", columns="images", values="accuracy")
+        wide = wide.reindex(own.table.index)
+        if wide.isna().any(axis=None):
+            code = wide.index[wide.isna().any(axis=1)][0]
+            raise ValueError(f"the scores of {key[0]} seed {key[1]} lack architecture {code}")
+        found[key] = wide
+    return found
+
+
+# --- searches ---
+
+
+def searches(budget: int, rungs: int) -> dict[str, Callable[..., pd.DataFrame]]:
+    """The searches by name; their populations are the published ones at 1,000 evaluations.
+
+    Smaller budgets scale them. `halving` where there are scores on fewer images, on `rungs`.
+    """
+    n = max(4, budget // 20)
+    elitist = {"population": n, "generations": -(-budget // n), "parents": max(2, n // 5)}
+    elitist |= {"mutations": n // 2, "crossovers": n // 2}
+    aging = {"population": 2 * n, "sample": n // 2}
+    found = {"random": search.random, "elitist": partial(search.elitist, **elitist)}
+    found["aging"] = partial(search.aging, **aging)
+    if rungs > 1:
+        found["halving"] = partial(search.halving, eta=3, rungs=rungs)
+    return found
+
+
+def stored(wide: pd.DataFrame, own: Known) -> Callable[[Arch, float], float]:
+    """Stored scores, as a search asks for them.
+
+    ValueError for a share of the images that is not among them.
+    """
+    counts = list(wide.columns)
+    by_count = {count: wide[count].to_dict() for count in counts}
+
+    def score(arch: Arch, share: float) -> float:
+        count = min(counts, key=lambda count: abs(count - share * counts[-1]))
+        if abs(count - share * counts[-1]) > 1:
+            raise ValueError(
+                f"there are scores on {', '.join(map(str, counts))} images, none on {share:.3g} of "
+                f"{counts[-1]}: give the scale these `rungs`"
+            )
+        return by_count[count][own.functions[arch]]
+
+    return score
+
+
+def simulate(
+    predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known, size: Searches
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every search on every supernet, `size.times` times; under limits the `MAIN` one.
+
+    Curves: a row for each method, seed, search, limit and number of evaluations, with the regret
+    (mean over times). And how often each function was found at the end: method, search, limit,
+    code, share.
+    """
+    grid = np.unique(np.geomspace(1, size.evaluations, POINTS).round().astype(int))
+    curves, ends = [], []
+    for limit in own.limits:
+        allowed = own.within(limit)
+        inside, regret = set(allowed.index), allowed.accuracy.max() - own.table.accuracy
+
+        def fits(arch: Arch, inside: set[str] = inside) -> bool:
+            return own.functions[arch] in inside
+
+        for (method, seed), wide in predicted.items():
+            score = stored(wide, own)
+            for name, run in searches(size.evaluations, len(wide.columns)).items():
+                if limit != FREE and name != MAIN:
+                    continue
+                found = []  # [times][grid]
+                for start in range(size.times):
+                    limits = None if limit == FREE else fits
+                    counted = Counted(own.space, score, size.evaluations, limits)
+                    found.append(_course(run(counted, seed=start), grid, own))
+                key = {"method": method, "seed": seed, "search": name, "limit": limit}
+                values = regret[np.ravel(found)].to_numpy().reshape(len(found), -1)
+                means = values.mean(axis=0).round(9)  # so that equal runs are equal
+                curves.append(pd.DataFrame({**key, "evaluations": grid, "regret": means}))
+                last = pd.Series([codes[-1] for codes in found]).value_counts(sort=False)
+                shares = last.to_numpy() / size.times
+                ends.append(pd.DataFrame({**key, "code": last.index, "share": shares}))
+    return pd.concat(curves, ignore_index=True), pd.concat(ends, ignore_index=True)
+
+
+def _course(table: pd.DataFrame, grid: np.ndarray, own: Known) -> list[str]:
+    """What a search had found by each number of evaluations, as representatives' codes."""
+    at = np.searchsorted(table.cost, grid + 1e-9, side="right") - 1
+    return [own.functions[own.space.parse(code)] for code in table.found.to_numpy()[at]]
+
+
+def supernets(predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known) -> pd.DataFrame:
+    """Regret of what each supernet scores highest of all: a row a method, seed and limit.
+
+    Where several share the highest score, the mean of picking among them.
+    """
+    rows = []
+    for limit in own.limits:
+        allowed = own.within(limit)
+        for (method, seed), wide in predicted.items():
+            scores = wide.loc[allowed.index].iloc[:, -1]
+            rows.append([method, seed, limit, metrics.regret(scores, allowed.accuracy, 1)])
+    return pd.DataFrame(rows, columns=["method", "seed", "limit", "regret"]).round(9)
+
+
+def controls(own: Known) -> pd.DataFrame:
+    """Regret of what needs no supernet: columns limit, control, regret.
+
+    The largest by the cost that is limited (by parameters where none is), by FLOPs, and the mean of
+    uniform draws of architectures.
+    """
+    rows = []
+    for limit in own.limits:
+        allowed = own.within(limit)
+        best, named = allowed.accuracy.max(), "parameters" if limit == FREE else limit
+        mean = np.average(allowed.accuracy, weights=allowed.members)
+        for control, accuracy in (
+            (LARGEST, own.choice(limit, named)),
+            ("most FLOPs", own.choice(limit, "FLOPs")),
+            (DRAWN, float(mean)),
+        ):
+            rows.append([limit, control, best - accuracy])
+    return pd.DataFrame(rows, columns=["limit", "control", "regret"])
+
+
+def fronts(predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known) -> pd.DataFrame:
+    """What a supernet's favourite within each limit is truly worth, as the limit rises.
+
+    Columns: cost (its name), most, method ('truth': the best there is; `LARGEST`: the one that
+    costs most), accuracy (mean over seeds).
+    """
+    rows = []
+    for cost in [name for name in own.limits if name != FREE]:
+        steps = np.linspace(0.05, 1, 20)
+        for most in dict.fromkeys(own.table[cost].quantile(steps, interpolation="lower")):
+            allowed = own.table[own.table[cost] <= most]
+            best = allowed.accuracy.max()
+            largest = allowed.accuracy[allowed[cost] == allowed[cost].max()].mean()
+            rows += [[cost, most, "truth", best], [cost, most, LARGEST, largest]]
+            means: dict[str, list[float]] = {}
+            for (method, _), wide in predicted.items():
+                scores = wide.loc[allowed.index].iloc[:, -1]
+                lost = metrics.regret(scores, allowed.accuracy, 1) if len(allowed) > 1 else 0.0
+                means.setdefault(method, []).append(best - lost)
+            rows += [[cost, most, method, np.mean(each)] for method, each in means.items()]
+    return pd.DataFrame(rows, columns=["cost", "most", "method", "accuracy"])

@@ -1,0 +1,204 @@
+"""What searches say: final regrets, and claims whether a method finds better architectures."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from padalib.ranking import metrics
+from padalib.study import contests, outcomes, search
+from padalib.study.claims import Claim
+from padalib.study.scale import Searches
+from padalib.study.search import FREE, LARGEST, MAIN, NAMES, UNTRAINED, Known
+
+FIGURE = "10_search"
+BOUND = 0.2  # points of accuracy; what two seeds of one network differ by on CIFAR-10
+CLAIMED = ("SPOS", "PA", "PA&DA")
+
+
+def analyse(
+    scores: pd.DataFrame, own: Known, size: Searches
+) -> tuple[dict[str, pd.DataFrame], list[Claim]]:
+    """Tables and claims from the scores of `search.configs` and the functions of the space.
+
+    Tables: search_curves and search_found (`search.simulate`), supernets, search_controls, fronts,
+    finals (`finals`), and three of judged differences, search_better, search_limits and
+    search_loss: Holm's correction is over the rows of each.
+    """
+    predicted = search.predictions(search.named(scores), own)
+    curves, found = search.simulate(predicted, own, size)
+    tables = {
+        "search_curves": curves,
+        "search_found": found,
+        "supernets": search.supernets(predicted, own),
+        "search_controls": search.controls(own),
+        "fronts": search.fronts(predicted, own),
+    }
+    tables["finals"] = finals(tables)
+    judged = {
+        "search_better": [*_better(tables)],
+        "search_limits": [*_limited(tables, own)],
+        "search_loss": [*_lost(tables)],
+    }
+    for name, rows in judged.items():
+        tables[name] = outcomes.judged(rows, BOUND, wanted=1)
+    return tables, [
+        outcomes.claim(
+            row.key,
+            row.statement,
+            row,
+            f"{row.said}: {outcomes.told(row)}",
+            wanted=1,
+            unit="points",
+            figure=FIGURE,
+            beside=_noise(own) if row.key.startswith("10.found") else "",
+        )
+        for name in judged
+        for row in tables[name].itertuples()
+    ]
+
+
+def finals(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Regret at the end, a row a method, search and limit; means and 95 % over supernet seeds.
+
+    `supernet` is the regret of the supernet's own favourite, `loss` what the search adds to it; it
+    is below zero where missing the favourite is good luck.
+    """
+    curves, rows = tables["search_curves"], []
+    last = curves[curves.evaluations == curves.evaluations.max()]
+    for key, runs in last.groupby(["method", "search", "limit"], sort=False):
+        regret = runs.set_index("seed").regret
+        favourite = _favourites(tables, key[0], key[2])
+        row = dict(zip(("method", "search", "limit"), key, strict=True))
+        for name, values in (
+            ("regret", regret),
+            ("supernet", favourite),
+            ("loss", regret - favourite),
+        ):
+            mean, _, _, low, high = metrics.seeds_summary(values)
+            row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row | {"seeds": len(regret)})
+    return pd.DataFrame(rows)
+
+
+def _favourites(tables: dict[str, pd.DataFrame], method: str, limit: str) -> pd.Series:
+    rows = tables["supernets"]
+    return rows[(rows.method == method) & (rows.limit == limit)].set_index("seed").regret
+
+
+def _finds(
+    tables: dict[str, pd.DataFrame], method: str, limit: str = FREE, name: str = MAIN
+) -> pd.Series:
+    """By seed: final regret of a search."""
+    rows = tables["search_curves"]
+    rows = rows[(rows.method == method) & (rows.limit == limit) & (rows.search == name)]
+    return rows[rows.evaluations == rows.evaluations.max()].set_index("seed").regret
+
+
+def _better(tables: dict[str, pd.DataFrame]) -> Iterator[dict]:
+    """Differences of true accuracy between what a method's search found and its controls."""
+    budget = int(tables["search_curves"].evaluations.max())
+    controls = tables["search_controls"].set_index(["limit", "control"]).regret
+    methods = set(tables["search_curves"].method)
+    untrained, spos = _finds(tables, UNTRAINED), _finds(tables, "SPOS")
+    for method in [m for m in CLAIMED if m in methods]:
+        found, slug = _finds(tables, method), _slug(method)
+        by = f"({method}, {NAMES[MAIN]}, {budget} evaluations)"
+        largest = controls[FREE, LARGEST]
+        yield _row(
+            f"10.found.{slug}",
+            f"It finds better architectures than the largest network {by}",
+            f"{method} − largest network, accuracy of what was found (regret {found.mean():.2f} "
+            f"and {largest:.2f} points)",
+            largest - found,
+        )
+        if method != "SPOS" and "SPOS" in methods:
+            yield _row(
+                f"10.gain.{slug}",
+                f"It finds better architectures than uniform sampling {by}",
+                f"{method} − SPOS, accuracy of what was found (regret {found.mean():.2f} and "
+                f"{spos.mean():.2f} points)",
+                spos - found,
+            )
+        yield _row(
+            f"10.untrained.{slug}",
+            f"*Control:* it finds better than the same search on an untrained supernet {by}",
+            f"{method} − untrained, accuracy of what was found (regret {found.mean():.2f} and "
+            f"{untrained.mean():.2f} points)",
+            untrained - found,
+        )
+
+
+def _limited(tables: dict[str, pd.DataFrame], own: Known) -> Iterator[dict]:
+    """The same beside the network that costs most within the same limit."""
+    controls = tables["search_controls"].set_index(["limit", "control"]).regret
+    methods = set(tables["search_curves"].method)
+    for limit in [limit for limit in own.limits if limit != FREE]:
+        for method in [m for m in CLAIMED if m in methods]:
+            found, largest = _finds(tables, method, limit), controls[limit, LARGEST]
+            yield _row(
+                f"10.limit.{_slug(limit)}.{_slug(method)}",
+                f"Within the median of {limit}, it finds better than the network with most "
+                f"({method}, {NAMES[MAIN]})",
+                f"{method} − most {limit}, both of at most {own.limits[limit]:,.6g} (regret "
+                f"{found.mean():.2f} and {largest:.2f} points)",
+                largest - found,
+            )
+
+
+def _lost(tables: dict[str, pd.DataFrame]) -> Iterator[dict]:
+    """What searches lose on top of their supernets, and whether evolution beats random draws."""
+    budget = int(tables["search_curves"].evaluations.max())
+    methods = set(tables["search_curves"].method)
+    for method in [m for m in CLAIMED if m in methods]:
+        found, favourite = _finds(tables, method), _favourites(tables, method, FREE)
+        drawn, slug = _finds(tables, method, name="random"), _slug(method)
+        yield _row(
+            f"10.loss.{slug}",
+            f"A search of {budget} evaluations finds worse than ranking everything "
+            f"({method}, {NAMES[MAIN]})",
+            f"regret of what the search found − of the supernet's own favourite "
+            f"({found.mean():.2f} and {favourite.mean():.2f} points)",
+            found - favourite,
+        )
+        yield _row(
+            f"10.evolution.{slug}",
+            f"Evolution finds better than random draws at {budget} evaluations ({method})",
+            f"{NAMES[MAIN]} − {NAMES['random']}, accuracy of what was found (regret "
+            f"{found.mean():.2f} and {drawn.mean():.2f} points)",
+            drawn - found,
+        )
+
+
+def _row(key: str, statement: str, said: str, gaps: pd.Series) -> dict:
+    """A difference as `outcomes.judged` takes it; over seeds only, for the truth is given."""
+    over = metrics.seeds_summary(gaps)
+    none = dict.fromkeys(("archs_low", "archs_high", "both_low", "both_high"), math.nan)
+    row = {"key": key, "statement": statement, "said": said, "difference": over.mean}
+    row |= {"seeds": over.n, "functions": 0, "unit": "seeds", "p": contests.student(over)}
+    return row | {"seeds_low": over.low, "seeds_high": over.high} | none
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace(" ", "_").replace("&", "")
+
+
+def _noise(own: Known) -> str:
+    """How much a network's accuracy differs between trainings, among the best."""
+    best = own.table.sort_values("accuracy", ascending=False)
+    sd = float(np.median(best.noise[: -(-len(best) // 10)]))
+    if math.isnan(sd):
+        return ""
+    return f"Trainings of one network of the best tenth differ by {sd:.2f} points (sd, median)"
+
+
+def described(own: Known, size: Searches, seeds: Sequence[int]) -> str:
+    """What is searched, how often, and within which limits."""
+    limits = [f"{name} {most:,.6g}" for name, most in own.limits.items() if name != FREE]
+    return (
+        f"{len(own.space):,} architectures, {len(own.table):,} distinct functions, the best of "
+        f"{own.table.accuracy.max():.2f} %. A search has {size.evaluations} evaluations, and is "
+        f"made {size.times} times on each of {len(seeds)} supernets of a method. Limits, each the "
+        f"median of all: {', '.join(limits)}."
+    )

@@ -1,0 +1,247 @@
+"""Figures of the study of search: regret, what was found, and accuracy within limits."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch
+
+from padalib.ranking import metrics
+from padalib.spaces import Arch, Space
+from padalib.study import figures
+from padalib.study.search import DRAWN, FREE, LARGEST, MAIN, NAMES, UNTRAINED, Known
+
+SHADES = {"random": "#767676", "elitist": "#000000", "aging": "#945425", "halving": "#0072B2"}
+LINES = {"random": ":", "elitist": "-", "aging": "--", "halving": "-."}
+LOOKED_AT = ("PA&DA", "SPOS")  # whose searches are compared, the first that is there
+ACROSS = 4  # cells in a row
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Regret against evaluations, by search and by method; and what is left at the end."""
+    curves = tables["search_curves"]
+    curves, methods = curves[curves.limit == FREE], list(dict.fromkeys(curves.method))
+    shown = next((m for m in LOOKED_AT if m in methods), methods[0])
+    with figures.style():
+        figure = Figure(figsize=(6.75, 2.9))
+        left, middle, right = figure.subplots(1, 3)
+        own = curves[curves.method == shown]
+        for name in dict.fromkeys(own.search):
+            rows = _over_seeds(own[own.search == name])
+            left.plot(rows.index, rows["mean"], LINES[name], color=SHADES[name], label=NAMES[name])
+        level = tables["supernets"].query("limit == @FREE and method == @shown").regret.mean()
+        left.axhline(level, color=figures.GREY, lw=0.6, label="the supernet's favourite")
+        for method in methods:
+            rows = _over_seeds(curves[(curves.method == method) & (curves.search == MAIN)])
+            middle.plot(rows.index, rows["mean"], color=_colour(method))
+        for axes in (left, middle):
+            axes.set_yscale("asinh", linear_width=1)
+            room = 1.7 if axes is left else 1.05  # for the legend
+            top = np.sinh(room * np.arcsinh(axes.get_ylim()[1]))
+            axes.set(xlabel="evaluations", ylabel="regret (points)", ylim=(0, top))
+            _ticks(axes, axes.yaxis)
+        left.legend(loc="upper right", handlelength=2.5)
+        left.set_title(f"searches, on {shown}'s supernets")
+        middle.set_title(f"methods, by {NAMES[MAIN]}")
+        _finals(right, tables, methods)
+        handles = [Line2D([], [], color=_colour(m), label=m) for m in methods]
+        figure.legend(handles=handles, loc="outside upper center", ncols=6)
+    return figure
+
+
+def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.groupby("evaluations").regret.agg(["mean"])
+
+
+def _ticks(axes: Axes, axis: object) -> None:
+    """Plain numbers on an axis that is linear below one and logarithmic above."""
+    top = (axes.get_ylim() if axis is axes.yaxis else axes.get_xlim())[1]
+    marks = (0, 1, 5, 20, 100) if top > 20 else (0, 0.5, 1, 2, 5, 10, 20)
+    ticks = [tick for tick in marks if tick <= top]
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
+
+
+def _colour(method: str) -> str:
+    return figures.GREY if method == UNTRAINED else figures.colour(method)
+
+
+def _finals(axes: Axes, tables: dict[str, pd.DataFrame], methods: list[str]) -> None:
+    """What was found (circles), what the supernet likes best (squares), what needs no supernet."""
+    curves, favourites = tables["search_curves"], tables["supernets"].query("limit == @FREE")
+    last = curves[curves.evaluations == curves.evaluations.max()]
+    last = last[(last.limit == FREE) & (last.search == MAIN)]
+    axes.set_xscale("asinh", linear_width=1)
+    for place, method in enumerate(methods):
+        shade = _colour(method)
+        for rows, mark, shift in ((last, "o", -0.14), (favourites, "s", 0.14)):
+            mean, _, _, low, high = metrics.seeds_summary(rows[rows.method == method].regret)
+            ends = [max(0.0, low), high] if math.isfinite(low) else [mean, mean]
+            axes.plot(ends, [place + shift] * 2, color=shade, lw=0.8)
+            axes.plot(mean, place + shift, mark, color=shade, mfc="white", ms=4)
+    free = tables["search_controls"].query("limit == @FREE").set_index("control").regret
+    names = [*methods, "largest", "random draw"]
+    for place, control in enumerate((LARGEST, DRAWN), start=len(methods)):
+        axes.plot(free[control], place, "D", color=figures.GREY, ms=4)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="regret (points)", title="end: ○ search, □ favourite", xlim=(0, None))
+    _ticks(axes, axes.xaxis)
+    axes.invert_yaxis()
+
+
+def caption(own: Known, tables: dict[str, pd.DataFrame], scale: str) -> str:
+    """The finding in words."""
+    finals = tables["finals"].query("limit == @FREE and search == @MAIN")
+    said = [f"{row.method} {row.regret:.2f} ({row.supernet:.2f})" for row in finals.itertuples()]
+    free = tables["search_controls"].query("limit == @FREE").set_index("control").regret
+    return (
+        f"Scale {scale}, {own.space.name}. Regret after {NAMES[MAIN]} (of the supernet's own "
+        f"favourite): {', '.join(said)} points; the {LARGEST} {free[LARGEST]:.2f}, the {DRAWN} "
+        f"{free[DRAWN]:.2f}. Lines: means over supernet and search seeds; bars: 95 % over "
+        "supernet seeds."
+    )
+
+
+# --- what was found ---
+
+
+def finds(own: Known, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What each method's searches found most often: columns name, code, accuracy, share.
+
+    Above them the best there is and the largest network.
+    """
+    true = own.table.accuracy
+    largest = own.table.sort_values(["parameters", "FLOPs"], kind="stable").index[-1]
+    rows = [["the best there is", true.idxmax(), math.nan], [LARGEST, largest, math.nan]]
+    ends = tables["search_found"].query("limit == @FREE and search == @MAIN")
+    for method, own_rows in ends.groupby("method", sort=False):
+        shares = own_rows.groupby("code", sort=False).share.sum() / own_rows.seed.nunique()
+        rows.append([method, shares.idxmax(), shares.max()])
+    found = pd.DataFrame(rows, columns=["name", "code", "share"])
+    return found.assign(accuracy=true[found.code].to_numpy())
+
+
+def draw_found(space: Space, found: pd.DataFrame) -> Figure:
+    """Each found architecture: nodes and the live options between them."""
+    names = [name for position in space.positions for name in position.options]
+    looks = figures.operations(list(dict.fromkeys(names)))
+    rows = -(-len(found) // ACROSS)
+    with figures.style():
+        figure = Figure(figsize=(6.75, (1.3 if hasattr(space, "edges") else 0.8) * rows + 0.5))
+        panels = list(figure.subplots(rows, ACROSS, squeeze=False).flat)
+        for axes in panels:
+            axes.set_axis_off()
+        drawn: set[str] = set()
+        for axes, row in zip(panels, found.itertuples(), strict=False):
+            arch = space.parse(row.code)
+            drawn |= _graph(axes, space, arch, looks)
+            often = "" if math.isnan(row.share) else f", {100 * row.share:.0f} % of searches"
+            axes.set_title(f"{row.name}\n{row.accuracy:.2f} %{often}", fontweight="normal")
+        handles = [
+            Line2D([], [], color=shade, lw=2, label=label)
+            for name, (label, shade) in looks.items()
+            if name in drawn
+        ]
+        if handles:
+            figure.legend(handles=handles, loc="outside upper center", ncols=6)
+    return figure
+
+
+def _graph(axes: Axes, space: Space, arch: Arch, looks: dict[str, tuple[str, str]]) -> set[str]:
+    """Arrows from node to node in the colours of their options; the options that are live.
+
+    A cell has its `edges`; in other spaces one choice follows another.
+    """
+    edges = getattr(space, "edges", None) or [(k, k + 1) for k in range(len(arch))]
+    nodes, drawn = 1 + max(max(edge) for edge in edges), set()
+    for (i, j), option, live, position in zip(
+        edges, arch, space.live(arch), space.positions, strict=True
+    ):
+        if not live:
+            continue
+        name = position.options[option]
+        bend = -0.45 * (j - i - 1) / max(1, nodes - 2)
+        arrow = FancyArrowPatch(
+            (i, 0),
+            (j, 0),
+            connectionstyle=f"arc3,rad={bend}",
+            arrowstyle="-|>",
+            mutation_scale=7,
+            shrinkA=4,
+            shrinkB=4,
+            lw=1.6,
+            color=looks[name][1],
+        )
+        axes.add_patch(arrow)
+        drawn.add(name)
+    axes.plot(range(nodes), [0] * nodes, "o", color="black", ms=5)
+    if not drawn:
+        axes.text((nodes - 1) / 2, 0.1, "no signal passes", ha="center")
+    axes.set(xlim=(-0.3, nodes - 0.7), ylim=(-0.3, 0.9) if nodes <= len(edges) else (-0.3, 0.3))
+    return drawn
+
+
+def caption_found(own: Known, found: pd.DataFrame, scale: str) -> str:
+    """What was found, in words."""
+    said = "; ".join(f"{r.name} {r.code} ({r.accuracy:.2f} %)" for r in found.itertuples())
+    return (
+        f"Scale {scale}, {own.space.name}. Found most often by {NAMES[MAIN]}, by code, with the "
+        f"accuracy alone: {said}."
+    )
+
+
+# --- within limits ---
+
+
+def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
+    """Accuracy alone against each cost: all functions, the best within a limit, the favourites."""
+    costs = list(dict.fromkeys(fronts.cost))
+    columns = min(3, len(costs))
+    rows = -(-len(costs) // columns)
+    floor = float(np.quantile(own.table.accuracy, 0.4))
+    with figures.style():
+        figure = Figure(figsize=(6.75, 2.2 * rows + 0.3))
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for axes in panels[len(costs) :]:
+            axes.set_axis_off()
+        for axes, cost in zip(panels, costs, strict=False):
+            axes.plot(own.table[cost], own.table.accuracy, ".", color=figures.GREY, ms=1.5)
+            for name, line in _lines(fronts).items():
+                each = fronts[(fronts.cost == cost) & (fronts.method == name)]
+                axes.plot(each.most, each.accuracy, **line)
+            axes.set(xlabel=cost.replace("_", " "), ylabel="accuracy alone (%)")
+            axes.set_ylim(floor, own.table.accuracy.max() + 0.5)
+            axes.set_xscale("log")
+            figures.log_ticks(axes.xaxis)
+        handles = [Line2D([], [], label=n, **line) for n, line in _lines(fronts).items()]
+        figure.legend(handles=handles, loc="outside upper center", ncols=7)
+    return figure
+
+
+def _lines(fronts: pd.DataFrame) -> dict[str, dict]:
+    looks = {
+        "truth": {"color": "black", "lw": 0.8, "ls": "--", "drawstyle": "steps-post"},
+        LARGEST: {"color": figures.GREY, "ls": "", "marker": "x", "ms": 3},
+    }
+    return {
+        name: looks.get(name, {"color": _colour(name), "lw": 1.2, "drawstyle": "steps-post"})
+        for name in dict.fromkeys(fronts.method)
+    }
+
+
+def caption_fronts(own: Known, fronts: pd.DataFrame, scale: str) -> str:
+    """How far each method's favourites lie below the front, on average over the limits."""
+    said = []
+    for cost, rows in fronts.groupby("cost", sort=False):
+        wide = rows.pivot(index="most", columns="method", values="accuracy")
+        lost = wide.rsub(wide.truth, axis=0).mean().drop("truth")
+        order = [name for name in dict.fromkeys(rows.method) if name != "truth"]
+        said.append(f"{cost}: {', '.join(f'{name} {lost[name]:.2f}' for name in order)}")
+    return (
+        f"Scale {scale}, {own.space.name}. Dots: all functions; dashed: the best within a limit; "
+        "crosses: what costs most within it; lines: what a supernet scores highest within it. "
+        f"Mean regret over the limits, in points: {'. '.join(said)}."
+    )

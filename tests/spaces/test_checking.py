@@ -1,0 +1,269 @@
+"""Mistakes that a newcomer makes in a space of her own, and what she is told."""
+
+import pytest
+
+from padalib import spaces
+from padalib.train import TrainConfig
+
+GOOD = """
+from dataclasses import dataclass, field
+from functools import cached_property
+import torch
+from torch import nn
+from padalib.spaces import ChainSpace, Norm, Position, Space, Supernet
+
+@dataclass(frozen=True)
+class Mine(Space):
+    name: str = "mine"
+    size: int = 16
+    in_channels: int = 1
+    classes_out: int = 10
+
+    @cached_property
+    def positions(self):
+        return Position("left", ("conv3", "conv1", "off")), Position("right", ("conv3", "conv5"))
+
+    def network(self, bn, arch, precision):
+        return Net(self, bn, arch, precision)
+
+class Net(Supernet):
+    def __init__(self, space, bn, arch, precision):
+        super().__init__(space, bn, arch, precision)
+        self.stem = nn.Conv2d(space.in_channels, 6, 3, stride=2)
+        self.norm = Norm(6, **self.norm_options)
+        self.head = nn.Linear(6, space.classes_out)
+        self.branches = nn.ModuleList()
+        for position in space.positions:
+            sizes = [int(name[-1]) if name != "off" else 0 for name in position.options]
+            convs = [nn.Conv2d(6, 6, k, padding=k // 2) if k else nn.Identity() for k in sizes]
+            self.branches.append(nn.ModuleList(convs))
+
+    def features(self, x, arch):
+        x = self.norm(self.stem(x)).relu()
+        x = sum(branch[option](x) for branch, option in zip(self.branches, arch))
+        return x.relu().mean((2, 3))
+
+    def choices(self):
+        return {(place, option): [module]
+                for place, branch in enumerate(self.branches)
+                for option, module in enumerate(branch)}
+"""
+ZIPPED = "branch[option](x) for branch, option in zip(self.branches, arch)"
+MISTAKES = {
+    # The class.
+    "no dataclass": ("@dataclass(frozen=True)\n", "", "Mine must be a frozen dataclass: write @d"),
+    "not frozen": ("@dataclass(frozen=True)", "@dataclass", "Mine must be a frozen dataclass: wri"),
+    "no size": (
+        "    size: int = 16\n",
+        "",
+        "size of Mine must be a whole number from 1, got None: give it a line `size: int = ...`",
+    ),
+    "no name": ('"mine"', '""', "name of Mine must be a text, got ''"),
+    "a list": (
+        "    size: int",
+        "    widths: list = field(default_factory=list)\n    size: int",
+        "fields of Mine must not change: write tuples for lists",
+    ),
+    # Positions.
+    "a method": ("    @cached_property\n", "", "mine is a method: write @cached_property above it"),
+    "one position without comma": (
+        ', Position("right", ("conv3", "conv5"))',
+        "",
+        r"a single one is \(Position\(...\),\)",
+    ),
+    "names, no positions": (
+        'Position("right", ("conv3", "conv5"))',
+        '("conv3", "conv5")',
+        "must be Position objects, each with a name of its own",
+    ),
+    "twice one name": ('"right"', '"left"', "must be Position objects, each with a name of its ow"),
+    "one option without comma": (
+        '("conv3", "conv5")',
+        '("conv5")',
+        r"options of position 'right' must be a tuple of names such as \('conv5',\), got 'conv5'",
+    ),
+    "options in a list": ('("conv3", "conv5")', '["conv3", "conv5"]', "'right' must be a tuple of"),
+    "an option twice": ('("conv3", "conv5")', '("conv3", "conv3")', "must be different texts"),
+    "a bar in a name": ('("conv3", "conv5")', '("conv|3", "conv5")', "must be different texts wit"),
+    # The network.
+    "no network": (
+        "    def network",
+        "    def net",
+        "Mine must define network",
+    ),
+    "another signature": (
+        "def network(self, bn, arch, precision)",
+        "def network(self)",
+        r"making the network of mine fails .*: the signatures are network\(self, bn, arch, precis",
+    ),
+    "nothing returned": ("        return Net(", "        Net(", "return a Supernet, got NoneType"),
+    "no super": (
+        "        super().__init__(space, bn, arch, precision)\n",
+        "",
+        r"making the network of mine fails .* begin __init__ with super",
+    ),
+    "no head": ("self.head =", "self.last =", "Net has no head: set self.head = nn.Linear"),
+    "modules in a list": (
+        "nn.ModuleList(convs)",
+        "convs",
+        r"making the network of mine fails \(TypeError: .*list",
+    ),
+    "modules in a list of lists": (
+        "self.branches = nn.ModuleList()",
+        "self.branches = []",
+        "does not hold the modules of 'conv3' of position 0, so nobody trains them: keep modules",
+    ),
+    "plain batch norm": (
+        "Norm(6, **self.norm_options)",
+        "nn.BatchNorm2d(6)",
+        r"norm of Net keeps running statistics.*: make it by Norm\(channels, \*\*self.norm_option",
+    ),
+    "dropout": (
+        "self.norm = Norm",
+        "self.drop = nn.Dropout()\n        self.norm = Norm",
+        "draws fr",
+    ),
+    "weights of its own": (
+        "self.norm = Norm",
+        "self.scale = nn.PReLU()\n        self.norm = Norm",
+        r"scale of Net \(PReLU\) has weights or buffers of its own",
+    ),
+    # Choices and features.
+    "no choices": ("    def choices", "    def chosen", "Net must define choices"),
+    "modules without a list": (": [module]", ": module", "it gives Conv2d, no list"),
+    "choices by name": (
+        "enumerate(branch)",
+        'zip("abc", branch)',
+        r"both counted from 0; \(0, 'a'\) is neither in mine",
+    ),
+    "no pooling": (".mean((2, 3))", "", r"\[B, D\], got \[2, 6, 7, 7\]: average over pixels with"),
+    "features of another width": (
+        "nn.Linear(6,",
+        "nn.Linear(7,",
+        "the head must be as wide as the features",
+    ),
+    "ten labels for ever": (
+        "nn.Linear(6, space.classes_out)",
+        "nn.Linear(6, 9)",
+        r"gives \[2, 9\] for 2 images of 10 classes: make it nn.Linear\(..., space.classes_out\)",
+    ),
+    "colours": (
+        "in_channels: int = 1",
+        "in_channels: int = 3",
+        None,  # the stem asks the space
+    ),
+    "grey for ever": (
+        "nn.Conv2d(space.in_channels, 6",
+        "nn.Conv2d(3, 6",
+        r"the path 0-0 \(conv3\|conv3\) of mine fails .* the first one takes space.in_channels",
+    ),
+    "no padding": (
+        ", padding=k // 2",
+        "",
+        "fails .*: what is added must have equal shapes: mind strides, widths and padding",
+    ),
+    "an option that does nothing": (
+        ZIPPED,
+        "self.branches[0][option](x) for option in arch[:1]",
+        r"the path 0-0 \(conv3\|conv3\) does not use weights that choices\(\) gives to 'conv3' of "
+        "position 1",
+    ),
+    "options counted from the end": (
+        ZIPPED,
+        "branch[-1 - option](x) for branch, option in zip(self.branches, arch)",
+        r"does not use weights that choices\(\) gives to 'conv3' of position 0",
+    ),
+    "everything at once": (
+        ZIPPED,
+        "module(x) for branch in self.branches for module in branch",
+        "uses weights that choices.. gives to .*, which it does not choose",
+    ),
+    "a choice left out": (
+        "enumerate(self.branches)\n",
+        "enumerate(self.branches[:1])\n",
+        r"some paths use branches.1.\d.\w+, others do not, and choices\(\) does not name whose",
+    ),
+    "canonical": (
+        "    def network",
+        "    def canonical(self, arch):\n        return 0, (arch[1] + 1) % 2\n    def network",
+        r"canonical of mine must give one representative: \(0, 1\) for \(0, 0\), but \(0, 0\)",
+    ),
+    "live": (
+        "    def network",
+        "    def live(self, arch):\n        return (True,)\n    def network",
+        "live of mine must say True or False of each of 2 positions",
+    ),
+}
+
+
+def made(text):
+    names = {"__name__": "__main__"}
+    exec(text, names)
+    return names["Mine"]()
+
+
+def test_what_is_whole_passes_and_trains():
+    space = made(GOOD)
+    spaces.check(space)
+    assert TrainConfig(space=space, data="digits-small").space is space
+    assert TrainConfig(space="mini").space is spaces.get("mini")
+
+
+@pytest.mark.parametrize("name", spaces.SPACES)
+def test_the_workbooks_own_spaces_pass(name):
+    spaces.check(spaces.get(name))
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_named_with_its_remedy(name):
+    old, new, said = MISTAKES[name]
+    assert old in GOOD
+    space = made(GOOD.replace(old, new, 1))
+    if said is None:
+        spaces.check(space)
+        return
+    with pytest.raises(ValueError, match=said):
+        spaces.check(space)
+
+
+@pytest.mark.parametrize("name", ["not frozen", "one option without comma", "no pooling"])
+def test_a_config_says_it_before_anything_is_trained(name):
+    old, new, said = MISTAKES[name]
+    with pytest.raises(ValueError, match=said):
+        TrainConfig(space=made(GOOD.replace(old, new, 1)), data="digits-small")
+
+
+def test_the_class_is_no_space():
+    with pytest.raises(ValueError, match=r"must be an instance of .*, got the class Mine"):
+        spaces.check(type(made(GOOD)))
+
+
+CHAIN = """
+from dataclasses import dataclass
+from torch import nn
+from padalib.spaces import ChainSpace
+
+@dataclass(frozen=True)
+class Mine(ChainSpace):
+    name: str = "mine"
+    options: tuple[str, ...] = ("conv", "pool")
+
+    def block(self, position, option, norm):
+        where = self.widths[position], self.widths[position + 1]
+        conv = nn.Conv2d(*where, 3, self.strides[position], padding=1)
+        return conv if option == "conv" else nn.Sequential(nn.AvgPool2d(3, 1, 1), conv)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("@dataclass(frozen=True)\n", "", "missing 1 required positional argument: 'name'"),
+        ("self.widths[position + 1]", "self.widths[position]", r"the path .* of mine fails \(Run"),
+        ("    def block", "    def blocks", "inherit from ChainSpace|making the network of mine"),
+    ],
+)
+def test_mistakes_in_a_chain(old, new, said):
+    spaces.check(made(CHAIN))
+    with pytest.raises((ValueError, TypeError), match=said):
+        spaces.check(made(CHAIN.replace(old, new, 1)))

@@ -1,0 +1,367 @@
+"""Searches on stored scores, on made-up supernets with known answers."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from padalib import data, spaces
+from padalib.engine.identity import key
+from padalib.ranking import metrics
+from padalib.study import claims, ranking, scales, search, search_claims, search_figures
+from padalib.study.scale import Searches
+from padalib.study.search import DRAWN, FREE, LARGEST, MAIN, UNTRAINED, Known
+
+MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
+BEST, LARGE, DEAD = "1-3-2", "3-3-3", "0-0-0"
+COUNTS = (20, 60, 180)
+
+
+def made_up(space=MINI, best=BEST, largest=80.0):
+    """Random accuracies below 70, but of the best, 90, and of the largest network."""
+    classes = space.classes()
+    codes = [space.code(arch) for arch in classes]
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"accuracy": 20 + 50 * rng.random(len(codes))}, index=codes)
+    table["noise"] = 0.25
+    table["members"] = [len(members) for members in classes.values()]
+    table["FLOPs"] = [space.flops(arch) for arch in classes]
+    table["parameters"] = [space.params(arch) for arch in classes]
+    table.loc[table.parameters.idxmax(), "accuracy"] = largest
+    table.loc[best, "accuracy"] = 90.0
+    return Known(space, table)
+
+
+def scored(own, boosted=(), noise=0.0, seeds=range(3), counts=COUNTS):
+    """Method -> scores: the truth with noise, and for some (method, code, count) a boost of 100."""
+    rows = []
+    for place, method in enumerate(("SPOS", "PA&DA", UNTRAINED)):
+        for seed in seeds:
+            rng = np.random.default_rng([seed, place])
+            sd = 30.0 if method == UNTRAINED else noise
+            value = own.table.accuracy + sd * rng.normal(size=len(own.table))
+            for count in counts:
+                raised = value.copy()
+                for name, code, at in boosted:
+                    if name == method and at in (None, count):
+                        raised[code] += 100
+                rows.append(
+                    pd.DataFrame({"code": raised.index, "accuracy": raised.to_numpy()}).assign(
+                        method="SPOS" if method == UNTRAINED else method,
+                        seed=seed,
+                        images=count,
+                        epoch=0 if method == UNTRAINED else 2,
+                    )
+                )
+    return pd.concat(rows)
+
+
+def analysed(own=None, budget=30, draws=2, **changes):
+    own = own or made_up()
+    return search_claims.analyse(scored(own, **changes), own, Searches(budget, draws))
+
+
+@pytest.fixture(scope="module")
+def perfect():
+    """Scores that are the truth, and evaluations for all."""
+    return analysed(budget=85, draws=1)
+
+
+def final(tables, method, name=MAIN, limit=FREE):
+    rows = tables["finals"].set_index(["method", "search", "limit"])
+    return rows.loc[(method, name, limit)]
+
+
+# --- regret, of the search and of the supernet ---
+
+
+def test_a_perfect_supernet_searched_whole_has_no_regret(perfect):
+    tables, _ = perfect
+    row = final(tables, "SPOS", "random")
+    assert (row.regret, row.supernet, row.loss) == (0, 0, 0)
+    curves = tables["search_curves"].query("method == 'SPOS' and search == 'random'")
+    assert curves.evaluations.min() == 1 and curves.evaluations.max() == 85
+    for _, each in curves.groupby(["seed", "limit"]):
+        assert each.regret.is_monotonic_decreasing  # for the score is the truth
+
+
+def test_the_supernets_error_is_told_from_the_searchs():
+    """A favourite that is bad: the more the search finds it, the less it loses on top."""
+    own = made_up()
+    wrong = 90 - own.table.accuracy[DEAD]
+    tables, found = analysed(own, boosted=[("PA&DA", DEAD, None)])
+    row = final(tables, "PA&DA", "random")
+    assert row.supernet == row.regret == pytest.approx(wrong) and row.loss == 0
+    few, _ = analysed(own, budget=3, draws=5, boosted=[("PA&DA", DEAD, None)])
+    row = final(few, "PA&DA", "random")
+    assert row.supernet == pytest.approx(wrong) and row.loss == pytest.approx(row.regret - wrong)
+    assert row.loss < 0  # good luck
+    assert final(few, "SPOS", "random").loss > 0
+    own_claims = {claim.key: claim for claim in found}
+    assert own_claims["10.found.pada"].verdict == claims.OPPOSITE
+    gain = final(tables, "SPOS").regret - wrong
+    assert own_claims["10.gain.pada"].effect == pytest.approx(gain)
+
+
+def test_a_favourite_beyond_the_limit_does_no_harm_within_it():
+    own = made_up()
+    inside = own.within("FLOPs")
+    assert LARGE not in inside.index and len(inside) >= len(own.table) / 2
+    tables, _ = analysed(own, boosted=[("PA&DA", LARGE, None)])
+    assert final(tables, "PA&DA").supernet == 10
+    row = final(tables, "PA&DA", limit="FLOPs")
+    assert row.supernet == 0 and row.regret < 40
+    ends = tables["search_found"].query("limit == 'FLOPs'")
+    assert set(ends.code) <= set(inside.index)
+    assert np.allclose(ends.groupby(["method", "seed"]).share.sum(), 1)
+
+
+def test_equal_favourites_count_by_their_mean():
+    own = made_up()
+    rows = scored(own)
+    rows.loc[rows.method == "SPOS", "accuracy"] = 5.0
+    predicted = search.predictions(search.named(rows), own)
+    found = search.supernets(predicted, own).query("method == 'SPOS' and limit == @FREE")
+    assert found.regret.tolist() == pytest.approx([90 - own.table.accuracy.mean()] * 3)
+
+
+def test_halving_looks_at_few_images_first():
+    """What few images hide is lost to halving, and to no other search."""
+    own = made_up()
+    rest = [code for code in own.table.index if code != BEST]
+    hidden = [("SPOS", code, count) for code in rest for count in COUNTS[:1]]
+    tables, _ = analysed(own, budget=40, draws=2, boosted=hidden)
+    assert final(tables, "SPOS", "halving").regret >= 10
+    assert final(tables, "PA&DA", "halving").regret == 0
+    only = analysed(own, budget=20, draws=1, counts=(180,))[0]["search_curves"]
+    assert set(only.search) == {"random", "elitist", "aging"}
+
+
+def test_search_seeds_are_averaged_before_supernet_seeds():
+    tables, _ = analysed(budget=10, draws=4, noise=5.0)
+    curves = tables["search_curves"].query("evaluations == 10 and search == @MAIN")
+    own = curves.query("method == 'SPOS' and limit == @FREE").regret
+    assert len(own) == 3
+    mean, _, _, low, high = metrics.seeds_summary(own)
+    row = final(tables, "SPOS")
+    assert (row.regret, row.regret_low, row.regret_high) == pytest.approx((mean, low, high))
+    again, _ = analysed(budget=10, draws=4, noise=5.0)
+    pd.testing.assert_frame_equal(tables["search_curves"], again["search_curves"])
+
+
+def test_published_settings_at_the_published_budget():
+    own = search.searches(1000, 3)
+    assert own["elitist"].keywords == {
+        "population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25,
+    }  # fmt: skip
+    assert own["aging"].keywords == {"population": 100, "sample": 25}
+    assert own["halving"].keywords == {"eta": 3, "rungs": 3}
+
+
+# --- controls ---
+
+
+def test_controls_by_hand():
+    own = made_up()
+    rows = search.controls(own).set_index(["limit", "control"]).regret
+    assert rows[FREE, LARGEST] == rows[FREE, "most FLOPs"] == 10
+    every = [own.table.accuracy[MINI.code(MINI.canonical(arch))] for arch in MINI]
+    assert rows[FREE, DRAWN] == pytest.approx(90 - np.mean(every))
+    inside = own.within("parameters")
+    most = inside[inside.parameters == inside.parameters.max()]
+    best = inside.accuracy.max()
+    assert rows["parameters", LARGEST] == pytest.approx(best - most.accuracy.mean())
+
+
+def test_what_was_not_measured_is_within_no_limit():
+    own = made_up()
+    own.table["phone_latency"] = np.arange(len(own.table), dtype=float)
+    own.table.loc[BEST, "phone_latency"] = math.nan
+    assert BEST not in own.within("phone_latency").index
+    assert list(own.limits) == [FREE, "FLOPs", "parameters", "phone_latency"]
+    tables, found = search_claims.analyse(scored(own), own, Searches(20, 1))
+    assert "10.limit.phone_latency.spos" in {claim.key for claim in found}
+    assert BEST not in set(tables["search_found"].query("limit == 'phone_latency'").code)
+
+
+def test_fronts_by_hand():
+    own = made_up()
+    predicted = search.predictions(search.named(scored(own)), own)
+    rows = search.fronts(predicted, own).query("cost == 'parameters'")
+    for most, each in rows.groupby("most"):
+        worth, allowed = each.set_index("method").accuracy, own.table[own.table.parameters <= most]
+        assert worth.truth == worth.SPOS == allowed.accuracy.max()
+        costly = allowed.accuracy[allowed.parameters == allowed.parameters.max()]
+        assert worth[LARGEST] == pytest.approx(costly.mean())
+    assert rows.most.max() == own.table.parameters.max()
+
+
+# --- claims ---
+
+
+def test_claims_and_their_families(perfect):
+    tables, found = perfect
+    own = {claim.key: claim for claim in found}
+    assert all(name.startswith("10.") for name in own)
+    claim = own["10.found.spos"]
+    assert claim.verdict == claims.SHOWN and claim.effect == pytest.approx(10)
+    assert claim.unit == "points" and claim.bound == search_claims.BOUND
+    assert "differ by 0.25 points" in claim.evidence
+    assert own["10.gain.pada"].verdict == claims.EQUIVALENT
+    assert own["10.untrained.spos"].effect > 0
+    assert own["10.loss.spos"].verdict == claims.EQUIVALENT
+    for name, keys in (
+        ("search_better", ("found", "gain", "untrained")),
+        ("search_limits", ("limit",)),
+        ("search_loss", ("loss", "evolution")),
+    ):
+        rows = tables[name]
+        assert {row.key.split(".")[1] for row in rows.itertuples()} == set(keys)
+        assert rows.holm.tolist() == pytest.approx(claims.holm(rows.p.tolist()))
+    level = made_up()
+    level.table["accuracy"] = 80.0
+    own = {claim.key: claim for claim in analysed(level, budget=4, draws=1)[1]}
+    assert own["10.found.spos"].verdict == claims.EQUIVALENT
+
+
+def test_one_seed_shows_nothing():
+    _, found = analysed(budget=10, draws=1, seeds=(0,))
+    assert {claim.verdict for claim in found} == {claims.NOT_SHOWN}
+
+
+# --- what is refused ---
+
+
+def test_scores_that_lack_something_are_refused():
+    own = made_up()
+    rows = search.named(scored(own))
+    with pytest.raises(ValueError, match="the scores of SPOS seed 0 lack architecture 1-3-2"):
+        search.predictions(rows[(rows.code != BEST) | (rows.seed > 0)], own)
+    wide = search.predictions(search.named(scored(own, counts=(50, 60, 180))), own)["SPOS", 0]
+    with pytest.raises(ValueError, match=r"scores on 50, 60, 180 images, none on 0.111 of 180"):
+        search.stored(wide, own)((1, 3, 2), 1 / 9)
+    assert search.stored(wide, own)((1, 3, 2), 1 / 3) == 90
+
+
+# --- configs ---
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop"])
+def test_all_architectures_are_scored_and_untrained_supernets_too(name, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name: pytest.fail("something was read"))
+    scale = scales.get(name)
+    for each in (scale, *scale.beside):
+        made = search.configs(each)
+        assert len(made) == len(set(made)) and {config.archs for config in made} == {None}
+        methods = [m for m in search.METHODS if m in each.methods]
+        assert len(made) == (len(methods) + 1) * len(each.seeds) * (1 + len(each.searches.rungs))
+        start = [config for config in made if config.epoch == 0]
+        assert len(start) == len(each.seeds) * (1 + len(each.searches.rungs))
+        assert {config.train.method.name for config in start} == {"SPOS"}
+        assert "search" in each.studies and each.searches.evaluations < len(each.space)
+    shared = set(ranking.configs(scale)) & set(search.configs(scale))
+    assert len(shared) == 4 * len(scale.seeds)  # nothing is trained or scored anew on all images
+
+
+def test_the_start_of_a_run_is_looked_at_without_changing_the_run(monkeypatch):
+    monkeypatch.setattr(data, "fingerprint", lambda name: "")
+    laptop = scales.get("laptop")
+    starts = {c.train for c in search.configs(laptop) if c.epoch == 0}
+    assert {key(c) for c in starts} <= {key(c) for c in laptop.trainings()}
+    (chain,) = laptop.beside
+    starts = [c.train for c in search.configs(chain) if c.epoch == 0]
+    assert {(c.epochs, c.keep) for c in starts} == {(1, (0,))}
+
+
+def test_rungs_are_a_ninth_and_a_third_of_the_images():
+    for name in ("smoke", "laptop"):
+        scale = scales.get(name)
+        for each in (scale, *scale.beside):
+            n = len(data.load(each.data)[each.rank_split])
+            assert each.searches.rungs in ((), (round(n / 9), round(n / 3)))
+
+
+# --- what is known of a space ---
+
+
+class Book:
+    """A workbook whose tables are kept in memory."""
+
+    def __init__(self, space, truth):
+        self.scale, self.redraw, self.saved = SimpleNamespace(space=space, truth=truth), False, {}
+
+    def reference(self, archs, name):
+        codes = [self.scale.space.code(arch) for arch in archs]
+        return pd.DataFrame({"code": codes, "accuracy": np.arange(len(codes), dtype=float)})
+
+    def save(self, name, rows):
+        self.saved[name] = rows
+        return rows
+
+    def published(self, name):
+        return self.saved[name]
+
+
+def test_latencies_are_found_by_operation_not_by_number(monkeypatch, capsys):
+    whole = spaces.get("nasbench201")
+    codes = [whole.code(arch) for arch in whole]
+    costs = pd.DataFrame({"phone_latency": np.arange(len(codes), dtype=float)}, index=codes)
+    monkeypatch.setattr(search.truth, "load", lambda space, dataset: SimpleNamespace(seeds=[]))
+    monkeypatch.setattr(search.latency, "load", lambda: costs)
+    book = Book(spaces.get("conv64"), "cifar10")
+    own = search.known(book)
+    assert own.table.phone_latency["1-1-1-1-1-1"] == costs.phone_latency["3-3-3-3-3-3"]
+    assert own.table.phone_latency["0-1-0-0-0-0"] == costs.phone_latency["2-3-2-2-2-2"]
+    book.redraw = True
+    pd.testing.assert_frame_equal(search.known(book).table, own.table)
+
+    def missing():
+        raise FileNotFoundError
+
+    monkeypatch.setattr(search.latency, "load", missing)
+    without = search.known(Book(spaces.get("conv64"), "cifar10"))
+    assert list(without.limits) == [FREE, "FLOPs", "parameters"]
+    assert "No latencies in the data root" in capsys.readouterr().out
+
+
+def test_the_projects_own_truth_has_its_noise():
+    own = search.known(Book(MINI, "digits"))
+    assert len(own.table) == 85 and own.table.members.sum() == len(MINI)
+    assert own.table.noise[LARGE] > 0 and own.table.FLOPs[LARGE] == own.table.FLOPs.max()
+    said = search_claims.described(own, Searches(24, 10), (0, 1, 2))
+    assert "125 architectures, 85 distinct functions" in said and "3 supernets" in said
+
+
+# --- figures ---
+
+
+def test_figures_show_every_method_search_and_control():
+    own = made_up()
+    tables, _ = analysed(own, budget=20, draws=2, boosted=[("SPOS", DEAD, None)])
+    left, middle, right = search_figures.draw(tables).axes
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert labels == [*search.NAMES.values(), "the supernet's favourite"]
+    assert len(middle.lines) == 3
+    names = [label.get_text() for label in right.get_yticklabels()]
+    assert names == ["SPOS", "PA&DA", UNTRAINED, "largest", "random draw"]
+    assert "largest network 10.00" in search_figures.caption(own, tables, "laptop")
+    fronts = search_figures.draw_fronts(own, tables["fronts"])
+    assert [axes.get_xlabel() for axes in fronts.axes] == ["FLOPs", "parameters"]
+    assert "SPOS" in search_figures.caption_fronts(own, tables["fronts"], "laptop")
+
+
+def test_found_cells_are_drawn_with_their_live_options_only():
+    own = made_up()
+    tables, _ = analysed(own, boosted=[("SPOS", DEAD, None)])
+    found = search_figures.finds(own, tables)
+    assert found.name.tolist() == ["the best there is", LARGEST, "SPOS", "PA&DA", UNTRAINED]
+    assert found.code.tolist()[:4] == [BEST, LARGE, DEAD, BEST]
+    assert found.share[2] == 1 and found.accuracy[0] == 90
+    panels = search_figures.draw_found(MINI, found).axes
+    assert [len(axes.patches) for axes in panels[:4]] == [3, 3, 0, 3]
+    assert [text.get_text() for text in panels[2].texts] == ["no signal passes"]
+    assert "SPOS 0-0-0" in search_figures.caption_found(own, found, "laptop")
+    chain = pd.DataFrame({"name": ["x"], "code": ["0-1-2-1-0"], "share": [0.5], "accuracy": [1.0]})
+    assert len(search_figures.draw_found(CHAIN, chain).axes[0].patches) == 5
