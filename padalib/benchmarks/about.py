@@ -71,3 +71,21 @@ def place(space: str, data: str) -> Path:
     """
     name = "@".join(quote(part, safe="") for part in (space, data))
     return paths.project_root() / "build" / "truth" / f"{name}.csv"
+
+
+def changed(told: About) -> bool:
+    """Whether the data set of that name holds other images now; not where it is gone."""
+    try:
+        return digest(told.data) != told.data_hash
+    except FileNotFoundError:
+        return False
+
+
+def edited(space: Space, table: pd.DataFrame, some: int = 5) -> bool:
+    """Whether options cost other numbers of weights than in the table, by some of its rows.
+
+    By differences, for what all have in common depends on the images.
+    """
+    rows = table.params.iloc[:: max(1, len(table) // some)]
+    now = [space.params(space.parse(code)) for code in rows.index]
+    return any(new - now[0] != old - rows.iloc[0] for new, old in zip(now, rows, strict=True))

@@ -243,7 +243,7 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
             raise ValueError(
                 f"the truth table {path} is on {told.data!r}, got dataset={dataset!r}: leave it out"
             )
-        if told and space.name not in spaces.SPACES and _edited(space, table):
+        if told and space.name not in spaces.SPACES and about.edited(space, table):
             warnings.warn(
                 f"the networks of {path} are not those that {space.name} makes now, by their "
                 "numbers of weights: it was edited since. Make it again with `padalib truth`",
@@ -254,16 +254,6 @@ def load(space: Space | str, path: Path | str | None = None, dataset: str | None
         (dataset,) = reader.SIDES
     source, table = reader.read(path, space, dataset)
     return Truth(spaces.label(space), dataset, table, source, space.benchmark)
-
-
-def _edited(space: Space, table: pd.DataFrame, some: int = 5) -> bool:
-    """Whether options cost other numbers of weights than in the table, by some of its rows.
-
-    By differences, for what all have in common depends on the images.
-    """
-    rows = table.params.iloc[:: max(1, len(table) // some)]
-    now = [space.params(space.parse(code)) for code in rows.index]
-    return any(new - now[0] != old - rows.iloc[0] for new, old in zip(now, rows, strict=True))
 
 
 def compare(
@@ -337,20 +327,12 @@ def check_dataset(truth: Truth, data: str) -> None:
             "with the dataset= that you train on",
             stacklevel=2,
         )
-    elif truth.told and data == truth.dataset and _changed(truth.told):
+    elif truth.told and data == truth.dataset and about.changed(truth.told):
         warnings.warn(
             f"the images of {data!r} are not those that the truth was made on: they have changed "
             "since, or are others of that name. Make the table again with `padalib truth`",
             stacklevel=2,
         )
-
-
-def _changed(told: about.About) -> bool:
-    """Whether the data set of that name holds other images now; not where it is gone."""
-    try:
-        return about.digest(told.data) != told.data_hash
-    except FileNotFoundError:
-        return False
 
 
 def _source(data: str) -> str:

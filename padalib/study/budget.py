@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from padalib.engine import paths
 from padalib.engine.runs import Config
 from padalib.probes.sampled import VarianceConfig
 from padalib.ranking.report import Ranked
@@ -251,16 +250,5 @@ def described(found: Budget) -> str:
 
 
 def larger(book: Workbook) -> pd.DataFrame | None:
-    """The cards of the scale that is shown beside, if they are there; None otherwise.
-
-    Computed here, else published; a copy is kept with the scale's own tables.
-    """
-    if book.scale.larger is None:
-        return None
-    published = paths.published_results
-    places = [published(book.name) / "budget_larger.csv"]
-    if not book.redraw:
-        folders = (paths.own_folder(book.scale.larger) / "results", published(book.scale.larger))
-        places = [folder / "budget_cards.csv" for folder in folders]
-    path = next((place for place in places if place.exists()), None)
-    return None if path is None else book.save("budget_larger", pd.read_csv(path))
+    """The cards of the scale that is shown beside, if they are there; None otherwise."""
+    return book.of_other(book.scale.larger, "budget_cards", "budget_larger")

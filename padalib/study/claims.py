@@ -16,6 +16,7 @@ SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN = "shown", "opposite here", "equivalent",
 MIXED, UNMEASURABLE = "mixed", "not measurable"
 VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURABLE)
 LEVEL = 0.05  # of a test, two-sided
+FEW = ("seeds", "runs", "swapped pairs of seeds", "spaces")  # their intervals are Student's
 POWER = 0.8  # chance of an effect of size `visible` to be shown
 
 
@@ -42,11 +43,11 @@ class Interval:
         """The smallest effect that would be shown with a chance of 80 % (two-sided, 5 %).
 
         From the interval's own half-width: half * (t_a + t_.80) / t_.975, Student's with `freedom`
-        degrees; where these are not given, n - 1 over seeds, pairs of them or runs, normal over
-        anything else. a is .975 for a claim that stands alone; among `tests`, Holm's first step,
+        degrees; where these are not given, n - 1 over what is in `FEW`, normal over anything
+        else. a is .975 for a claim that stands alone; among `tests`, Holm's first step,
         1 - .025 / tests. On the interval's own scale, so pass logarithms for ratios.
         """
-        few = self.over in ("seeds", "runs", "swapped pairs of seeds") and self.n > 1
+        few = self.over in FEW and self.n > 1
         freedom = self.freedom
         if math.isnan(freedom):
             freedom = self.n - 1 if few else math.inf

@@ -18,6 +18,7 @@ from padalib.engine.runs import Config
 from padalib.ranking import report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
+from padalib.spaces import Space
 from padalib.study import claims, contests, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.scale import Scale
@@ -72,11 +73,20 @@ def configs(scale: Scale) -> list[Config]:
     Of the scale's methods, of those in `CONTRASTS` where some option has no weights (with all
     seeds), and of the secondary ones with theirs.
     """
-    space, methods = scale.space, dict.fromkeys(scale.methods)
-    places = enumerate(space.positions)
-    if any(not space.weights(k, option) for k, p in places for option in range(len(p.options))):
+    methods = dict.fromkeys(scale.methods)
+    if scheduled(scale.space):
         methods |= dict.fromkeys(method for c in CONTRASTS for method in (c.a, c.b))
     return [scale.scoring(scale.training(*pair)) for pair in scale.pairs_of(list(methods))]
+
+
+def scheduled(space: Space) -> bool:
+    """Whether PA has a schedule there: some option that it learns has no weights."""
+    entries = space.entries()
+    return any(
+        entry not in entries.uniform and not space.weights(place, option)
+        for place, own in enumerate(entries.at)
+        for option, entry in enumerate(own)
+    )
 
 
 def ranked(scale: Scale, reference: pd.DataFrame) -> Ranked:
@@ -218,15 +228,19 @@ def shares(measured: Measured) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def outcome(measure: str, fifths: bool) -> str:
+    """What a primary outcome is called, where hardly two cost the same (`fifths`) or many do."""
+    named = OUTCOMES[measure]
+    return named.replace("equal FLOPs", "fifths of FLOPs") if fifths else named
+
+
 def _contrasts(tables: dict[str, pd.DataFrame], main: str, fifths: set[str]) -> list[Claim]:
     """A claim for each primary contrast and outcome."""
     found, rows, gains = [], tables["contrasts"], tables["gains"]
     of = {(c.a, c.b): c.statement for c in (*CONTRASTS, NORM)}
     for row in rows.itertuples():
         where = "" if row.space == main else f" (`{row.space}`)"
-        named = OUTCOMES[row.measure]
-        if row.space in fifths:  # where hardly two cost the same
-            named = named.replace("equal FLOPs", "fifths of FLOPs")
+        named = outcome(row.measure, row.space in fifths)
         said = f"{row.a} − {row.b}, {named}: {outcomes.told(row)}"
         if math.isnan(row.difference):
             said += ", for a run gives all that are compared the same score"

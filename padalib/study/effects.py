@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from numpy.typing import ArrayLike
+from scipy import optimize, stats
 
 from padalib.ranking import metrics
 from padalib.study import claims
@@ -126,3 +127,43 @@ def liked(bias: pd.DataFrame, by: str) -> pd.DataFrame:
     ]
     wide = bias.assign(said=said).pivot(index=by, columns="option", values="said")
     return wide.loc[bias[by].unique(), bias.option.unique()]
+
+
+class Pooled(NamedTuple):
+    """A mean over groups that differ: its interval, p of no effect, and how much they differ."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    groups: int
+    between: float  # standard deviation of the groups' true effects
+    p_same: float  # p value of one effect in all groups (Cochran's Q)
+
+
+def pooled(effects: ArrayLike, errors: ArrayLike) -> Pooled:
+    """The random-effects mean of [K] effects with standard errors, K at least 2.
+
+    Variance between groups by Paule & Mandel (J. Res. Natl. Bur. Stand. 1982), with which the
+    interval of Hartung & Knapp (Statist. Med. 2001), Student's with K - 1 degrees, is the plain
+    one: 1 / sum of weights. ValueError for fewer groups, or errors that are not positive.
+    """
+    y, own = np.asarray(effects, float), np.square(np.asarray(errors, float))
+    if len(y) < 2 or len(y) != len(own) or not (np.isfinite(own) & (own > 0)).all():
+        raise ValueError(
+            f"pass two or more effects, each with an error above 0, got {y} with errors {errors}"
+        )
+
+    def spread(between: float) -> float:  # falls with `between`
+        weights = 1 / (own + between)
+        return float(weights @ np.square(y - weights @ y / weights.sum()))
+
+    q, degrees = spread(0.0), len(y) - 1
+    most = float(np.square(np.ptp(y)) * len(y))  # there the spread is below 1
+    between = optimize.brentq(lambda b: spread(b) - degrees, 0.0, most) if q > degrees else 0.0
+    weights = 1 / (own + between)
+    mean, error = float(weights @ y / weights.sum()), float(weights.sum() ** -0.5)
+    half = float(stats.t.ppf(0.975, degrees)) * error
+    p = float(2 * stats.t.sf(abs(mean) / error, degrees))
+    same = float(stats.chi2.sf(q, degrees))
+    return Pooled(mean, mean - half, mean + half, p, len(y), between**0.5, same)

@@ -72,6 +72,8 @@ class Scale:
     lengths: tuple[int, ...] = ()
     alone_longer: int | None = None
     larger: str | None = None
+    # The study across spaces: a scale whose finished contrasts are shown beside.
+    finished: str | None = None
     # The study of interventions: images, and uniform paths, of a step.
     batch_sizes: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()

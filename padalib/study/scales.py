@@ -6,9 +6,13 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
+from padalib.study import space_scales
 from padalib.study.scale import METHODS, STUDIES, Scale, Searches
 
-EVERY = (*STUDIES, "controls", "budget", "interventions", "along", "exposure", "search")
+EVERY = (
+    *STUDIES,
+    *("controls", "budget", "interventions", "along", "exposure", "across", "search"),
+)
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
 CHAIN_METHODS = ("SPOS", "PA", "PA&DA", "size-curriculum")
@@ -71,7 +75,7 @@ SCALES = {
             groups=(1, 2),
             searches=Searches(16, 4, rungs=(28, 85)),
             studies=EVERY,
-            notebooks=("06", "07", "08", "10", "11"),
+            notebooks=("06", "07", "08", "09", "10", "11"),
             beside=(
                 Scale(
                     "smoke-chain",
@@ -86,7 +90,7 @@ SCALES = {
                     pairs=5,
                     methods=CHAIN_METHODS,
                     searches=Searches(24, 4),
-                    studies=(*CHAIN_STUDIES, "controls", "search"),
+                    studies=(*CHAIN_STUDIES, "controls", "across", "search"),
                     keep=(1,),
                     images=128,
                     ranked=40,
@@ -278,6 +282,7 @@ SCALES = {
         ),
     )
 }
+SCALES["spaces"] = space_scales.make(SCALES["controls"])
 
 
 def runs(scale: Scale, number: str) -> bool:

@@ -103,6 +103,20 @@ class Workbook:
             raise RunError(f"no table {path} is published to redraw from: {remedy}")
         return pd.read_csv(path)
 
+    def of_other(self, scale: str | None, table: str, name: str) -> pd.DataFrame | None:
+        """A table of another scale, kept beside our own as `name`; None where there is none.
+
+        As computed here, else as published; when redrawing the copy that is published with ours.
+        """
+        if scale is None:
+            return None
+        places = [paths.published_results(self.name) / f"{name}.csv"]
+        if not self.redraw:
+            folders = (paths.own_folder(scale) / "results", paths.published_results(scale))
+            places = [folder / f"{table}.csv" for folder in folders]
+        path = next((place for place in places if place.exists()), None)
+        return None if path is None else self.save(name, pd.read_csv(path))
+
     def reference(
         self,
         split: str | None = None,
