@@ -177,7 +177,8 @@ def row(
         **{"seeds_low": effect - over.half, "seeds_high": effect + over.half},
         **{"archs_low": low, "archs_high": high},
         **{"both_low": effect - both.half, "both_high": effect + both.half},
-        **{"seeds_freedom": over.freedom, "both_freedom": both.freedom, "p": max(found)},
+        **{"seeds_freedom": over.freedom, "archs_freedom": archs.freedom},
+        **{"both_freedom": both.freedom, "p": max(found)},
     }
 
 
@@ -201,17 +202,15 @@ def judged(rows: Sequence[Mapping], bound: float, wanted: int) -> pd.DataFrame:
 
 def intervals(row: Any) -> list[Interval]:
     """The intervals of a row; those over architectures, and over both, only where there are any."""
-    found = [
-        Interval(row.seeds_low, row.seeds_high, row.unit, row.seeds, freedom=row.seeds_freedom)
-    ]
-    if not math.isnan(row.archs_low):
-        over = "distinct architectures"
-        found.append(Interval(row.archs_low, row.archs_high, over, row.functions))
-    if not math.isnan(row.both_low):
-        over = f"{row.unit} and these"
-        found.append(
-            Interval(row.both_low, row.both_high, over, row.seeds, freedom=row.both_freedom)
-        )
+    found = []
+    for kind, over, n in (
+        ("seeds", row.unit, row.seeds),
+        ("archs", "distinct architectures", row.functions),
+        ("both", f"{row.unit} and these", row.seeds),
+    ):
+        low, high, freedom = (getattr(row, f"{kind}_{end}") for end in ("low", "high", "freedom"))
+        if kind == "seeds" or not math.isnan(low):
+            found.append(Interval(low, high, over, n, freedom=freedom))
     return found
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,7 +24,7 @@ from padalib.data import WHOLE
 from padalib.ranking import metrics
 from padalib.ranking.scores import ScoreConfig
 from padalib.spaces import Arch, Space
-from padalib.study import claims, contests, figures, outcomes
+from padalib.study import claims, effects, figures, outcomes
 from padalib.study.claims import Claim
 from padalib.train import TrainConfig
 
@@ -190,22 +189,16 @@ def _difference(runs: pd.DataFrame, a: str, b: str) -> dict[str, Any]:
     """
     wide = runs.pivot(index=["name", "draw"], columns="seed", values="accuracy")
     sides = [wide.loc[name] for name in (a, b)]
-    over = metrics.seeds_summary(sides[0].mean() - sides[1].mean())
-    row = {"a": a, "b": b, "difference": over.mean, "seeds": over.n, "unit": "seeds"}
-    row |= {"seeds_low": over.low, "seeds_high": over.high, "p": contests.student(over)}
-    row |= dict.fromkeys(("archs_low", "archs_high", "both_low", "both_high"), math.nan)
-    row["functions"] = sum(map(len, sides))
+    gaps, functions = sides[0].mean() - sides[1].mean(), sum(map(len, sides))
+    mean = float(gaps.mean())
+    row = outcomes.row(mean, effects.spread(gaps), len(gaps), effects.UNKNOWN, functions)
     if any(len(side) > 1 for side in sides):
         units = [side.mean(axis=1 if len(side) > 1 else 0) for side in sides]
-        squares = np.array([own.var(ddof=1) / len(own) for own in units])
-        free = np.array([len(own) - 1 for own in units])
-        error = math.sqrt(squares.sum())
-        if error > 0:
-            t = stats.t(squares.sum() ** 2 / (squares**2 / free).sum())
-            half = float(t.ppf(0.975)) * error
-            row |= {"archs_low": over.mean - half, "archs_high": over.mean + half}
-            row["p"] = max(row["p"], float(2 * t.sf(abs(over.mean) / error)))
-    return row
+        searches = effects.together(*map(effects.spread, units))
+        if searches.error > 0:
+            row |= {"archs_low": mean - searches.half, "archs_high": mean + searches.half}
+            row |= {"archs_freedom": searches.freedom, "p": max(row["p"], searches.p(mean))}
+    return {"a": a, "b": b} | row
 
 
 def _claims(tables: dict[str, pd.DataFrame]) -> Iterator[Claim]:

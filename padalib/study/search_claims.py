@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from padalib.ranking import metrics
-from padalib.study import contests, outcomes, search
+from padalib.study import effects, outcomes, search
 from padalib.study.claims import Claim
 from padalib.study.scale import Searches
 from padalib.study.search import FREE, LARGEST, MAIN, NAMES, UNTRAINED, Known
@@ -173,11 +173,9 @@ def _lost(tables: dict[str, pd.DataFrame]) -> Iterator[dict]:
 
 def _row(key: str, statement: str, said: str, gaps: pd.Series) -> dict:
     """A difference as `outcomes.judged` takes it; over seeds only, for the truth is given."""
-    over = metrics.seeds_summary(gaps)
-    none = dict.fromkeys(("archs_low", "archs_high", "both_low", "both_high"), math.nan)
-    row = {"key": key, "statement": statement, "said": said, "difference": over.mean}
-    row |= {"seeds": over.n, "functions": 0, "unit": "seeds", "p": contests.student(over)}
-    return row | {"seeds_low": over.low, "seeds_high": over.high} | none
+    gaps = gaps.dropna()  # seeds that both have
+    row = outcomes.row(gaps.mean(), effects.spread(gaps), len(gaps), effects.UNKNOWN, 0)
+    return {"key": key, "statement": statement, "said": said} | row
 
 
 def _slug(name: str) -> str:

@@ -184,7 +184,7 @@ def test_many_comparisons_make_each_harder_to_show():
     )
     assert made.intervals == (
         Interval(row.seeds_low, row.seeds_high, "seeds", 3, freedom=2.0),
-        Interval(row.archs_low, row.archs_high, "distinct architectures", 50),
+        Interval(row.archs_low, row.archs_high, "distinct architectures", 50, freedom=math.inf),
         Interval(row.both_low, row.both_high, "seeds and these", 3, freedom=row.both_freedom),
     )
     shown = outcomes.claim("k", "it does", row, "x", wanted=1, beside="And this")

@@ -1,5 +1,6 @@
 """Retraining found architectures: recipes as configs, and made-up trainings with known answers."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -130,7 +131,8 @@ def test_an_interval_over_searches_by_hand():
     assert row.difference == pytest.approx(2.0) and 4 < free < 5
     half = (row.archs_high - row.archs_low) / 2
     assert 2.571 < half / (one + two) ** 0.5 < 2.776  # Student's with 5 and 4 degrees
-    assert row.functions == 5
+    assert row.functions == 5 and row.archs_freedom == pytest.approx(free)
+    assert math.isnan(row.both_low)  # both doubts are in it
 
 
 def test_what_is_better_is_shown_and_what_is_not_is_equivalent():
