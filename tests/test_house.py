@@ -29,6 +29,7 @@ FURTHER, FURTHER_LINES = (
         "spaces/darts_net.py",
         "spaces/mobilenet.py",
         "spaces/checking.py",  # of readers' own spaces
+        "spaces/checking_net.py",
     ),
     200,
 )
