@@ -49,6 +49,8 @@ def build(
     and the same network, so they share the run. The table says of which space and data it is
     (`about`). Resumable; finished runs are reused. Raises RunError when runs fail.
     """
+    if list(seeds) != list(range(len(seeds))) or not seeds:
+        raise ValueError(f"seeds must be 0, 1, ... without a gap, got {list(seeds)}")
     space = spaces.usable(space)
     archs = sample(space, drawn) if drawn else list(space)
     asked = configs(space, seeds, archs, **recipe)

@@ -307,3 +307,10 @@ def test_members_of_a_class_that_were_not_drawn_are_known_by_those_that_were(tmp
     found = truth.load(space, path).of(space, [code], "test")
     first = next(a for a in drawn if space.canonical(a) == space.canonical(other))
     assert found[code] == table.test_acc_0[space.code(first)]
+
+
+@pytest.mark.parametrize("seeds", [(1, 2), (0, 2), ()])
+def test_seeds_that_make_no_table_are_refused_before_anything_is_trained(seeds):
+    with pytest.raises(ValueError, match=r"seeds must be 0, 1, \.\.\. without a gap, got \["):
+        alone.build(TINY, seeds, data="digits-small", epochs=1)
+    assert not (paths.data_root() / "runs").exists()

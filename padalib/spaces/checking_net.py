@@ -1,0 +1,180 @@
+"""Whether the network of a space is whole: as a supernet, and as each architecture alone.
+
+Nothing is computed: networks are built, and images passed through them, on torch's meta device.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from padalib.spaces.base import Arch, Space
+from padalib.spaces.network import DRAWN, Supernet
+
+HINTS = {  # what torch or Python says, and what to do about it
+    "before Module.__init__": "begin __init__ with super().__init__(space, bn, arch, precision)",
+    "positional argument": "the signatures are network(self, bn, arch, precision) of the space, "
+    "and __init__(self, space, bn, arch, precision), features(self, x, arch), choices(self) of "
+    "the network",
+    "channel": "each layer takes the channels that the one before gives; the first one takes "
+    "space.in_channels",
+    "broadcast": "what is added must have equal shapes: mind strides, widths and padding",
+    "reduction dim": "the head must be as wide as the features",
+}
+
+
+def check(space: Space) -> None:
+    """ValueError that says what is wrong with the networks of a space, where, and what to do."""
+    archs = list(space.some())
+    with torch.device("meta"):
+        net = _tried(space, "making the network", lambda: space.network("batch", None, "float32"))
+        _network(space, net)
+        _choices(space, net)
+        used = {arch: _used(space, net, arch) for arch in archs}
+        _credited(space, net, used)
+        for arch in map(space.canonical, archs):
+            alone = _tried(
+                space,
+                f"making the network of {space.code(arch)} alone",
+                lambda arch=arch: space.network("running", arch, "float32"),
+            )
+            _used(space, alone, arch, " alone")
+
+
+def _tried(space: Space, what: str, make: Callable[[], Any]) -> Any:
+    """What `make` gives; ValueError, with advice where there is some, for whatever it raises."""
+    try:
+        return make()
+    except Exception as error:
+        said = str(error).partition("\n")[0] or "no reason given"
+        hint = next((f": {hint}" for part, hint in HINTS.items() if part in said), "")
+        raise ValueError(
+            f"{what} of {space.name} fails ({type(error).__name__}: {said}){hint}"
+        ) from error
+
+
+def _network(space: Space, net: Any) -> None:
+    if not isinstance(net, Supernet):
+        raise ValueError(
+            f"network of {space.name} must return a Supernet, got {type(net).__name__}: inherit "
+            "from Supernet, and return the network"
+        )
+    if not isinstance(getattr(net, "head", None), nn.Module):
+        raise ValueError(
+            f"{type(net).__name__} has no head: set self.head = nn.Linear(width of the features, "
+            "space.classes_out) in its __init__"
+        )
+    for name, module in net.named_modules():
+        where = f"{name} of {type(net).__name__}"
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            raise ValueError(
+                f"{where} keeps running statistics, which paths would share: make it by "
+                "Norm(channels, **self.norm_options)"
+            )
+        if isinstance(module, _DropoutNd):
+            raise ValueError(f"{where} draws from no stream of the run's seed: leave dropout out")
+        held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if held and not isinstance(module, DRAWN):
+            raise ValueError(
+                f"{where} ({type(module).__name__}) has weights or buffers of its own, which "
+                "nobody draws from the run's seed: build it of nn.Conv2d, nn.Linear and norms"
+            )
+
+
+def _choices(space: Space, net: Supernet) -> None:
+    """That `choices` is keyed by place and option, and its modules are the network's own."""
+    found = _tried(space, "choices()", net.choices)
+    wanted = "choices() must give {(position, option): [modules]}, both counted from 0"
+    if not isinstance(found, dict):
+        raise ValueError(f"{wanted}, got {type(found).__name__}")
+    own = {id(parameter) for parameter in net.parameters()}
+    for key, modules in found.items():
+        try:
+            place, option = key
+            if place < 0 or option < 0:
+                raise IndexError
+            name = space.positions[place * space.extent].options[option]
+        except (TypeError, ValueError, IndexError):
+            raise ValueError(f"{wanted}; {key!r} is neither in {space.name}") from None
+        where = f"{name!r} of {space.kind} {place}"
+        if not isinstance(modules, (list, tuple)) or not all(
+            isinstance(module, nn.Module) for module in modules
+        ):
+            raise ValueError(f"{wanted}; of {where} it gives {type(modules).__name__}, no list")
+        if any(id(p) not in own for module in modules for p in module.parameters()):
+            raise ValueError(
+                f"the network of {space.name} does not hold the modules of {where}, so nobody "
+                "trains them: keep modules in nn.ModuleList or nn.ModuleDict, not in a list or dict"
+            )
+
+
+def _used(space: Space, net: Supernet, arch: Arch, how: str = "") -> set[nn.Parameter]:
+    """The weights that a path's logits depend on."""
+    said = f"the path {space.code(arch)} ({space.decode(arch)}){how}"
+    x = torch.empty(2, space.in_channels, space.size, space.size)
+    out = _tried(space, said, lambda: net.features(x, arch))
+    if not isinstance(out, Tensor) or out.dim() != 2:
+        shape = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f"features of {said} must be [B, D], got {shape}: average over pixels with "
+            ".mean((2, 3))"
+        )
+    logits = _tried(space, f"the head after {said}", lambda: net.head(out))
+    if list(logits.shape) != [2, space.classes_out]:
+        raise ValueError(
+            f"the head of {type(net).__name__} gives {list(logits.shape)} for 2 images of "
+            f"{space.classes_out} classes: make it nn.Linear(..., space.classes_out)"
+        )
+    found, todo, seen = set(), [logits.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.add(node.variable)
+        todo += [other for other, _ in node.next_functions]
+    return found
+
+
+def _credited(space: Space, net: Supernet, used: dict[Arch, set[nn.Parameter]]) -> None:
+    """That paths use the weights of what they choose, and no others but what all of them use."""
+    owners: dict[nn.Parameter, str] = {}
+    for (place, option), modules in net.choices().items():
+        name = space.positions[place * space.extent].options[option]
+        for parameter in _weights(modules):
+            owners.setdefault(parameter, f"{name!r} of {space.kind} {place}")
+    for arch, own in used.items():
+        said = f"the path {space.code(arch)} ({space.decode(arch)})"
+        named = {w: live for _, _, weights, live in net.owned(arch) for w in weights}
+        for weight, live in named.items():
+            if live and weight not in own:
+                raise ValueError(
+                    f"{said} does not use weights that choices() gives to {owners[weight]}: use "
+                    "them in features(x, arch), or say so in live(arch)"
+                )
+        for weight in own & owners.keys() - named.keys():
+            raise ValueError(
+                f"{said} uses weights that choices() gives to {owners[weight]}, which it does not "
+                "choose: in features(x, arch) each option is a number from 0, in the order of the "
+                "options"
+            )
+    # Where a position is dead, what stands after it may be left out as well.
+    alive = [own for arch, own in used.items() if all(space.live(arch))] or [set()]
+    names = {parameter: name for name, parameter in net.named_parameters()}
+    for parameter in set.union(*alive) - set.intersection(*alive) - set(_all(net)):
+        raise ValueError(
+            f"some paths use {names[parameter]}, others do not, and choices() does not name whose "
+            "it is: add its module to choices()"
+        )
+
+
+def _weights(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
+    return [p for module in modules for p in module.parameters() if p.dim() > 1]
+
+
+def _all(net: Supernet) -> list[nn.Parameter]:
+    return [p for modules in net.choices().values() for m in modules for p in m.parameters()]
