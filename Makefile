@@ -37,7 +37,7 @@ ASKED = --scale "$$SCALE" $${WORKERS:+--workers "$$WORKERS"}
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "SCALE=smoke|laptop|cifar|controls|budget|cifar32|noise|full|paper|paper-cifar100 (now $$SCALE), WORKERS=processes,"
+	@echo "SCALE=smoke|laptop|cifar|controls|spaces|budget|cifar32|noise|full|paper|paper-cifar100 (now $$SCALE), WORKERS=processes,"
 	@echo "PYTHON=python3.12 for setup, LAB='--ip 0.0.0.0 --allow-root' for lab"
 
 setup: $(if $(MANAGED),$(STAMP))  ## make the environment (.venv, or the active one), kernel and git filter
