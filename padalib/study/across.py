@@ -98,6 +98,26 @@ def probes(scale: Scale) -> list[VarianceConfig]:
 # --- what is read ---
 
 
+def read(
+    books: Sequence[Workbook],
+) -> tuple[dict[str, tuple[pd.DataFrame, Ranked]], dict[str, pd.DataFrame]]:
+    """By space: (scores, architectures with their truth), and the probes where there are any.
+
+    Of the scales that have this study. Redrawing asks for no run, so it needs no truth table.
+    """
+    spaces, probed = {}, {}
+    for book in books:
+        if __name__.rpartition(".")[2] not in book.scale.studies:
+            continue
+        space, redraw = book.scale.space, book.redraw
+        scores = book.table("scores", [] if redraw else rankings(book.scale))
+        spaces[space.name] = scores, controls.ranked(book.scale, book.reference())
+        if not scheduled(space):
+            asked = [] if redraw else probes(book.scale)
+            probed[space.name] = book.table("steps", asked, source="variance")
+    return spaces, probed
+
+
 @dataclass(frozen=True)
 class Finished:
     """Tables of another scale: its contrasts of all kinds, and its cards."""

@@ -8,13 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from padalib.study import claims, figures
+from padalib.study import claims, effects, figures
 from padalib.study.across import ASKED, QUESTIONS
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.controls_figures import SHADES
 from padalib.study.scale import Scale
 
 LINE = 0.125  # inches
+NEAR = 1 + effects.RATIO_BOUND  # ratios that count as one
 STEPS = {"raw": "as taken", "importance": "importance-weighted"}
 PARTS = {"all": ("o", "all weights"), "fixed": ("s", "those that every path trains")}
 
@@ -40,9 +41,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         for axes, (measure, named) in zip(panels, OUTCOMES.items(), strict=True):
             _panel(axes, tables, measure, {line: k for k, line in enumerate(places)})
             axes.set(xlabel="difference of tau", title=named)
+            axes.tick_params(axis="y", length=0)
         labels = [_label(*line) for line in places]
         panels[0].set_yticks(range(len(places)), labels)
-        panels[0].tick_params(axis="y", length=0)
         for text, (_, space) in zip(panels[0].get_yticklabels(), places, strict=True):
             text.set_fontweight("normal" if space else "bold")
         panels[0].set_ylim(len(places) - 0.4, -0.6)
@@ -76,7 +77,7 @@ def _panel(axes: Axes, tables: dict[str, pd.DataFrame], measure: str, at: dict) 
 
 
 def _filled(verdict: str, shade: str) -> str:
-    known = {claims.SHOWN: shade, claims.OPPOSITE: shade, claims.EQUIVALENT: figures.BAND}
+    known = {claims.SHOWN: shade, claims.OPPOSITE: shade, claims.EQUIVALENT: figures.GREY}
     return known.get(verdict, "white")
 
 
@@ -84,7 +85,7 @@ def _legend(figure: Figure) -> None:
     axes = figure.axes[0]
     for fill, label in (
         ("black", "a direction is shown"),
-        (figures.BAND, f"equivalent, within ±{BOUND:g}"),
+        (figures.GREY, f"equivalent, within ±{BOUND:g}"),
         ("white", "not shown"),
     ):
         axes.plot([], [], "o", color="black", mfc=fill, ms=3.5, label=label)
@@ -95,9 +96,10 @@ def _legend(figure: Figure) -> None:
 def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     """The finding in words, for the figure."""
     return (
-        f"Scale {scale.name}. {' '.join(_said(tables))} Thick bars: 95 % over seeds (of yoked runs "
-        "over swapped pairs of them); thin ones over seeds and architectures together, or over "
-        "spaces. Verdicts after Holm's correction over all rows, those with † among themselves."
+        f"Scale {scale.name}, ranked by loss. {' '.join(_said(tables))} Thick bars: 95 % over "
+        "seeds (of yoked runs over swapped pairs of them); thin ones over seeds and architectures "
+        "together, or over spaces. Verdicts after Holm's correction over all rows, those with † "
+        "among themselves."
     )
 
 
@@ -107,7 +109,8 @@ def _said(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     for row in over[over.measure == "tau_loss"].itertuples():
         asked = ASKED[row.question]
         mean = "" if math.isnan(row.p) else f"; mean {claims.interval(row.mean, row.low, row.high)}"
-        yield f"{asked.a} − {asked.b} by loss: {row.told}{mean}."
+        where = {True: " with a schedule", False: " without one", None: ""}[asked.where]
+        yield f"{asked.a} − {asked.b}{where}: shown in {row.shown} of {row.spaces} spaces{mean}."
 
 
 def draw_variance(rows: pd.DataFrame) -> Figure:
@@ -117,7 +120,7 @@ def draw_variance(rows: pd.DataFrame) -> Figure:
     figure, panels = figures.subplots(1, len(STEPS), figsize=size, sharey=True)
     with figures.style():
         for axes, (weights, named) in zip(panels, STEPS.items(), strict=True):
-            axes.axvspan(1 / 1.1, 1.1, color=figures.BAND, lw=0, zorder=0)
+            axes.axvspan(1 / NEAR, NEAR, color=figures.BAND, lw=0, zorder=0)
             axes.axvline(1, color="grey", lw=0.5)
             for (part, (mark, label)), shift in zip(PARTS.items(), (-0.12, 0.12), strict=True):
                 own = rows[(rows.weights == weights) & (rows.part == part)].set_index("space")
@@ -144,5 +147,5 @@ def caption_variance(scale: Scale, rows: pd.DataFrame) -> str:
     )
     return (
         f"Scale {scale.name}. Variance of PA's steps at the end of training, times SPOS's, where "
-        f"PA has no schedule: {said}. Bars: 95 % over seeds; grey: within a factor of 1.1."
+        f"PA has no schedule: {said}. Bars: 95 % over seeds; grey: within a factor of {NEAR:g}."
     )

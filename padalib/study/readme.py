@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from padalib import spaces
 from padalib.engine import paths
 from padalib.engine.runs import write_bytes
 from padalib.study import claims
@@ -17,7 +18,10 @@ SCALES = {  # in the README, in this order, under these heads
     "laptop": "digits, `mini` (`laptop`)",
     "laptop_chain": "digits, `chain-mini` (`laptop`)",
 }
-FOLDERS = {"cifar": ("cifar", "controls", "budget", "noise", "full"), "laptop": ("laptop",)}
+FOLDERS = {
+    "cifar": ("cifar", "controls", "budget", "noise", "spaces", "full"),
+    "laptop": ("laptop",),
+}
 ELSEWHERE = {"chain-mini": "laptop_chain"}  # ends of keys that name another column's space
 # What the paper says, and the claims that answer to it, by the beginnings of their keys.
 PAPER = {
@@ -26,10 +30,11 @@ PAPER = {
         *("06.more_seeds", "06.common_error"),
     ),
     "The variance is least in proportion to the gradient norms": ("02",),
-    "PA&DA lowers the variance in training": ("01", "08.path", "08.data"),
+    "PA&DA lowers the variance in training": ("01", "08.path", "08.data", "09.variance"),
     "It costs nothing": ("03.cost", "03.flops"),
     "It generalises better": ("03",),
     "It ranks more consistently": ("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07"),
+    "It does so in various search spaces": ("09",),
     "It finds better architectures": ("04", "10"),
     "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
     "More": ("",),
@@ -38,7 +43,7 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("01.extent", "01.steps", "01.weighted", "02.theorem", "02.scores", "03"),
     *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
     *("04.variance", "05.seeds", "05.balanced", "05.order.with", "05.prior", "06", "08"),
-    *("10.found", "10.gain", "10.limit.flops"),
+    *("09.over", "09.variance", "10.found", "10.gain", "10.limit.flops"),
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
@@ -137,7 +142,15 @@ def details(found: dict[str, dict[str, Found]]) -> str:
 
 def _where(column: str, found: Found) -> str:
     said = SCALES[column].replace(f"`{column.partition('_')[0]}`", f"`{found.scale}`")
-    return said.replace("NAS-Bench-201", "`conv64`") if found.claim.key.endswith("conv64") else said
+    return said.replace("NAS-Bench-201", _space(found) or "NAS-Bench-201")
+
+
+def _space(found: Found) -> str:
+    """The spaces of a claim where they are not its column's: what its key ends in, or several."""
+    name = found.claim.key.rpartition(".")[2]
+    if found.claim.key.startswith("09.over"):
+        return "several spaces"
+    return f"`{name}`" if name in spaces.SPACES else ""
 
 
 def _line(key: str, column: str, found: Found) -> str:
@@ -178,8 +191,8 @@ def _short(found: Found, column: str) -> str:
     said = f"**{found.claim.verdict}**" + (f"<br>{_cell(numbers)}" if numbers else "")
     if found.scale == column.partition("_")[0]:
         return said
-    space = ", `conv64`" if found.claim.key.endswith("conv64") else ""
-    return f"{said}<br>(`{found.scale}`{space})"
+    space = _space(found) if ELSEWHERE.get(found.claim.key.rpartition(".")[2]) != column else ""
+    return f"{said}<br>(`{found.scale}`{', ' + space if space else ''})"
 
 
 def _cell(text: str) -> str:

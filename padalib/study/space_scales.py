@@ -1,4 +1,4 @@
-"""The scale of the study across spaces: NAS-Bench-Macro, whole and without identities, and others.
+"""The scale of the study across spaces: NAS-Bench-Macro, whole and without identities, and more.
 
 It shows the spaces of `controls` beside its own, whose fields it takes, but for the length: a step
 of these networks costs twice as much, so they train half as long.
@@ -12,6 +12,7 @@ from padalib.study.scale import Scale
 SEEDS = tuple(range(5, 13))
 SMALL = {"channels": 8, "size": 16}
 EVERY = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum", "size-curriculum", "yoked PA", "sbs")
+LISTED = ("SPOS", "PA", "PA&DA", "curriculum")  # of the cells whose accuracy is known
 UNSCHEDULED = ("SPOS", "PA", "size-curriculum", "PA&DA")  # where the curriculum is SPOS itself
 
 
@@ -39,4 +40,13 @@ def make(controls: Scale) -> Scale:
         ranked=1000,
     )
     conv64 = replace(conv64, name="spaces-conv64", methods=UNSCHEDULED, studies=("across",))
-    return replace(whole, beside=(macro, conv64))
+    shot = replace(
+        whole,
+        name="spaces-shot",
+        space=replace(spaces.get("nb1shot1-3"), **SMALL, cells=1),
+        seeds=SEEDS[:3],
+        methods=LISTED,
+        listed=True,
+        rank_images=1000,  # paths through its cells have hardly a beginning in common
+    )
+    return replace(whole, beside=(macro, shot, conv64))

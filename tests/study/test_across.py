@@ -322,6 +322,25 @@ def test_a_table_of_another_scale_is_the_one_computed_here_or_else_published(tmp
     assert Workbook("spaces", redraw=True).of_other("controls", "cards", "other").x.tolist() == [3]
 
 
+def test_redrawing_reads_what_is_published_and_needs_no_truth_table(tmp_path, monkeypatch):
+    public = tmp_path / "public" / "spaces"
+    monkeypatch.setattr("padalib.engine.paths.own_folder", lambda s, redraw=False: tmp_path / s)
+    monkeypatch.setattr("padalib.engine.paths.published_results", lambda s: tmp_path / "public" / s)
+    public.mkdir(parents=True)
+    space = spaces.get("macro12")
+    codes = [space.code(arch) for arch in list(space)[:6]]
+    reference = pd.DataFrame({"code": codes, "accuracy": np.arange(6.0)})
+    reference[["ceiling", "ceiling_low", "ceiling_high"]] = 0.9
+    reference.to_csv(public / "reference.csv", index=False)
+    (public / "scores.csv").write_text("method,seed\nSPOS,5\n")
+    (public / "steps.csv").write_text("method,seed\nPA,5\n")
+    found, steps = across.read([Workbook("spaces", redraw=True)])
+    assert list(found) == list(steps) == ["macro12"] and steps["macro12"].method.tolist() == ["PA"]
+    assert found["macro12"][0].method.tolist() == ["SPOS"]
+    assert found["macro12"][1].codes == tuple(codes)
+    assert across.read([Workbook("controls", redraw=True)]) == ({}, {})  # another study's scale
+
+
 # --- variance ---
 
 
@@ -387,6 +406,8 @@ def test_the_scale_trains_nothing_anew_that_controls_has(monkeypatch):
             "cifar10-16", 20, 64, 0.1
         )  # fmt: skip
         assert (by[name].crop, by[name].flip, by[name].rank_images) == (2, True, None)
+    shot = by["nb1shot1-3"]
+    assert shot.listed and shot.seeds == (5, 6, 7) and "yoked PA" not in shot.methods
     assert len(by["macro12"].ranked_archs()) == 256 and len(by["macro"].ranked_archs()) == 1000
 
 
@@ -407,7 +428,7 @@ def test_the_forest_has_a_line_for_each_question_and_space(planted):
         controls.OUTCOMES.values()
     )
     said = across_figures.caption(scales.get("spaces"), planted)
-    assert "PA − SPOS by loss: shown in 1 of 2 spaces (mini)" in said
+    assert "PA − SPOS with a schedule: shown in 1 of 2 spaces." in said
 
 
 def test_the_figure_of_variance_has_a_line_for_each_space():

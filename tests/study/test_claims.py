@@ -246,3 +246,18 @@ def test_the_readme_shows_the_published_verdicts():
     found = readme.published()
     assert readme.markdown(found) in (ROOT / "README.md").read_text()
     assert readme.details(found) == (ROOT / readme.DETAILS).read_text()
+
+
+def test_claims_of_many_spaces_name_theirs():
+    def shown(key):
+        found = readme.Found(claims.of(key, "It holds", 0.1, [clear], "said"), "spaces")
+        return readme._where("cifar", found), readme._short(found, "cifar")
+
+    clear = claims.Interval(0.05, 0.15, "seeds", 5)
+    for key, name in {
+        "09.gain.tau_loss.macro": "`macro`", "09.over.gain.tau_loss": "several spaces",
+    }.items():  # fmt: skip
+        where, cell = shown(key)
+        assert where == f"CIFAR-10, {name} (`spaces`)" and cell.endswith(f"(`spaces`, {name})")
+    assert readme.group("09.gain.tau_loss.macro") == "It does so in various search spaces"
+    assert readme.group("09.variance.raw.macro12") == "PA&DA lowers the variance in training"
