@@ -32,7 +32,8 @@ FURTHER, FURTHER_LINES = (
     ),
     200,
 )
-MESSAGES = "spaces/checking.py"  # sentences for mistakes in a space of one's own
+# Sentences for mistakes in a space of one's own.
+MESSAGES = ("spaces/checking.py", "spaces/checking_net.py")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 SPACE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
@@ -116,7 +117,7 @@ def lines_of_code(path):
 
 def test_the_core_can_be_read_in_an_afternoon():
     own = [path for path in FILES if {*path.relative_to(ROOT).parts} & {*CORE}]
-    own = [path for path in own if not path.as_posix().endswith((*FURTHER, MESSAGES))]
+    own = [path for path in own if not path.as_posix().endswith(FURTHER + MESSAGES)]
     assert 1500 < sum(map(lines_of_code, own)) <= CORE_LINES
 
 
