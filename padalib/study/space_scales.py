@@ -25,6 +25,7 @@ def make(controls: Scale) -> Scale:
         epochs=10,
         seeds=SEEDS,
         methods=UNSCHEDULED,
+        secondary=(),
         ranked=None,
         finished=controls.name,
         studies=("across",),
@@ -38,5 +39,7 @@ def make(controls: Scale) -> Scale:
         methods=EVERY,
         ranked=1000,
     )
-    conv64 = replace(conv64, name="spaces-conv64", methods=UNSCHEDULED, studies=("across",))
+    conv64 = replace(
+        conv64, name="spaces-conv64", methods=UNSCHEDULED, secondary=(), studies=("across",)
+    )
     return replace(whole, beside=(macro, conv64))
