@@ -165,7 +165,7 @@ def test_what_was_trained_as_one_is_one_cluster():
     gap = sum(measured["tau_loss"]["PA", s].influence - measured["tau_loss"]["SPOS", s].influence
               for s in SEEDS) / len(SEEDS)  # fmt: skip
     error = np.sqrt(pd.Series(gap).groupby(trained).sum().pow(2).sum())
-    assert (row.archs_high - row.archs_low) / 2 == pytest.approx(1.96 * error)
+    assert (row.archs_high - row.archs_low) / 2 == pytest.approx(1.96 * error, rel=1e-3)
     # Untied scores of a tied truth are no error of the ranking: tau-b leaves such pairs out.
     assert error != pytest.approx(np.sqrt(np.square(gap).sum()))
 
@@ -403,7 +403,7 @@ def test_the_scale_trains_nothing_anew_that_controls_has(monkeypatch):
         assert {method for q in own for method in (q.a, q.b)} <= set(by[name].methods)
         assert by[name].space.benchmark == "macro"
         assert (by[name].data, by[name].epochs, by[name].batch, by[name].lr) == (
-            "cifar10-16", 20, 64, 0.1
+            "cifar10-16", 10, 64, 0.1
         )  # fmt: skip
         assert (by[name].crop, by[name].flip, by[name].rank_images) == (2, True, None)
     shot = by["nb1shot1-3"]
