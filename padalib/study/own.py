@@ -4,6 +4,7 @@ Nothing here knows her space: what it shows follows from `positions` and `networ
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from padalib.data import ImageSet
 from padalib.engine import paths
 from padalib.probes.sampled import VarianceConfig
 from padalib.ranking import report
-from padalib.ranking.ranked import Ranked
+from padalib.ranking.ranked import CONTROLS, Ranked
 from padalib.ranking.scores import ScoreConfig
 from padalib.spaces import Space
 from padalib.study import controls, figures, outcomes, variance
@@ -25,6 +26,7 @@ from padalib.study.workbook import Workbook
 from padalib.train import TrainConfig
 
 FIGURE, BASE, TRUTH = "11_your_own", "SPOS", "own_truth"
+COUNTED = CONTROLS[0]  # what every supernet has to beat
 MEASURES = {  # of the report card, under the heads that the reader sees
     "tau": "tau",
     "tau_loss": "tau, by loss",
@@ -121,9 +123,17 @@ def cards(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
 
 
 def gains(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
-    """tau of each method minus that of SPOS, paired by seed; Holm's correction over all."""
-    asked = [(name, BASE) for name in dict.fromkeys(scores.method) if name != BASE]
-    rows = controls.compare(controls.measure(scores, known), known, asked, ["tau"])
+    """tau of each method minus that of SPOS, paired by seed, and minus that of counting FLOPs.
+
+    Holm's correction over all.
+    """
+    methods, seeds = list(dict.fromkeys(scores.method)), dict.fromkeys(scores.seed)
+    measured = controls.measure(scores, known)
+    counted = outcomes.of(known.free[COUNTED], known)["tau"]
+    measured["tau"] |= {(COUNTED, seed): counted for seed in seeds}
+    asked = [(name, COUNTED) for name in methods]
+    asked += [(name, BASE) for name in methods if name != BASE]
+    rows = controls.compare(measured, known, asked, ["tau"])
     return outcomes.judged(rows.to_dict("records"), TAU_BOUND, wanted=1)
 
 
@@ -131,8 +141,8 @@ def verdicts(table: pd.DataFrame) -> list[Claim]:
     """A claim for each row of `gains`."""
     return [
         outcomes.claim(
-            f"11.{row.a}",
-            f"{row.a} ranks better than {BASE}",
+            f"11.{row.a}.{row.b}",
+            f"{row.a} ranks better than {row.b}",
             row,
             f"difference of tau {outcomes.told(row)}",
             wanted=1,
@@ -170,7 +180,8 @@ def draw(scores: pd.DataFrame, known: Ranked, times: pd.DataFrame) -> tuple[Figu
     right.set_yscale("log")
     figures.log_ticks(right.yaxis)
     right.set_xticks(range(len(times)), list(times.index), rotation=35, ha="right")
-    right.set(ylabel=f"times {BASE}'s", title="variance of the last steps", xlim=(-0.5, None))
+    right.set(ylabel=f"times {BASE}'s", title="variance of the last steps")
+    right.set_xlim(-0.5, len(times) - 0.5)
     plotted = [
         taus[["method", "seed", "value"]].assign(what="tau"),
         free[["name", "value"]].rename(columns={"name": "method"}).assign(what="tau"),
@@ -182,9 +193,10 @@ def draw(scores: pd.DataFrame, known: Ranked, times: pd.DataFrame) -> tuple[Figu
 
 
 def _controls(axes: Axes, free: pd.DataFrame, methods: int) -> None:
-    """A dashed line for each ranking that needs no training, named at its end."""
-    for row, dash in zip(free.itertuples(), ("--", ":", "-.", (0, (1, 3))), strict=False):
-        axes.axhline(row.value, color="#5F5F5F", lw=0.8, ls=dash, label=row.name)
+    """A line for each ranking that needs no training; equal ones share it."""
+    lines = free.groupby(free.value.round(6), sort=False).name.agg(", ".join)
+    for (value, name), dash in zip(lines.items(), cycle(("--", ":", "-.")), strict=False):
+        axes.axhline(value, color="#5F5F5F", lw=0.8, ls=dash, label=name)
     axes.set_xlim(-0.5, methods - 0.5)
     axes.legend(loc="best", fontsize=6)
 
@@ -192,7 +204,7 @@ def _controls(axes: Axes, free: pd.DataFrame, methods: int) -> None:
 def caption(space: Space, known: Truth, found: Sequence[Claim]) -> str:
     """What the figure shows, in two sentences."""
     shown = [claim.statement for claim in found if claim.verdict == "shown"]
-    said = "; ".join(shown) if shown else f"no method is shown to rank better than {BASE}"
+    said = "; ".join(shown) or f"no method is shown to rank better than {BASE} or counting FLOPs"
     return (
         f"{len(space):,} architectures of {space.name} on {known.dataset}: {said}. A point is a "
         "seed; lines are what needs no training."
