@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,3 +77,12 @@ def seeds_of(table: pd.DataFrame) -> list[int]:
 def own_columns(seeds: Iterable[int]) -> list[str]:
     """The numbers in a table of our own, in their order."""
     return [f"{quantity}_{seed}" for seed in seeds for quantity in QUANTITIES] + ["params", "flops"]
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dict of `pairs`, as JSON's `object_pairs_hook`; ValueError where a key is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = pd.Series([key for key, _ in pairs])
+        raise ValueError(f"it names {few(keys[keys.duplicated()].unique())} more than once")
+    return found

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from padalib.benchmarks.checks import once
 from padalib.benchmarks.matching import PATTERNS, Given, notation_of
 from padalib.engine.runs import Run
 from padalib.ranking.scores import ScoreConfig
@@ -119,7 +120,7 @@ def _of_json(texts: Iterable[str | Path]) -> Any:
     """What one or several JSON texts or files hold; several are parts of one."""
     parts = [_parsed(text) for text in texts]
     if len(parts) > 1 and _all(parts, dict):
-        return _once([pair for part in parts for pair in part.items()])
+        return once([pair for part in parts for pair in part.items()])
     return [row for part in parts for row in part] if len(parts) > 1 else parts[0]
 
 
@@ -129,7 +130,7 @@ def _parsed(text: str | Path) -> Any:
         if isinstance(text, Path) or text.lstrip()[:1] not in ("{", "["):
             what = str(text)[:200]
             text = Path(text).read_text(encoding="utf-8")
-        parsed = json.loads(text, object_pairs_hook=_once)
+        parsed = json.loads(text, object_pairs_hook=once)
     except OSError as error:
         raise ValueError(f"cannot read scores from {what}: {error.strerror}. Or {HOW}") from None
     except RecursionError:
@@ -139,14 +140,6 @@ def _parsed(text: str | Path) -> Any:
     if not isinstance(parsed, (dict, list)):
         raise ValueError(f"{what} holds {type(parsed).__name__}, no scores by architecture: {HOW}")
     return parsed
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = pd.Series([key for key, _ in pairs])
-        raise ValueError(f"it names {few(keys[keys.duplicated()].unique())} more than once")
-    return found
 
 
 def _is_loss(name: Any) -> bool:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from padalib import spaces
 from padalib.benchmarks import layouts
+from padalib.benchmarks.checks import once
 from padalib.ranking.vectors import few
 from padalib.spaces import Space
 
@@ -69,20 +70,12 @@ def _parsed(path: Path) -> Any:
         raise ValueError(f"it has {path.stat().st_size:,} bytes, more than {LARGEST:,}")
     try:
         return json.loads(
-            path.read_text(encoding="utf-8"), object_pairs_hook=_once, parse_constant=_refused
+            path.read_text(encoding="utf-8"), object_pairs_hook=once, parse_constant=_refused
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON, or cut off ({error})") from None
     except RecursionError:
         raise ValueError("it nests too deep") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = pd.Series([key for key, _ in pairs])
-        raise ValueError(f"it names {few(keys[keys.duplicated()].unique())} more than once")
-    return found
 
 
 def _refused(text: str) -> float:

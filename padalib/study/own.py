@@ -207,5 +207,5 @@ def caption(space: Space, known: Truth, found: Sequence[Claim]) -> str:
     said = "; ".join(shown) or f"no method is shown to rank better than {BASE} or counting FLOPs"
     return (
         f"{len(space):,} architectures of {space.name} on {known.dataset}: {said}. A point is a "
-        "seed; lines are what needs no training."
+        "seed, a bar 95 % over seeds; dashed is what needs no training."
     )
