@@ -159,8 +159,11 @@ def row(
     functions: int,
     unit: str = "seeds",
     resampled: tuple[float, float, float] | None = None,
+    second: str = "distinct architectures",
 ) -> dict[str, Any]:
     """An effect with its doubts over n seeds, over architectures, and over both together.
+
+    `second` says what the second doubt is over, where that is not architectures.
 
     Each has an interval: Student's, normal, and by Satterthwaite's degrees of freedom; NaN where
     the effect has no doubt of that kind. `resampled` are low, high and p over architectures, where
@@ -174,6 +177,7 @@ def row(
     found += [both.p(effect)] if known else []
     return {
         **{"difference": effect, "seeds": n, "functions": functions, "unit": unit},
+        **{"second": second},
         **{"seeds_low": effect - over.half, "seeds_high": effect + over.half},
         **{"archs_low": low, "archs_high": high},
         **{"both_low": effect - both.half, "both_high": effect + both.half},
@@ -205,7 +209,7 @@ def intervals(row: Any) -> list[Interval]:
     found = []
     for kind, over, n in (
         ("seeds", row.unit, row.seeds),
-        ("archs", "distinct architectures", row.functions),
+        ("archs", getattr(row, "second", "distinct architectures"), row.functions),
         ("both", f"{row.unit} and these", row.seeds),
     ):
         low, high, freedom = (getattr(row, f"{kind}_{end}") for end in ("low", "high", "freedom"))

@@ -10,7 +10,7 @@ mean of random draws; the same search on an untrained supernet.
 Dead edges are not built: costs and truth are those of the class's representative.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -23,6 +23,7 @@ from padalib.ranking import metrics, search
 from padalib.ranking.counted import Counted
 from padalib.ranking.scores import ScoreConfig
 from padalib.spaces import Arch, Space
+from padalib.study.effects import Doubt
 from padalib.study.scale import Scale, Searches
 from padalib.study.workbook import Workbook
 
@@ -37,6 +38,7 @@ NAMES = {
 }
 FREE, LARGEST, DRAWN = "none", "largest network", "mean of random draws"
 BENCHMARK = spaces.get("nasbench201")  # whose latencies are known
+KNOWN = ("accuracy", "noise", "trainings", "members")  # of a function; the rest are its costs
 SHARE = 0.5  # of the architectures that a limit allows
 POINTS = 24  # of a curve, at most
 
@@ -71,7 +73,8 @@ class Known:
     """A space's functions: true accuracy and costs by code, and within which limits they are.
 
     `table` is indexed by the code of each class's representative; columns accuracy (%), noise (sd
-    between trainings, NaN if unknown), members (architectures of the class) and the costs.
+    between trainings, NaN if unknown), trainings (that accuracies are the mean of), members
+    (architectures of the class) and the costs.
     """
 
     space: Space
@@ -86,17 +89,38 @@ class Known:
     @cached_property
     def limits(self) -> dict[str, float]:
         """Cost -> its limit, which `SHARE` of the functions keep; none at all first."""
-        costs = [name for name in self.table if name not in ("accuracy", "noise", "members")]
+        costs = [name for name in self.table if name not in KNOWN]
         return {FREE: np.inf} | {name: self.table[name].quantile(SHARE) for name in costs}
 
     def within(self, limit: str) -> pd.DataFrame:
         """The functions that a limit allows; what was not measured it does not."""
         return self.table if limit == FREE else self.table[self.table[limit] <= self.limits[limit]]
 
-    def choice(self, limit: str, by: str) -> float:
-        """True accuracy of the allowed function with most of `by`; of equals the mean."""
-        own = self.within(limit)
-        return float(own.accuracy[own[by] == own[by].max()].mean())
+    def choice(self, limit: str, by: str) -> pd.Series:
+        """Share by code of the allowed function with most of `by`; of equals alike."""
+        own = self.within(limit)[by]
+        return alike(own.index[own == own.max()])
+
+    def worth(self, shares: pd.Series) -> float:
+        """Mean true accuracy of a choice: shares by code."""
+        return float(shares @ self.table.accuracy[shares.index])
+
+    def doubt(self, shares: pd.Series) -> Doubt:
+        """Of a difference of choices (shares that add up to 0), for the truth's own noise.
+
+        The variance between trainings is the mean of the eleven functions that are nearest in
+        accuracy: that of a single one rests on two or three trainings. UNKNOWN without any.
+        """
+        own = self.table.sort_values("accuracy", kind="stable")
+        variance = own.noise.pow(2).rolling(11, center=True, min_periods=1).mean() / own.trainings
+        squares = shares.pow(2) * variance[shares.index]
+        return Doubt(float(np.sqrt(squares.sum(skipna=False))))
+
+
+def alike(codes: Iterable[str]) -> pd.Series:
+    """Equal shares."""
+    codes = list(codes)
+    return pd.Series(1 / len(codes), index=codes)
 
 
 def known(book: Workbook) -> Known:
@@ -110,10 +134,11 @@ def known(book: Workbook) -> Known:
         return Known(space, book.published("functions").set_index("code"))
     classes = space.classes()
     rows = book.reference(archs=list(classes), name="functions_truth").set_index("code")
-    table = pd.DataFrame({"accuracy": rows.accuracy, "noise": np.nan})
+    table = pd.DataFrame({"accuracy": rows.accuracy, "noise": np.nan, "trainings": np.nan})
     own = truth.load(space, dataset=book.scale.truth)
     if own.seeds:
         table["noise"] = own.per_seed("test").std(axis=1, ddof=1)
+        table["trainings"] = own.per_seed("test").notna().sum(axis=1)
     table["members"] = [len(members) for members in classes.values()]
     table["FLOPs"] = [space.flops(arch) for arch in classes]
     table["parameters"] = [space.params(arch) for arch in classes]
@@ -253,8 +278,8 @@ def controls(own: Known) -> pd.DataFrame:
         best, named = allowed.accuracy.max(), "parameters" if limit == FREE else limit
         mean = np.average(allowed.accuracy, weights=allowed.members)
         for control, accuracy in (
-            (LARGEST, own.choice(limit, named)),
-            ("most FLOPs", own.choice(limit, "FLOPs")),
+            (LARGEST, own.worth(own.choice(limit, named))),
+            ("most FLOPs", own.worth(own.choice(limit, "FLOPs"))),
             (DRAWN, float(mean)),
         ):
             rows.append([limit, control, best - accuracy])

@@ -1,7 +1,8 @@
 """What searches say: final regrets, and claims whether a method finds better architectures."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from padalib.study.search import FREE, LARGEST, MAIN, NAMES, UNTRAINED, Known
 
 FIGURE = "10_search"
 BOUND = 0.2  # points of accuracy: the sd between trainings of one network of NAS-Bench-Macro is .21
+Predicted = Mapping[tuple[str, int], pd.DataFrame]  # see `search.predictions`
 CLAIMED = ("SPOS", "PA", "PA&DA")
 
 
@@ -37,9 +39,9 @@ def analyse(
     }
     tables["finals"] = finals(tables)
     judged = {
-        "search_better": [*_better(tables)],
+        "search_better": [*_better(tables, own)],
         "search_limits": [*_limited(tables, own)],
-        "search_loss": [*_lost(tables)],
+        "search_loss": [*_lost(tables, own, predicted)],
     }
     for name, rows in judged.items():
         tables[name] = outcomes.judged(rows, BOUND, wanted=1)
@@ -87,94 +89,135 @@ def _favourites(tables: dict[str, pd.DataFrame], method: str, limit: str) -> pd.
     return rows[(rows.method == method) & (rows.limit == limit)].set_index("seed").regret
 
 
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What somebody chose: regret by seed, or one without seeds; and mean shares by code."""
+
+    regret: pd.Series | float
+    shares: pd.Series
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.regret))
+
+
 def _finds(
     tables: dict[str, pd.DataFrame], method: str, limit: str = FREE, name: str = MAIN
-) -> pd.Series:
-    """By seed: final regret of a search."""
-    rows = tables["search_curves"]
-    rows = rows[(rows.method == method) & (rows.limit == limit) & (rows.search == name)]
-    return rows[rows.evaluations == rows.evaluations.max()].set_index("seed").regret
+) -> Choice:
+    """What a search had found at its end."""
+    key = {"method": method, "limit": limit, "search": name}
+    rows, found = (_of(tables[one], key) for one in ("search_curves", "search_found"))
+    rows = rows[rows.evaluations == rows.evaluations.max()].set_index("seed")
+    return Choice(rows.regret, found.groupby("code").share.sum() / len(rows))
 
 
-def _better(tables: dict[str, pd.DataFrame]) -> Iterator[dict]:
+def _of(rows: pd.DataFrame, key: Mapping[str, str]) -> pd.DataFrame:
+    return rows[np.logical_and.reduce([rows[name] == value for name, value in key.items()])]
+
+
+def _favourite(predicted: Predicted, tables: dict[str, pd.DataFrame], method: str) -> Choice:
+    """What a method's supernets score highest of all."""
+    chosen = []
+    for (other, _), wide in predicted.items():
+        if other == method:
+            last = wide.iloc[:, -1]
+            chosen.append(search.alike(last.index[last == last.max()]))
+    shares = pd.concat(chosen).groupby(level=0).sum() / len(chosen)
+    return Choice(_favourites(tables, method, FREE), shares)
+
+
+def _largest(tables: dict[str, pd.DataFrame], own: Known, limit: str = FREE) -> Choice:
+    controls = tables["search_controls"].set_index(["limit", "control"]).regret
+    shares = own.choice(limit, "parameters" if limit == FREE else limit)
+    return Choice(float(controls[limit, LARGEST]), shares)
+
+
+def _better(tables: dict[str, pd.DataFrame], own: Known) -> Iterator[dict]:
     """Differences of true accuracy between what a method's search found and its controls."""
     budget = int(tables["search_curves"].evaluations.max())
-    controls = tables["search_controls"].set_index(["limit", "control"]).regret
-    methods = set(tables["search_curves"].method)
+    methods, largest = set(tables["search_curves"].method), _largest(tables, own)
     untrained, spos = _finds(tables, UNTRAINED), _finds(tables, "SPOS")
     for method in [m for m in CLAIMED if m in methods]:
         found, slug = _finds(tables, method), _slug(method)
         by = f"({method}, {NAMES[MAIN]}, {budget} evaluations)"
-        largest = controls[FREE, LARGEST]
         yield _row(
             f"10.found.{slug}",
             f"It finds better architectures than the largest network {by}",
-            f"{method} − largest network, accuracy of what was found (regret {found.mean():.2f} "
-            f"and {largest:.2f} points)",
-            largest - found,
+            f"{method} − largest network, accuracy of what was found (regret {found.mean:.2f} "
+            f"and {largest.mean:.2f} points)",
+            *(found, largest, own),
         )
         if method != "SPOS" and "SPOS" in methods:
             yield _row(
                 f"10.gain.{slug}",
                 f"It finds better architectures than uniform sampling {by}",
-                f"{method} − SPOS, accuracy of what was found (regret {found.mean():.2f} and "
-                f"{spos.mean():.2f} points)",
-                spos - found,
+                f"{method} − SPOS, accuracy of what was found (regret {found.mean:.2f} and "
+                f"{spos.mean:.2f} points)",
+                *(found, spos, own),
             )
         yield _row(
             f"10.untrained.{slug}",
             f"*Control:* it finds better than the same search on an untrained supernet {by}",
-            f"{method} − untrained, accuracy of what was found (regret {found.mean():.2f} and "
-            f"{untrained.mean():.2f} points)",
-            untrained - found,
+            f"{method} − untrained, accuracy of what was found (regret {found.mean:.2f} and "
+            f"{untrained.mean:.2f} points)",
+            *(found, untrained, own),
         )
 
 
 def _limited(tables: dict[str, pd.DataFrame], own: Known) -> Iterator[dict]:
     """The same beside the network that costs most within the same limit."""
-    controls = tables["search_controls"].set_index(["limit", "control"]).regret
     methods = set(tables["search_curves"].method)
     for limit in [limit for limit in own.limits if limit != FREE]:
         for method in [m for m in CLAIMED if m in methods]:
-            found, largest = _finds(tables, method, limit), controls[limit, LARGEST]
+            found, largest = _finds(tables, method, limit), _largest(tables, own, limit)
             yield _row(
                 f"10.limit.{_slug(limit)}.{_slug(method)}",
                 f"Within the median of {limit}, it finds better than the network with most "
                 f"({method}, {NAMES[MAIN]})",
                 f"{method} − most {limit}, both of at most {own.limits[limit]:,.6g} (regret "
-                f"{found.mean():.2f} and {largest:.2f} points)",
-                largest - found,
+                f"{found.mean:.2f} and {largest.mean:.2f} points)",
+                *(found, largest, own),
             )
 
 
-def _lost(tables: dict[str, pd.DataFrame]) -> Iterator[dict]:
+def _lost(tables: dict[str, pd.DataFrame], own: Known, predicted: Predicted) -> Iterator[dict]:
     """What searches lose on top of their supernets, and whether evolution beats random draws."""
     budget = int(tables["search_curves"].evaluations.max())
     methods = set(tables["search_curves"].method)
     for method in [m for m in CLAIMED if m in methods]:
-        found, favourite = _finds(tables, method), _favourites(tables, method, FREE)
+        found, favourite = _finds(tables, method), _favourite(predicted, tables, method)
         drawn, slug = _finds(tables, method, name="random"), _slug(method)
         yield _row(
             f"10.loss.{slug}",
             f"A search of {budget} evaluations finds worse than ranking everything "
             f"({method}, {NAMES[MAIN]})",
             f"regret of what the search found − of the supernet's own favourite "
-            f"({found.mean():.2f} and {favourite.mean():.2f} points)",
-            found - favourite,
+            f"({found.mean:.2f} and {favourite.mean:.2f} points)",
+            *(favourite, found, own),
         )
         yield _row(
             f"10.evolution.{slug}",
             f"Evolution finds better than random draws at {budget} evaluations ({method})",
             f"{NAMES[MAIN]} − {NAMES['random']}, accuracy of what was found (regret "
-            f"{found.mean():.2f} and {drawn.mean():.2f} points)",
-            drawn - found,
+            f"{found.mean:.2f} and {drawn.mean:.2f} points)",
+            *(found, drawn, own),
         )
 
 
-def _row(key: str, statement: str, said: str, gaps: pd.Series) -> dict:
-    """A difference as `outcomes.judged` takes it; over seeds only, for the truth is given."""
-    gaps = gaps.dropna()  # seeds that both have
-    row = outcomes.row(gaps.mean(), effects.spread(gaps), len(gaps), effects.UNKNOWN, 0)
+def _row(key: str, statement: str, said: str, a: Choice, b: Choice, own: Known) -> dict:
+    """How much better a is than b, as `outcomes.judged` takes it.
+
+    Two doubts: seeds, and the truth, which rests on few trainings of what was chosen. Seeds that
+    all chose the same say nothing of the first, so without the second there is no verdict.
+    """
+    gaps = (b.regret - a.regret).dropna()  # seeds that both have
+    noise = own.doubt(a.shares.sub(b.shares, fill_value=0.0))
+    over = effects.spread(gaps)
+    if not over.error and math.isnan(noise.error):
+        over = effects.UNKNOWN
+    trainings = own.table.trainings.min()
+    n = 0 if math.isnan(trainings) else int(trainings)
+    row = outcomes.row(gaps.mean(), over, len(gaps), noise, n, second="trainings of the truth")
     return {"key": key, "statement": statement, "said": said} | row
 
 

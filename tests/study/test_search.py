@@ -25,7 +25,7 @@ def made_up(space=MINI, best=BEST, largest=80.0):
     codes = [space.code(arch) for arch in classes]
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"accuracy": 20 + 50 * rng.random(len(codes))}, index=codes)
-    table["noise"] = 0.25
+    table["noise"], table["trainings"] = 0.25, 4
     table["members"] = [len(members) for members in classes.values()]
     table["FLOPs"] = [space.flops(arch) for arch in classes]
     table["parameters"] = [space.params(arch) for arch in classes]
@@ -222,8 +222,32 @@ def test_claims_and_their_families(perfect):
         assert rows.holm.tolist() == pytest.approx(claims.holm(rows.p.tolist()))
     level = made_up()
     level.table["accuracy"] = 80.0
-    own = {claim.key: claim for claim in analysed(level, budget=4, draws=1)[1]}
-    assert own["10.found.spos"].verdict == claims.EQUIVALENT
+    for noise, verdict in ((0.1, claims.EQUIVALENT), (0.5, claims.NOT_SHOWN)):
+        level.table["noise"] = noise  # too few trainings of too noisy networks decide nothing
+        own = {claim.key: claim for claim in analysed(level, budget=4, draws=1)[1]}
+        assert own["10.found.spos"].verdict == verdict
+        assert "over 4 trainings of the truth" in own["10.found.spos"].evidence
+
+
+def test_the_truths_noise_is_a_doubt_of_what_was_chosen():
+    own = made_up()
+    same = search.alike([BEST])
+    assert own.doubt(same.sub(same, fill_value=0.0)).error == 0
+    apart = same.sub(search.alike([LARGE, DEAD]), fill_value=0.0)
+    # Three functions with shares 1, -1/2 and -1/2, each the mean of 4 trainings of sd 0.25.
+    assert own.doubt(apart).error == pytest.approx(0.25 / 2 * (1 + 1 / 4 + 1 / 4) ** 0.5)
+    assert own.worth(search.alike([BEST, LARGE])) == pytest.approx(85)
+    own.table["noise"] = np.nan
+    assert np.isnan(own.doubt(apart).error)
+
+
+def test_equal_finds_show_nothing_without_the_truths_noise():
+    own = made_up()
+    own.table["noise"] = own.table["trainings"] = np.nan
+    tables, _ = analysed(own, budget=85, draws=1)
+    rows = tables["search_better"].set_index("key")
+    assert rows.difference["10.found.spos"] == pytest.approx(10)
+    assert rows.verdict["10.found.spos"] == claims.NOT_SHOWN and rows.p["10.found.spos"] == 1
 
 
 def test_one_seed_shows_nothing():
