@@ -21,7 +21,7 @@ CHAIN_STUDIES = ("variance", "optimum", "training", "ranking")
 # The contrasts that decide: seeds 0 to 4 were looked at before these were chosen.
 PRIMARY = ("SPOS", "PA", "yoked PA", "curriculum", "PA&DA")
 NORM_ALONE = ("SPOS", "PA")  # where every option has weights
-FRESH = tuple(range(5, 11))
+FRESH = tuple(range(5, 21))
 
 # Seen from NAS-Bench-201's own network, an image of 16x16 at half the width and a fifth the depth.
 SMALL_201 = replace(spaces.get("nasbench201"), channels=8, cells=1, size=16)
