@@ -15,7 +15,7 @@ from padalib.engine import checked
 from padalib.engine.checked import Count, NotNegative, Positive, Whole, Within
 from padalib.engine.devices import check_device
 from padalib.engine.runs import Run
-from padalib.samplers import Method, PathSampler, watch, yoked
+from padalib.samplers import Method, watch, yoked
 from padalib.samplers.alone import AlonePath
 from padalib.spaces import Arch, Space, Supernet
 
@@ -68,7 +68,7 @@ class TrainConfig:
         if max(self.keep, default=0) > self.epochs:
             raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
         datasets.check(self.data)
-        paths, _ = build_samplers(self, n=self.batch)  # an option that none takes is an error now
+        paths, *_ = build_samplers(self, n=self.batch)  # an option that none takes is an error now
         yoked.check(self, paths)
         check_device(self.device, self.precision)
 
@@ -79,11 +79,11 @@ class TrainConfig:
 
     def _check_alone(self) -> None:
         """ValueError for what a single architecture has no use for."""
-        uniform = samplers.get("SPOS")
-        if (self.method.paths, self.method.data) != (uniform.paths, uniform.data):
+        own, plain = ((m.paths, m.data, m.update) for m in (self.method, samplers.get("SPOS")))
+        if own != plain:
             raise ValueError(
-                f"{self.method.name} draws paths or images, but an architecture alone has one path "
-                "and shuffled images: pass method='SPOS', or leave arch out"
+                f"{self.method.name} draws paths or images, or steps in its own way, but an arch "
+                "alone has one path and shuffled images: pass method='SPOS', or leave arch out"
             )
         if self.space.extent > 1:
             raise ValueError(
@@ -126,14 +126,15 @@ class TrainConfig:
         """ValueError where the images are too few, too small, or not those of the space."""
         images, side = self.images(), self.space.size
         datasets.check_fit(images, self.space)
-        n, group = len(images), build_samplers(self, len(images))[0].group
+        paths, _, update = build_samplers(self, len(images))
+        n, passes = len(images), paths.group * update.passes
         checked.whole(f"batch (of the {n} images of {images.name})", self.batch, 1, n)
         checked.whole(f"crop (of images of {side}x{side})", self.crop, 0, side - 1)
         checked.whole(f"cutout (of images of {side}x{side})", self.cutout or 1, 1, side)
-        if 2 * n < self.batch * group:
+        if 2 * n < self.batch * passes:
             raise ValueError(
-                f"an epoch of {n} images is less than half a step of {self.method.name} ({group} "
-                f"paths, {self.batch} images each): use a batch of at most {2 * n // group}"
+                f"an epoch of {n} images is less than half a step of {self.method.name} ({passes} "
+                f"passes of {self.batch} images): use a batch of at most {2 * n // passes}"
             )
 
     def images(self) -> datasets.ImageSet:
@@ -225,22 +226,22 @@ class Trainer:
         self.net = build(config)
         how = {"momentum": config.momentum, "weight_decay": config.weight_decay, "foreach": True}
         self.optimizer = torch.optim.SGD(self.net.parameters(), config.lr, **how)
-        self.paths, self.data = self.new_samplers()
-        self.update = config.method.update.build()
+        self.paths, self.data, self.update = self.new_samplers()
+        self.passes = self.paths.group * self.update.passes  # forward and backward, of one step
         self.generators = {name: stream(config.seed, name) for name in STREAMS}
         self.epoch, self.history = 0, []
 
-    def new_samplers(self) -> tuple[PathSampler, samplers.DataSampler]:
-        """The path sampler and the data sampler at the run's start; trains what is replayed."""
-        paths, data = build_samplers(self.config, len(self.images))
+    def new_samplers(self) -> watch.Samplers:
+        """The method's parts at the run's start; trains what is replayed."""
+        paths, data, update = build_samplers(self.config, len(self.images))
         if self.config.replay is not None:
             paths.follow(Run(self.config.replay).compute().table("curves"))
-        return paths, data
+        return paths, data, update
 
     @property
     def steps(self) -> int:
         """Steps of one epoch."""
-        return max(1, round(len(self.images) / (self.config.batch * self.paths.group)))
+        return max(1, round(len(self.images) / (self.config.batch * self.passes)))
 
     def train_epoch(self) -> str | None:
         """Train one epoch; where a loss or a gradient was not finite, what and in which step."""
@@ -249,6 +250,7 @@ class Trainer:
         self.optimizer.param_groups[0]["lr"] = lr
         self.paths.new_epoch(self.epoch)
         self.data.new_epoch(self.epoch)
+        self.update.new_epoch(self.epoch)
         self.net.train()
         self.net.schedule(self.epoch / config.epochs, self.generators["network"])
         records = torch.zeros(self.steps, 3, device=config.device)  # loss, accuracy, norm
@@ -258,12 +260,12 @@ class Trainer:
             drawn[index] = True
         records = records.cpu()  # the epoch's only wait for the device
         self.epoch += 1
-        images = self.steps * config.batch * self.paths.group
+        images = self.steps * config.batch * self.passes
         row = {"epoch": self.epoch, "lr": lr, "steps": self.steps, "images": images}
         row |= dict(zip(("loss", "accuracy", "grad_norm"), records.mean(0).tolist(), strict=True))
         row["clipped"] = float((records[:, 2] > config.clip).float().mean())
         row["unique_images"] = float(drawn.float().mean())
-        self.history.append(row | self.paths.log() | self.data.log())
+        self.history.append(row | self.paths.log() | self.data.log() | self.update.log())
         for column, name in ((0, "loss was"), (2, "gradient's norm was")):
             bad = (~records[:, column].isfinite()).nonzero()
             if len(bad):
@@ -310,7 +312,7 @@ class Trainer:
             "data": self.data.state(),
             "generators": {name: g.get_state() for name, g in self.generators.items()},
             "history": self.history,
-        }
+        } | ({"update": held} if (held := self.update.state()) else {})
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
@@ -322,6 +324,7 @@ class Trainer:
             parameter.grad = torch.zeros_like(parameter) if touched else None
         self.paths.restore(state["paths"])
         self.data.restore(state["data"])
+        self.update.restore(state.get("update", {}))
         for name, own in state["generators"].items():
             self.generators[name].set_state(own)
 
@@ -338,9 +341,10 @@ def build(config: TrainConfig) -> Supernet:
     return net.to(config.device, memory_format=torch.channels_last)
 
 
-def build_samplers(config: TrainConfig, n: int) -> tuple[PathSampler, samplers.DataSampler]:
-    """The path sampler and the data sampler of a run, at their start."""
-    space, epochs, method = config.space, config.epochs, config.method
+def build_samplers(config: TrainConfig, n: int) -> watch.Samplers:
+    """The path sampler, the data sampler and the update rule of a run, at their start."""
+    method, where = config.method, (config.space, config.epochs)
+    update = method.update.build(*where)
     if config.arch is not None:
-        return AlonePath(space, epochs, config.arch), samplers.Shuffled(n, epochs)
-    return method.paths.build(space, epochs), method.data.build(n, epochs)
+        return AlonePath(*where, config.arch), samplers.Shuffled(n, config.epochs), update
+    return method.paths.build(*where), method.data.build(n, config.epochs), update

@@ -96,6 +96,14 @@ CONFIGS = {
         variant("PA&DA", norm="raw", average="mean", unseen="keep", first="shuffled"), batch=96
     ),
     "importance": small(variant("PA&DA", importance=True)),
+    "sandwich": small("sandwich", batch=64),
+    "DYNAS": small("DYNAS"),
+    "DYNAS, zeros": small(variant("DYNAS", zero_grad=True)),
+    "SUMNAS": small("SUMNAS", batch=16),
+    "SUMNAS, kept": small(variant("SUMNAS", momentum="kept"), batch=16),
+    "MAGIC-T": small("MAGIC-T"),
+    "density-aware": small("density-aware"),
+    "NSAS": small("NSAS", batch=64),
     "running": small(bn="running"),
     "alone": small(arch=(3, 0, 2), bn="running"),
     "zero_grad": small(variant("SPOS", zero_grad=True)),
@@ -521,7 +529,7 @@ def test_what_means_the_same_is_the_same_run():
         ({"crop": 16}, r"crop \(of images of 16x16\) must be a whole number from 0 to 15, got 16"),
         (
             {"method": "FairNAS", "batch": 210},
-            r"an epoch of 512 images is less than half a step of FairNAS \(5 paths, 210 images each"
+            r"an epoch of 512 images is less than half a step of FairNAS \(5 passes of 210 images"
             r"\): use a batch of at most 204",
         ),
     ],
@@ -698,7 +706,10 @@ def test_the_papers_protocol_learns_from_train_and_valid():
 # --- compute and randomness ---
 
 
-@pytest.mark.parametrize("method", ["SPOS", "FairNAS", "PA&DA"])
+METHODS = ["SPOS", "FairNAS", "PA&DA", "sandwich", "DYNAS", "SUMNAS", "NSAS"]
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("batch", [16, 64])
 def test_an_epoch_is_the_training_set_once_through_forward_and_backward(method, batch, monkeypatch):
     passed, original = [], update.path_loss
@@ -712,8 +723,9 @@ def test_an_epoch_is_the_training_set_once_through_forward_and_backward(method, 
     trainer.train_epoch()
     row = trainer.history[0]
     assert sum(passed) == row["images"]
-    assert abs(row["images"] - 512) <= batch * trainer.paths.group / 2
-    assert len(passed) == row["steps"] * trainer.paths.group
+    passes = {"FairNAS": 5, "sandwich": 4, "SUMNAS": 5 * 2, "NSAS": 3}.get(method, 1)
+    assert abs(row["images"] - 512) <= batch * passes / 2
+    assert len(passed) == row["steps"] * passes
 
 
 def test_another_sampler_changes_neither_the_first_weights_nor_the_other_streams():

@@ -61,7 +61,7 @@ class CostConfig:
 
 
 def paired_times(config: TrainConfig, pairs: int, paths: int) -> np.ndarray:
-    """Seconds per path [pairs, 2] of SPOS and of the config's method, block against block.
+    """Seconds per path and pass [pairs, 2] of SPOS and of the config's method, block against block.
 
     Both train the same architectures in each pair of blocks, drawn uniformly; which one goes first
     is drawn too. What a method does at the start of an epoch counts at every 20th pair.
@@ -80,9 +80,10 @@ def paired_times(config: TrainConfig, pairs: int, paths: int) -> np.ndarray:
             if pair % 20 == 0:
                 trainer.paths.new_epoch(pair // 20)
                 trainer.data.new_epoch(pair // 20)
+                trainer.update.new_epoch(pair // 20)
             for first in range(0, paths, group):
                 trainer.step(archs[first : first + group])
             if config.device.startswith("cuda"):
                 torch.cuda.synchronize()
-            times[pair, k] = (time.perf_counter() - start) / paths
+            times[pair, k] = (time.perf_counter() - start) / (paths * trainer.update.passes)
     return times[1:]

@@ -59,6 +59,15 @@ class VarianceConfig(FromTraining):
         """A name for people."""
         return f"variance of {self.train.label} epoch {self.epoch}"
 
+    def check(self) -> None:
+        """ValueError where the images do not fit, or a step is not what is probed."""
+        if not self.train.method.update.cls.summed:
+            raise ValueError(
+                f"{self.train.label} takes steps that are not the sum of its paths' gradients, "
+                "which is what this probe draws: look at a method whose steps are"
+            )
+        super().check()
+
     def compute(self, run: Run) -> None:
         """Train if need be, then probe."""
         trainer = self.trainer()

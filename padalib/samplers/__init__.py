@@ -1,5 +1,6 @@
 """Training methods, each a composition of a path sampler, a data sampler and an update rule."""
 
+from padalib.samplers import density, dynas, magic, nsas, sandwich, sumnas
 from padalib.samplers.balanced import BalancedPaths
 from padalib.samplers.base import (
     DataSampler,
@@ -14,22 +15,25 @@ from padalib.samplers.da import GradNormData
 from padalib.samplers.fairnas import FairPaths
 from padalib.samplers.pa import GradNormPaths
 from padalib.samplers.spos import Bootstrap, Shuffled, UniformPaths
-from padalib.samplers.update import Accumulate
+from padalib.samplers.update import Accumulate, UpdateRule
 from padalib.samplers.yoked import ReplayedPaths
 
 
 def compose(
-    name: str, paths: type | Part = UniformPaths, data: type | Part = Shuffled, **options
+    name: str,
+    paths: type | Part = UniformPaths,
+    data: type | Part = Shuffled,
+    update: type | Part = Accumulate,
+    **options,
 ) -> Method:
-    """A method of given samplers (classes, or `part(cls, option=...)`), one path group a step.
+    """A method of given parts (classes, or `part(cls, option=...)`), one path group a step.
 
     What a class of your own does now is part of the identity of its runs: its code, all that it
     uses, and the whole of your own modules among that (`engine.source` says what cannot be seen).
     If any of it changes later, the method is refused until it is composed again.
     """
-    paths = paths if isinstance(paths, Part) else part(paths)
-    data = data if isinstance(data, Part) else part(data)
-    return Method(name, paths, data, part(Accumulate)).with_options(name, **options)
+    parts = [own if isinstance(own, Part) else part(own) for own in (paths, data, update)]
+    return Method(name, *parts).with_options(name, **options)
 
 
 METHODS = {
@@ -48,6 +52,15 @@ METHODS = {
         compose("matched-curriculum", Curriculum, by=0.177),
         compose("balanced", BalancedPaths),
         compose("sbs", BalancedPaths, by="depth"),
+        compose("sandwich", sandwich.SandwichPaths, update=sandwich.Distil),
+        compose("DYNAS", update=dynas.ByComplexity),
+        compose("SUMNAS", FairPaths, update=sumnas.Reptile),
+        compose(
+            "SUMNAS as released", FairPaths, update=sumnas.Reptile, redraw="epoch", momentum="kept"
+        ),
+        compose("MAGIC-T", magic.WalkingPaths),
+        compose("density-aware", density.DensityPaths),
+        compose("NSAS", nsas.ConstrainedPaths, update=nsas.Weighted),
         compose("yoked PA", ReplayedPaths),
         compose("bootstrap", data=Bootstrap),
         compose("shuffled-data", data=GradNormData, permuted=True),
@@ -79,6 +92,7 @@ __all__ = [
     "ReplayedPaths",
     "Shuffled",
     "UniformPaths",
+    "UpdateRule",
     "compose",
     "get",
     "part",

@@ -243,6 +243,11 @@ class Method:
 
     def __post_init__(self) -> None:
         checked.check(self)
+        if self.zero_grad and getattr(self.update.cls, "clears", False):
+            raise ValueError(
+                f"{self.name} drops the gradients between the passes of a step, so there are none "
+                "that zero_grad could leave at zero: leave it out"
+            )
 
     def with_options(self, name: str, **options: Any) -> "Method":
         """A variant under a new name: each option goes to the part that has it.

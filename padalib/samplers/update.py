@@ -1,11 +1,17 @@
-"""Update rules: how the paths and the batch of a step become one optimiser step."""
+"""Update rules: how the paths and the batch of a step become one optimiser step.
+
+A method that trains in another way has an update rule of its own: it weights or replaces the loss
+of a path (`Accumulate.objective`), or takes the whole step (`UpdateRule.step`).
+"""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from padalib.samplers.base import DataSampler, PathSampler
-from padalib.spaces import Arch, Supernet
+from padalib.spaces import Arch, Space, Supernet
 
 
 def path_loss(
@@ -30,11 +36,35 @@ def path_loss(
     return loss, logits
 
 
-class Accumulate:
-    """Sum the gradients of the step's paths, clip, and step once.
+def weights_of(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    """All that it trains; it need not search the modules for them."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
-    With one path a step this is SPOS's (and PA's) rule, with a fair group FairNAS's.
+
+def clip_gradients(optimizer: torch.optim.Optimizer, clip: float) -> tuple[Tensor, Tensor]:
+    """Clip as torch's clip_grad_norm_ does; the norm before, and the factor (0 < . <= 1)."""
+    grads = [p.grad for p in weights_of(optimizer) if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    scale = (clip / (norm + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(grads, scale)
+    return norm, scale
+
+
+class UpdateRule:
+    """Your own: inherit and write `step`; what was said of `PathSampler` about attributes holds.
+
+    The optimiser's `param_groups` hold the learning rate of the epoch, its `defaults` the run's.
     """
+
+    passes = 1  # forward and backward passes of each path of a step
+    summed = True  # a step follows the sum of its paths' gradients, as the probes take it
+    clears = False  # it drops gradients between the passes of a step
+
+    def __init__(self, space: Space, epochs: int) -> None:
+        self.space, self.epochs = space, epochs
+
+    def new_epoch(self, epoch: int) -> None:
+        """Called before epoch `epoch` (from 0)."""
 
     def step(
         self,
@@ -49,22 +79,47 @@ class Accumulate:
         data: DataSampler,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One step; returns loss and share of correct answers, means over paths, and the norm."""
-        losses, correct = [], []
-        for arch in archs:
+        raise NotImplementedError(f"{type(self).__name__} must define step")
+
+    log = PathSampler.log
+    state = PathSampler.state
+    restore = PathSampler.restore
+
+
+class Accumulate(UpdateRule):
+    """Sum the gradients of the step's paths, clip, and step once.
+
+    With one path a step this is SPOS's (and PA's) rule, with a fair group FairNAS's.
+    """
+
+    def objective(self, k: int, loss: Tensor, logits: Sequence[Tensor]) -> Tensor:
+        """What the kth path of the step descends on.
+
+        `loss` is its cross-entropy, `logits` those of the paths so far, detached but for its own.
+        """
+        return loss
+
+    def backward(self, net, archs, index, x, y, paths, data) -> tuple[Tensor, Tensor]:
+        """Add up the gradients of the paths; loss and share of correct answers, means over them.
+
+        What it is given is what `step` is.
+        """
+        losses, correct, seen = [], [], []
+        for k, arch in enumerate(archs):
             loss, logits = path_loss(net, arch, index, x, y, paths, data)
-            loss.backward()
+            self.objective(k, loss, [*seen, logits]).backward()
             logits = logits.detach()
+            seen.append(logits)
             data.observe(index, logits, y)
             losses.append(loss.detach())
             correct.append((logits.argmax(1) == y).float().mean())
-        # As torch's clip_grad_norm_ does; the optimiser need not search the modules for weights.
-        weights = [p for group in optimizer.param_groups for p in group["params"]]
-        grads = [p.grad for p in weights if p.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
-        scale = (clip / (norm + 1e-6)).clamp(max=1.0)
-        torch._foreach_mul_(grads, scale)
+        if len(archs) == 1:
+            return losses[0], correct[0]
+        return torch.stack(losses).mean(), torch.stack(correct).mean()
+
+    def step(self, net, optimizer, clip, archs, index, x, y, paths, data):
+        loss, correct = self.backward(net, archs, index, x, y, paths, data)
+        norm, scale = clip_gradients(optimizer, clip)
         paths.observe(archs, net, scale)
         optimizer.step()
-        if len(archs) == 1:
-            return losses[0], correct[0], norm
-        return torch.stack(losses).mean(), torch.stack(correct).mean(), norm
+        return loss, correct, norm

@@ -1,9 +1,9 @@
 """What a sampler's next epoch depends on is what is saved of it: anything else is refused.
 
-A run that was cut goes on from its last state. So samplers written by the user are watched in every
-epoch: a second one, made anew from the state that is saved, must be the same and draw the same; the
-streams that Python, numpy and torch share must stay where they are; and what the classes use
-besides (`engine.source`) must stay as it was.
+A run that was cut goes on from its last state. So parts written by the user (samplers and update
+rules) are watched in every epoch: a second one, made anew from the state that is saved, must be the
+same and draw the same; the streams that Python, numpy and torch share must stay where they are; and
+what the classes use besides (`engine.source`) must stay as it was.
 """
 
 import random
@@ -16,9 +16,10 @@ from padalib.engine.runs import RunError, pack_state, unpack_state
 from padalib.engine.source import Walk, difference
 from padalib.engine.values import digest, remembered
 from padalib.samplers.base import DataSampler, Part, PathSampler
+from padalib.samplers.update import UpdateRule
 from padalib.spaces import Arch
 
-Samplers = tuple[PathSampler, DataSampler]
+Samplers = tuple[PathSampler, DataSampler, UpdateRule]
 KEEP = "keep what it needs from epoch to epoch in attributes of `self`, which are saved"
 
 
@@ -43,7 +44,7 @@ class _Watch:
 
     def __init__(self, trainer: Any, mine: list[Part]) -> None:
         self.trainer, self.mine, self.build = trainer, mine, trainer.new_samplers
-        self.live: Samplers = (trainer.paths, trainer.data)
+        self.live: Samplers = (trainer.paths, trainer.data, trainer.update)
         self.name = " and ".join(part.cls.__name__ for part in mine)
         self._forget_caches()
         self.streams, self.shared = streams(), self._shared()
@@ -67,7 +68,7 @@ class _Watch:
 
     def _draws(self) -> tuple[list[Arch], list[int]]:
         """What new samplers in the saved state draw first."""
-        paths, data = twin = self._twin() if self.trainer.epoch else self.build()
+        paths, data, _ = twin = self._twin() if self.trainer.epoch else self.build()
         for sampler in twin:
             sampler.new_epoch(self.trainer.epoch)
         rng = {name: _copy(self.trainer.generators[name]) for name in ("paths", "data")}
@@ -109,7 +110,7 @@ class _Watch:
                 self._refuse(f"is another {where} ({changes})", KEEP)
 
     def _shared(self) -> dict[str, str]:
-        """What the space, the network (beside its weights) and the update rule hold."""
+        """What the space and the network (beside its weights) hold."""
         walk = Walk(device=False)
         found = {
             f"{name} of the space": value
@@ -121,7 +122,6 @@ class _Watch:
             for name, value in vars(self.trainer.net).items()
             if not name.startswith("_") and name != "training"
         }
-        found |= {f"{name} of the update rule": v for name, v in vars(self.trainer.update).items()}
         for name, value in sorted(found.items()):
             walk.use(name, value, soft=True)
         return walk.finish().entries

@@ -3,7 +3,7 @@
 from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import pandas as pd
 import pytest
@@ -11,6 +11,8 @@ import torch
 
 from padalib import samplers, spaces
 from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPaths
+from padalib.samplers.density import DensityPaths
+from padalib.samplers.sandwich import SandwichPaths
 from padalib.spaces import ChainSpace, DartsSpace, MacroSpace, Position, ShotSpace
 
 THREE = ("conv_1x1", "conv_3x3", "sep_5x5")
@@ -84,6 +86,29 @@ def paths(request, space):
     return sampler
 
 
+@cache
+def outside(space):
+    """Weights of the network that belong to no option."""
+    net = space.build()
+    own = {id(p) for modules in net.choices().values() for m in modules for p in m.parameters()}
+    return sum(p.numel() for p in net.parameters() if id(p) not in own)
+
+
+@cache
+def likeness(space):
+    """[A, A]: weights that two architectures use, over the geometric mean of their numbers."""
+    uses = [
+        {(k // space.extent, arch[k]) for k, live in enumerate(space.live(arch)) if live}
+        for arch in space
+    ]
+    choices = sorted(set().union(*uses))
+    sizes = torch.tensor([space.weights(k * space.extent, op) for k, op in choices]).double()
+    held = torch.tensor([[choice in own for choice in choices] for own in uses]).double()
+    total = outside(space) + held @ sizes
+    both = outside(space) + (held * sizes) @ held.T
+    return both / (total[:, None] * total).sqrt()
+
+
 def chances(paths):
     """p of every architecture, by a formula of its own."""
     space = paths.space
@@ -101,6 +126,15 @@ def chances(paths):
             by = {arch: max(1, space.depth(arch)) for arch in space if any(space.live(arch))}
         sizes = Counter(by.values())
         return dict.fromkeys(space, 0) | {a: 1 / len(sizes) / sizes[k] for a, k in by.items()}
+    if isinstance(paths, SandwichPaths):
+        passing = [arch for arch in space if any(space.live(arch))]
+        found = dict.fromkeys(space, 0) | dict.fromkeys(passing, 1 / 2 / len(passing))
+        for arch in paths.draw(rng(3))[:2]:
+            found[arch] += 1 / 4
+        return found
+    if isinstance(paths, DensityPaths):
+        p = 1 / likeness(space).mean(1)
+        return dict(zip(space, (p / p.sum()).tolist(), strict=True))
     return dict.fromkeys(space, 1 / len(space))
 
 

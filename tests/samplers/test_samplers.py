@@ -31,6 +31,12 @@ from padalib.samplers import (
     compose,
     part,
 )
+from padalib.samplers.density import DensityPaths
+from padalib.samplers.dynas import ByComplexity
+from padalib.samplers.magic import WalkingPaths
+from padalib.samplers.nsas import ConstrainedPaths, Weighted
+from padalib.samplers.sandwich import Distil, SandwichPaths
+from padalib.samplers.sumnas import Reptile
 from padalib.samplers.update import path_loss
 from padalib.train import TrainConfig, Trainer
 
@@ -65,7 +71,9 @@ def step(net, archs, paths, data, clip=1e9, lr=0.0):
     x, y = pictures()
     optimizer = torch.optim.SGD(net.parameters(), lr=lr)
     optimizer.zero_grad()
-    return Accumulate().step(net, optimizer, clip, archs, torch.arange(len(y)), x, y, paths, data)
+    return Accumulate(net.space, 1).step(
+        net, optimizer, clip, archs, torch.arange(len(y)), x, y, paths, data
+    )
 
 
 def gradients(net, arch):
@@ -623,6 +631,13 @@ def test_methods_are_these_compositions():
         "matched-curriculum": (Curriculum, Shuffled, Accumulate),
         "balanced": (BalancedPaths, Shuffled, Accumulate),
         "sbs": (BalancedPaths, Shuffled, Accumulate),
+        "sandwich": (SandwichPaths, Shuffled, Distil),
+        "DYNAS": (UniformPaths, Shuffled, ByComplexity),
+        "SUMNAS": (FairPaths, Shuffled, Reptile),
+        "SUMNAS as released": (FairPaths, Shuffled, Reptile),
+        "MAGIC-T": (WalkingPaths, Shuffled, Accumulate),
+        "density-aware": (DensityPaths, Shuffled, Accumulate),
+        "NSAS": (ConstrainedPaths, Shuffled, Weighted),
         "yoked PA": (ReplayedPaths, Shuffled, Accumulate),
         "bootstrap": (UniformPaths, Bootstrap, Accumulate),
         "shuffled-data": (UniformPaths, GradNormData, Accumulate),
@@ -642,6 +657,10 @@ def test_controls_differ_from_their_methods_in_one_option():
 
     (fair, _), (per_epoch, _) = options("FairNAS"), options("FairNAS per epoch")
     assert (fair, per_epoch) == ({"redraw": "step"}, {"redraw": "epoch"})
+    released = samplers.get("SUMNAS as released")
+    assert released.paths.build(MINI, 2).redraw == "epoch"
+    rules = [samplers.get(name).update.build(MINI, 2) for name in ("SUMNAS", released.name)]
+    assert [rule.momentum for rule in rules] == ["reset", "kept"]
     released, weighted = options("PA&DA"), options("PA&DA weighted")
     assert [part.pop("importance") for part in released] == [False, False]
     assert [part.pop("importance") for part in weighted] == [True, True]

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from cells import cell
 
 from padalib.engine import runs
 from padalib.engine.runs import Run, RunError
-from padalib.samplers import compose, part
+from padalib.samplers import compose
 from padalib.samplers import watch as watched
 from padalib.train import TrainConfig
 
@@ -251,14 +250,32 @@ def test_a_data_sampler_goes_on_after_a_cut(tmp_path, monkeypatch):
     assert whole.equals(again)
 
 
-def test_an_update_rule_that_counts_is_refused():
-    rule = cell(
-        "from padalib.samplers import Accumulate\nclass Mine(Accumulate):\n    n = 0\n"
-        "    def step(self, *a):\n        self.n += 1\n        return super().step(*a)\n"
-    )
-    method = replace(compose("mine"), update=part(rule))
-    with pytest.raises(RunError, match="n of the update rule was nothing and is"):
-        Run(TrainConfig(method, data="digits-small", epochs=1, batch=256)).compute()
+COUNTS = """
+from padalib.samplers import Accumulate
+class Mine(Accumulate):
+    n = 0
+    def step(self, *a):
+        {}.n += 1
+        return super().step(*a)
+    def log(self):
+        return {{"n": self.n}}
+"""
+
+
+def rule_that_counts(where):
+    """A method whose update rule counts its steps, two an epoch."""
+    return TrainConfig(compose("mine", update=cell(COUNTS.format(where))), data="digits-small",
+                       epochs=3, batch=256)  # fmt: skip
+
+
+def test_an_update_rule_that_counts_beside_itself_is_refused():
+    with pytest.raises(RunError, match=r"^Mine changes what is not saved .*n of Mine was 0 and is"):
+        Run(rule_that_counts("type(self)")).compute()
+
+
+def test_an_update_rule_that_counts_goes_on_after_a_cut(tmp_path, monkeypatch):
+    whole, again = cut(rule_that_counts("self"), tmp_path, monkeypatch)
+    assert whole.equals(again) and whole.n.tolist() == [2, 4, 6]
 
 
 def test_watching_changes_no_result_and_samplers_of_padalib_are_not_watched(
