@@ -30,6 +30,7 @@ FURTHER, FURTHER_LINES = (
         "spaces/darts_net.py",
         "spaces/genotype.py",
         "spaces/mobilenet.py",
+        "samplers/close.py",
         "samplers/density.py",
         "samplers/dynas.py",
         "samplers/magic.py",
