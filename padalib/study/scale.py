@@ -74,6 +74,9 @@ class Scale:
     larger: str | None = None
     # The study across spaces: a scale whose finished contrasts are shown beside.
     finished: str | None = None
+    # The study of rivals: methods of several passes a step also at SPOS's number of steps, on the
+    # first so many seeds.
+    equal_steps: int = 0
     # The study of interventions: images, and uniform paths, of a step.
     batch_sizes: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
