@@ -7,19 +7,17 @@ takes so few steps then that it is also trained as many steps as SPOS, on more i
 stands beside, and is in no comparison.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from padalib import samplers
 from padalib.engine.runs import Config
 from padalib.probes.memory import MemoryConfig
-from padalib.ranking import pairs
 from padalib.ranking.ranked import Ranked
 from padalib.ranking.scores import ScoreConfig
-from padalib.study import claims, controls, outcomes, training
+from padalib.study import claims, controls, outcomes, rivals_why, training
 from padalib.study.controls import BOUND, OTHERS, OUTCOMES, Measured, scheduled
 from padalib.study.rival_scales import METHODS, OURS, RIVALS
 from padalib.study.scale import Scale
@@ -123,29 +121,31 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
 
     contrasts: PA&DA less each rival, in every space, both outcomes (Holm over all these rows).
     more: the same by other measures (Holm among themselves). differences: all pairs of methods in
-    the main space (Holm among themselves). ranks: each method's place in that space. cards, cost,
-    and chosen: how the methods of the other spaces were chosen.
+    the main space (Holm among themselves). ranks: each method's place in that space. cards; costs;
+    chosen: how the methods of the other spaces were. runs_explained, explained: see `rivals_why`.
     """
-    contrasts, more, cards, differences = [], [], [], pd.DataFrame()
-    for place, (name, (scores, known)) in enumerate(found.spaces.items()):
-        measured = controls.measure(scores, known)
-        rivals = [(OURS, rival) for rival in RIVALS]
+    contrasts, more, cards = [], [], []
+    measured = {name: controls.measure(*own) for name, own in found.spaces.items()}
+    rivals = [(OURS, rival) for rival in RIVALS]
+    for name, (scores, known) in found.spaces.items():
         for rows, names in ((contrasts, OUTCOMES), (more, OTHERS)):
-            own = controls.compare(measured, known, rivals, list(names))
+            own = controls.compare(measured[name], known, rivals, list(names))
             rows.append(own.assign(space=name, fifths=not known.equal))
         cards.append(controls.cards(scores, known)[0].assign(space=name))
-        if place == 0:
-            differences = judged([each_pair(measured, known)])
-            placed = ranks(measured, differences)
+    main = next(iter(found.spaces))
+    of_main = measured[main], found.spaces[main][1]
+    differences = judged([each_pair(*of_main)])
     tables = {
         "contrasts": judged(contrasts),
         "more": judged(more),
         "differences": differences,
-        "ranks": placed,
+        "ranks": ranks(of_main[0], differences),
         "cards": pd.concat(cards, ignore_index=True),
-        "cost": costs(found, scale),
+        "costs": costs(found, scale, *of_main),
         "chosen": choose(found.chosen_on, scale),
+        "runs_explained": rivals_why.runs(found.curves, found.spaces[main], of_main[0], scale),
     }
+    tables["explained"] = rivals_why.related(tables["runs_explained"])
     for name in ("contrasts", "more", "differences", "cards"):
         complete(tables[name], name)
     return tables
@@ -220,7 +220,7 @@ def complete(rows: pd.DataFrame, name: str) -> None:
     low = "seeds_low" if "difference" in rows else "low"
     bad = rows[rows[value].notna() & rows[low].isna()]
     if "method" in rows:  # cards: one seed of a supernet has an interval over architectures alone
-        one = rows.method.isin(METHODS) & (rows.seeds < 2) & rows[value].notna()
+        one = rows.method.isin((*METHODS, EQUAL_STEPS)) & (rows.seeds < 2) & rows[value].notna()
         bad = pd.concat([bad, rows[one]])
     if len(bad):
         row = bad.iloc[0]
@@ -231,7 +231,7 @@ def complete(rows: pd.DataFrame, name: str) -> None:
         )
 
 
-def costs(found: Read, scale: Scale) -> pd.DataFrame:
+def costs(found: Read, scale: Scale, measured: Measured, known: Ranked) -> pd.DataFrame:
     """What each method costs over its whole training, beside what it reaches in the main space.
 
     images through forward and backward, steps of the optimiser; and as multiples of SPOS's: flops
@@ -260,8 +260,6 @@ def costs(found: Read, scale: Scale) -> pd.DataFrame:
             row[name] = memory.loc[base, name] / memory.loc["SPOS", name]
         rows.append(row)
     table = pd.DataFrame(rows)
-    scores, known = next(iter(found.spaces.values()))
-    measured = controls.measure(scores, known)
     for measure in OUTCOMES:
         by = {name: [e for (m, _), e in measured[measure].items() if m == name]
               for name in table.method}  # fmt: skip
@@ -274,9 +272,7 @@ def costs(found: Read, scale: Scale) -> pd.DataFrame:
 def front(cost: Sequence[float], value: Sequence[float]) -> list[bool]:
     """Of each whether none is at least as good on both, and better on one (Pareto)."""
     points = list(zip(cost, value, strict=True))
-    return [
-        not any(c <= x and v >= y and (c, v) != (x, y) for c, v in points) for x, y in points
-    ]
+    return [not any(c <= x and v >= y and (c, v) != (x, y) for c, v in points) for x, y in points]
 
 
 def choose(chosen_on: tuple[pd.DataFrame, Ranked] | None, scale: Scale) -> pd.DataFrame:
@@ -294,28 +290,8 @@ def choose(chosen_on: tuple[pd.DataFrame, Ranked] | None, scale: Scale) -> pd.Da
     table["both"] = table.mean(axis=1)
     table = table.sort_values("both", ascending=False, kind="stable")
     table["chosen"] = np.arange(len(table)) < BEST
-    elsewhere = {name for each in scale.beside if not scheduled(each.space) for name in each.methods}
+    elsewhere = {
+        name for each in scale.beside if not scheduled(each.space) for name in each.methods
+    }
     table["trained"] = table.index.isin(elsewhere)
     return table.rename_axis("method").reset_index()[columns]
-
-
-# --- for what explains tau ---
-
-
-def agreement(scores: pd.DataFrame, known: Ranked) -> Mapping[tuple[str, int], float]:
-    """(method, seed) -> mean tau, by loss, with the other seeds of the method."""
-    found = {}
-    for method, own in scores.groupby("method", sort=False):
-        wide = own.pivot(index="code", columns="seed", values="loss").loc[list(known.codes)]
-        tau = np.array([
-            [pairs.tau(wide[a].to_numpy(), wide[b].to_numpy()).value for b in wide] for a in wide
-        ])  # fmt: skip
-        np.fill_diagonal(tau, np.nan)
-        if len(wide.columns) > 1:
-            found |= {(method, s): m for s, m in zip(wide, np.nanmean(tau, 1), strict=True)}
-    return found
-
-
-def renamed(name: str) -> samplers.Method:
-    """A method by the name that a table has."""
-    return samplers.get(STARVED if name == EQUAL_STEPS else name)

@@ -97,9 +97,7 @@ def drawn(scale: Scale, methods: Sequence[str]) -> pd.DataFrame:
             ),
             "flops": np.mean([space.flops(arch) for arch in archs]),
         }
-        held = Counter(
-            own[k] for arch in archs for own, k in zip(entries.at, arch, strict=True)
-        )
+        held = Counter(own[k] for arch in archs for own, k in zip(entries.at, arch, strict=True))
         for table in entries.tables:
             total = sum(held[entry] for entry in table)
             rows[method] |= {named[entry]: held[entry] / total for entry in table}
@@ -119,9 +117,7 @@ def exposure(curves: pd.DataFrame, names: Sequence[str], draws: pd.DataFrame) ->
     return shown.groupby(["method", "seed"], sort=False).exposure.mean()
 
 
-def sampled_flops(
-    curves: pd.DataFrame, table: pd.DataFrame, draws: pd.DataFrame
-) -> pd.Series:
+def sampled_flops(curves: pd.DataFrame, table: pd.DataFrame, draws: pd.DataFrame) -> pd.Series:
     """Mean FLOPs of the paths drawn, of each row of the curves.
 
     `table` is `path_flops`: the edges of a path are independent draws from the p of its epoch.
