@@ -200,7 +200,7 @@ def ranks(measured: Measured, differences: pd.DataFrame) -> pd.DataFrame:
 def groups(order: Sequence[str], apart: set[frozenset[str]]) -> list[tuple[int, int]]:
     """(first, last) places of each longest run of neighbours no two of which are `apart`."""
     found: list[tuple[int, int]] = []
-    for first, name in enumerate(order):
+    for first in range(len(order)):
         last = first
         while last + 1 < len(order) and not any(
             frozenset((each, order[last + 1])) in apart for each in order[first : last + 1]

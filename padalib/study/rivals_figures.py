@@ -158,7 +158,7 @@ def draw_explained(rows: pd.DataFrame) -> Figure:
                 own = own.loc[measures]
                 y = np.arange(len(measures)) + shift
                 axes.hlines(y, own.low, own.high, color=shade, lw=1)
-                sure = own.holm <= claims.LEVEL
+                sure = (own.holm <= claims.LEVEL).to_numpy()
                 for told, fill in ((sure, shade), (~sure, "white")):
                     label = how if fill == shade else None
                     axes.plot(own.rho[told], y[told], mark, color=shade, mfc=fill, ms=4)
