@@ -7,7 +7,7 @@ takes so few steps then that it is also trained as many steps as SPOS, on more i
 stands beside, and is in no comparison.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,20 +124,14 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     the main space (Holm among themselves). ranks: each method's place in that space. cards; costs;
     chosen: how the methods of the other spaces were. runs_explained, explained: see `rivals_why`.
     """
-    contrasts, more, cards = [], [], []
     measured = {name: controls.measure(*own) for name, own in found.spaces.items()}
-    rivals = [(OURS, rival) for rival in RIVALS]
-    for name, (scores, known) in found.spaces.items():
-        for rows, names in ((contrasts, OUTCOMES), (more, OTHERS)):
-            own = controls.compare(measured[name], known, rivals, list(names))
-            rows.append(own.assign(space=name, fifths=not known.equal))
-        cards.append(controls.cards(scores, known)[0].assign(space=name))
+    cards = [controls.cards(*own)[0].assign(space=name) for name, own in found.spaces.items()]
     main = next(iter(found.spaces))
     of_main = measured[main], found.spaces[main][1]
     differences = judged([each_pair(*of_main)])
     tables = {
-        "contrasts": judged(contrasts),
-        "more": judged(more),
+        "contrasts": against_rivals(measured, found.spaces, list(OUTCOMES)),
+        "more": against_rivals(measured, found.spaces, list(OTHERS)),
         "differences": differences,
         "ranks": ranks(of_main[0], differences),
         "cards": pd.concat(cards, ignore_index=True),
@@ -149,6 +143,20 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     for name in ("contrasts", "more", "differences", "cards"):
         complete(tables[name], name)
     return tables
+
+
+def against_rivals(
+    measured: Mapping[str, Measured],
+    spaces: Mapping[str, tuple[pd.DataFrame, Ranked]],
+    names: Sequence[str],
+) -> pd.DataFrame:
+    """PA&DA less each rival that a space has, by each of the measures `names`: one family."""
+    asked = [(OURS, rival) for rival in RIVALS]
+    rows = []
+    for space, (_, known) in spaces.items():
+        own = controls.compare(measured[space], known, asked, names)
+        rows.append(own.assign(space=space, fifths=not known.equal))
+    return judged(rows)
 
 
 def judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
