@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 
-from padalib import samplers
+from padalib import samplers, spaces
 from padalib.study import claims
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +34,23 @@ def test_every_option_of_a_sampler_is_in_the_table():
     for part in (samplers.GradNormPaths, samplers.GradNormData, samplers.FairPaths):
         options = part.__init__.__annotations__.keys() - {"space", "n", "epochs", "return"}
         assert options <= named
+
+
+def test_the_table_of_spaces_has_each_with_its_number_of_architectures():
+    (table,) = re.findall(r"\| space \| what is chosen .*\n\|[-|]+\|\n((?:\|.*\n)+)", README)
+    told = {}
+    for line in table.splitlines():
+        names, _, counts, _ = (cell.strip() for cell in line.strip("|").split(" | "))
+        first, *others = re.findall(r"`([^`]+)`", names)
+        names = [first, *(first[:-2] + own if own[0] == "-" else own for own in others)]
+        counts = counts.split("; ") * (len(names) if ";" not in counts else 1)
+        told |= dict(zip(names, counts, strict=True))
+    assert set(told) == set(spaces.SPACES)
+    for name, count in told.items():
+        real = len(spaces.get(name))
+        assert count == (f"{real:,}" if real < 1e7 else f"{Decimal(real):.1e}").replace(
+            "e+", "e"
+        ), name
 
 
 def test_files_that_it_names_exist():

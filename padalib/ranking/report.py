@@ -4,7 +4,8 @@ Every measure stands beside its controls: what FLOPs or weights give without any
 architectures of equal complexity, the supernet's rank averaged with that of the FLOPs (weight 1,
 never fitted), and what infinitely many seeds of it would reach. 95 % intervals over seeds
 (Student's), over architectures (drawn by distinct function, those of one truth together), and over
-both.
+both, whose half is the root of the sum of their squared halves (MOVER: Zou & Donner, Statistics in
+Medicine 2008).
 """
 
 import math

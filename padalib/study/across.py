@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from padalib import spaces as known_spaces
 from padalib.engine.runs import Config
@@ -190,7 +189,7 @@ def borrowed(other: Finished, spaces: Mapping[str, tuple]) -> pd.DataFrame:
             kept = [pair in named for pair in zip(own.a, own.b, strict=True)]
             own = own[kept]
             own = own[own.measure.isin(list(OUTCOMES))]
-            found.append(_named(own.assign(scale=other.scale, fifths=False), named))
+            found.append(_named(own.assign(scale=other.scale), named))
     return pd.concat(found) if found else pd.DataFrame()
 
 
@@ -234,9 +233,13 @@ def variances(probed: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def errors(rows: pd.DataFrame) -> np.ndarray:
     """[R] standard errors, of seeds and architectures together; NaN for a single seed."""
-    t = stats.t.ppf(0.975, np.maximum(rows.seeds - 1, 1))
-    seeds = (rows.seeds_high - rows.seeds_low).to_numpy(float) / 2 / t
-    archs = (rows.archs_high - rows.archs_low).to_numpy(float) / 2 / 1.96
+    ends = (
+        rows[[f"{of}_{end}" for end in ("low", "high", "freedom")]] for of in ("seeds", "archs")
+    )
+    seeds, archs = (
+        np.array([effects.behind(*row).error for row in own.itertuples(index=False)])
+        for own in ends
+    )
     return np.hypot(seeds, np.nan_to_num(archs))
 
 

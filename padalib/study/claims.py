@@ -17,6 +17,7 @@ MIXED, UNMEASURABLE = "mixed", "not measurable"
 VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURABLE)
 LEVEL = 0.05  # of a test, two-sided
 FEW = ("seeds", "runs", "swapped pairs of seeds", "spaces")  # their intervals are Student's
+FULL = 6  # claims of a notebook that are shown in full at once
 POWER = 0.8  # chance of an effect of size `visible` to be shown
 
 
@@ -179,6 +180,22 @@ def table(claims: Sequence[Claim]) -> pd.DataFrame:
         row |= {name: getattr(claim, name) for name in ("visible", "bound", "p", "figure")}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def text(claims: Sequence[Claim]) -> str:
+    """Markdown: each claim in full; more than `FULL` as a table first, and in full behind it."""
+    full = "\n\n".join(f"**{c.statement}: {c.verdict}.** {c.evidence}." for c in claims)
+    if len(claims) <= FULL:
+        return full
+    rows = [f"| {cell(c.statement)} | **{c.verdict}** | {cell(numbers(c))} |" for c in claims]
+    lines = ["| claim | verdict | effect [95 % interval that decides] |", "|---|---|---|", *rows]
+    summary = "<details><summary>Each in full: all intervals, p, what could have been seen"
+    return "\n".join(lines) + f"\n\n{summary}</summary>\n\n{full}\n\n</details>"
+
+
+def cell(said: str) -> str:
+    """A text as a cell of a Markdown table."""
+    return said.replace("|", "\\|").replace("\n", " ")
 
 
 def said(effect: float, intervals: Sequence[Interval], digits: int = 3) -> str:

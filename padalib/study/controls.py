@@ -171,7 +171,8 @@ def analyse(
     """Tables and claims from (scores, architectures) of each space; the first one has schedules.
 
     Tables: contrasts (the primary ones, Holm over all spaces and both outcomes), secondary (all
-    other differences and measures, Holm among themselves), cards, bias, gains (Fieller's share of
+    other differences and measures, Holm among themselves; `fifths`: their levels of FLOPs are
+    fifths), cards, bias, gains (Fieller's share of
     PA's gain over SPOS that a control has).
     """
     main = next(iter(spaces))
@@ -187,6 +188,7 @@ def analyse(
         card, bias = cards(scores, known)
         for rows, own in ((primary, first), (secondary, rest), (found, card), (biases, bias)):
             rows.append(own.assign(space=name))
+        primary[-1]["fifths"] = secondary[-1]["fifths"] = not known.equal
         gains.append(shares(measured).assign(space=name))
     tables = {
         "contrasts": _judged(primary),
@@ -195,10 +197,9 @@ def analyse(
         "bias": pd.concat(biases, ignore_index=True),
         "gains": pd.concat(gains, ignore_index=True),
     }
-    fifths = {name for name, (_, known) in spaces.items() if not known.equal}
     functions = int(spaces[main][1].clusters.max()) + 1
     return tables, [
-        *_contrasts(tables, main, fifths),
+        *_contrasts(tables, main),
         *_error(tables["cards"], main, functions),
     ]
 
@@ -234,13 +235,13 @@ def outcome(measure: str, fifths: bool) -> str:
     return named.replace("equal FLOPs", "fifths of FLOPs") if fifths else named
 
 
-def _contrasts(tables: dict[str, pd.DataFrame], main: str, fifths: set[str]) -> list[Claim]:
+def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
     """A claim for each primary contrast and outcome."""
     found, rows, gains = [], tables["contrasts"], tables["gains"]
     of = {(c.a, c.b): c.statement for c in (*CONTRASTS, NORM)}
     for row in rows.itertuples():
         where = "" if row.space == main else f" (`{row.space}`)"
-        named = outcome(row.measure, row.space in fifths)
+        named = outcome(row.measure, row.fifths)
         said = f"{row.a} − {row.b}, {named}: {outcomes.told(row)}"
         if math.isnan(row.difference):
             said += ", for a run gives all that are compared the same score"

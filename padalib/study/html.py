@@ -15,7 +15,6 @@ from latex2mathml import converter
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
-from traitlets.config import Config
 
 from padalib.engine import paths
 from padalib.study import claims, driver, notebooks, reproduction
@@ -24,6 +23,7 @@ from padalib.study.notebooks import NotebookError
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 # Outputs that are programs: they would need scripts, and some of them a network.
 LIVE = ("application/vnd.jupyter.widget-view+json", "application/javascript")
+KEPT = ("execute_result", "error")  # of cells tagged `progress`: what is not progress
 NO_ALT = "No description has been provided for this image"  # nbconvert's
 MENDED = {  # in the converter's MathML: a tilde is no letter, and norm bars keep their height
     "<mi>&#x0007E;</mi>": "<mo>&#x0223C;</mo>",
@@ -49,7 +49,7 @@ math[display=block] { margin: 1rem 0; overflow-x: auto; }
 def write(scale: str) -> Path:
     """Render the executed notebooks of a scale, with an index of its verdicts; returns the index.
 
-    What was computed here, else what was redrawn. Outputs of cells tagged `progress` are left out.
+    What was computed here, else what was redrawn. Cells tagged `progress` show their result alone.
     NotebookError where nothing was executed.
     """
     folders = [paths.own_folder(scale), paths.own_folder(scale, redraw=True)]
@@ -148,13 +148,11 @@ def body(notebook: nbformat.NotebookNode, title: str, titles: dict[str, str]) ->
     """The notebook's cells and outputs as HTML; links to other notebooks lead to their pages."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [out for out in map(_still, cell.outputs) if out is not None]
-    remove = {"enabled": True, "remove_all_outputs_tags": {"progress"}}
+            busy = "progress" in cell.metadata.get("tags", ())
+            seen = [out for out in cell.outputs if not busy or out.output_type in KEPT]
+            cell.outputs = [out for out in map(_still, seen) if out is not None]
     exporter = _Exporter(
-        template_name="basic",
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        config=Config({"TagRemovePreprocessor": remove}),
+        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True
     )
     page = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
     for script in page.find_all("script"):

@@ -102,7 +102,7 @@ def markdown(found: dict[str, dict[str, Found]]) -> str:
         lines.append(f"| **{title}** |" + " |" * len(scales))
         for key in keys:
             own = found[key]
-            statement = _cell(next(iter(own.values())).claim.statement)
+            statement = claims.cell(next(iter(own.values())).claim.statement)
             cells = [_short(own[s], s) if s in own else "not measured" for s in scales]
             lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {' | '.join(cells)} |")
     if rest := len(found) - len(shown):
@@ -158,8 +158,8 @@ def _line(key: str, column: str, found: Found) -> str:
     claim = found.claim
     seen = claims.short(claim.visible) if math.isfinite(claim.visible) else ""
     shown = f"[{claim.figure}]({_figure(found)})" if claim.figure else ""
-    asked = f"[{_cell(claim.statement)}](#{anchor(key)})"
-    numbers = _cell(claims.numbers(claim))
+    asked = f"[{claims.cell(claim.statement)}](#{anchor(key)})"
+    numbers = claims.cell(claims.numbers(claim))
     return f"| {asked} | {_where(column, found)} | {claim.verdict} | {numbers} | {seen} | {shown} |"
 
 
@@ -188,15 +188,11 @@ def _facts(found: Found) -> list[str]:
 
 def _short(found: Found, column: str) -> str:
     numbers = claims.numbers(found.claim)
-    said = f"**{found.claim.verdict}**" + (f"<br>{_cell(numbers)}" if numbers else "")
+    said = f"**{found.claim.verdict}**" + (f"<br>{claims.cell(numbers)}" if numbers else "")
     if found.scale == column.partition("_")[0]:
         return said
     space = _space(found) if ELSEWHERE.get(found.claim.key.rpartition(".")[2]) != column else ""
     return f"{said}<br>(`{found.scale}`{', ' + space if space else ''})"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def anchor(key: str) -> str:

@@ -20,6 +20,7 @@ from padalib.train import TrainConfig, build
 
 METHODS = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum")
 STUDIES = ("sharing", "variance", "optimum", "training", "ranking", "relation", "limits")
+MATCHED = ("controls", "across")  # studies that compare two methods on the seeds of both
 TIMED, EPOCH_IMAGES = 3, 50_000  # steps timed for an estimate, and CIFAR's training images
 
 
@@ -54,7 +55,7 @@ class Scale:
     paths: int = 64  # outer draws of the variance probe at the kept epochs
     images: int | None = None  # images that score the states before the last; None: all
     methods: tuple[str, ...] = METHODS
-    secondary: tuple[str, ...] = ()  # more methods of the study of controls, on fewer seeds:
+    secondary: tuple[str, ...] = ()  # more methods of `MATCHED` studies, on fewer seeds:
     secondary_seeds: int = 8  # the first so many
     batch: int = 64  # images per step and path
     crop: int = 1  # pixels of random shift
@@ -111,11 +112,11 @@ class Scale:
                 f"scale {self.name} has {', '.join(sorted(twice))} among its methods and among the "
                 "secondary ones: leave it out of one of them"
             )
-        if self.secondary and (others := set(self.studies) - {"controls"}):
+        if self.secondary and (others := set(self.studies) - set(MATCHED)):
             raise ValueError(
-                f"scale {self.name} has secondary methods on fewer seeds, which the study of "
-                f"controls alone can compare, and runs {', '.join(sorted(others))}: give these "
-                "studies a scale of their own"
+                f"scale {self.name} has secondary methods on fewer seeds, which only the studies "
+                f"{', '.join(MATCHED)} can compare, and runs {', '.join(sorted(others))}: give "
+                "these a scale of their own"
             )
         if self.listed and self.ranked is not None:
             raise ValueError(

@@ -11,7 +11,8 @@ from padalib.study.scale import Scale
 
 SEEDS = tuple(range(5, 13))
 SMALL = {"channels": 8, "size": 16}
-EVERY = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum", "size-curriculum", "yoked PA", "sbs")
+SCHEDULED = ("SPOS", "PA", "yoked PA", "curriculum", "PA&DA")  # the primary questions
+REST = ("FairNAS", "DA", "size-curriculum", "sbs")
 LISTED = ("SPOS", "PA", "PA&DA", "curriculum")  # of the cells whose accuracy is known
 UNSCHEDULED = ("SPOS", "PA", "size-curriculum", "PA&DA")  # where the curriculum is SPOS itself
 
@@ -36,10 +37,17 @@ def make(controls: Scale) -> Scale:
         whole,
         name="spaces-macro",
         space=replace(spaces.get("macro"), **SMALL),
-        methods=EVERY,
+        methods=SCHEDULED,
+        secondary=REST,
+        secondary_seeds=5,
         ranked=1000,
     )
-    conv64 = replace(conv64, name="spaces-conv64", methods=UNSCHEDULED, studies=("across",))
+    conv64 = replace(
+        conv64,
+        name="spaces-conv64",
+        secondary=UNSCHEDULED[2:],
+        studies=("across",),
+    )
     shot = replace(
         whole,
         name="spaces-shot",

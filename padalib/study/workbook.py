@@ -187,9 +187,7 @@ class Workbook:
                 for claim in found
             ]
         self.save(f"claims_{notebook}", claims.table(found))
-        return Markdown(
-            "\n\n".join(f"**{c.statement}: {c.verdict}.** {c.evidence}." for c in found)
-        )
+        return Markdown(claims.text(found))
 
 
 def _write(path: Path, rows: pd.DataFrame) -> None:

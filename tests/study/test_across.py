@@ -59,6 +59,7 @@ def contrast(question, space, difference, error, verdict=claims.NOT_SHOWN, measu
     row |= {"unit": "seeds", "functions": 50, "fifths": False, "verdict": verdict, "holm": 0.01}
     for name in ("seeds", "both"):
         row |= {f"{name}_low": difference - half, f"{name}_high": difference + half}
+    row |= {"seeds_freedom": n - 1, "archs_freedom": math.inf}
     return row | {"archs_low": difference, "archs_high": difference, "bound": 0.03, "tests": 6}
 
 
@@ -227,7 +228,9 @@ def test_errors_are_read_back_from_intervals():
     assert row == pytest.approx(0.03)
     rows = pd.DataFrame([contrast("gain", "mini", 0.2, 0.03, n=2)])
     rows[["archs_low", "archs_high"]] = 0.2 - 1.96 * 0.04, 0.2 + 1.96 * 0.04
-    assert across.errors(rows) == pytest.approx([0.05])
+    assert across.errors(rows) == pytest.approx([0.05], rel=1e-4)
+    pairs = rows.assign(seeds=2, seeds_freedom=5)  # the intervals know how many units they are over
+    assert across.errors(pairs)[0] > across.errors(rows)[0]
     alone = rows.assign(seeds=1, seeds_low=math.nan, seeds_high=math.nan)
     assert np.isnan(across.errors(alone)).all()
 

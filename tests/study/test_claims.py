@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from padalib.engine import paths
 from padalib.engine.runs import RunError
@@ -261,3 +263,16 @@ def test_claims_of_many_spaces_name_theirs():
         assert where == f"CIFAR-10, {name} (`spaces`)" and cell.endswith(f"(`spaces`, {name})")
     assert readme.group("09.gain.tau_loss.macro") == "It does so in various search spaces"
     assert readme.group("09.variance.raw.macro12") == "PA&DA lowers the variance in training"
+
+
+def test_many_claims_are_a_table_with_each_in_full_behind_it():
+    one = Claim(
+        "a", "It | grows", "shown", "by much", 0.4, (Interval(0.3, 0.5, "seeds", 5),), "tau"
+    )
+    assert claims.text([one] * claims.FULL) == "\n\n".join(["**It | grows: shown.** by much."] * 6)
+    said = claims.text([one] * (claims.FULL + 1))
+    made = MarkdownWithMath(renderer=IPythonRenderer(escape=False)).render(said)
+    page = BeautifulSoup(made, "html.parser")
+    rows = [[cell.text for cell in row.find_all("td")] for row in page.table.find_all("tr")[1:]]
+    assert rows == [["It | grows", "shown", "+0.400 [+0.300, +0.500] tau"]] * 7
+    assert [p.text for p in page.details.find_all("p")] == ["It | grows: shown. by much."] * 7

@@ -68,7 +68,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     nbformat.write(notebook, path)
     write(folder / "01_b.ipynb", "print('b')")
     path = write(folder / "02_c.ipynb", "bar()")
-    cell_with(path, new_output("stream", text="BAR"), tag="progress")
+    result = new_output("execute_result", data={"text/plain": "THE RESULT"})
+    cell_with(path, new_output("stream", text="BAR"), result, tag="progress")
     for stem in ("00_a", "01_b", "02_c", "03_not_run"):
         write(tmp_path / f"notebooks/{stem}.ipynb")
     write(folder / "04_renamed_since.ipynb")
@@ -124,6 +125,7 @@ def test_progress_is_left_out_and_old_pages_go(folder):
     (folder / "html/09_old.html").touch()
     assert main(["html", "--scale", "smoke"]) == 0
     assert "BAR" not in (folder / "html/02_c.html").read_text()
+    assert "THE RESULT" in Page(folder / "html/02_c.html").text
     assert ">bar</span>" in Page(folder / "html/02_c.html").text
     assert not (folder / "html/09_old.html").exists()
 

@@ -454,11 +454,11 @@ def test_secondary_methods_run_on_the_first_seeds_only(monkeypatch):
     assert len(study_controls.configs(conv)) == 2 * len(conv.seeds) + min(8, len(conv.seeds))
 
 
-def test_secondary_methods_are_named_once_and_for_the_study_of_controls():
+def test_secondary_methods_are_named_once_and_for_studies_that_match_seeds():
     controls = scales.get("controls")
     with pytest.raises(ValueError, match="has PA among its methods and among the secondary ones"):
         replace(controls, secondary=("PA", "sbs"))
-    with pytest.raises(ValueError, match="study of controls alone can compare, and runs budget"):
+    with pytest.raises(ValueError, match="studies controls, across can compare, and runs budget"):
         replace(scales.get("budget"), secondary=("DA",))
 
 
