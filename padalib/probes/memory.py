@@ -19,8 +19,6 @@ from padalib.engine.runs import Run
 from padalib.spaces import Arch, Space
 from padalib.train import TrainConfig, Trainer
 
-ROUNDS = 2  # the first makes the optimiser's momentum
-
 
 class Alive(TorchDispatchMode):
     """While it is entered: bytes of the tensors made that are alive `now`, and their `peak`."""
@@ -100,14 +98,21 @@ def measure(trainer: Trainer) -> dict[str, int]:
     samplers = (trainer.paths, trainer.data, trainer.update)
     for part in samplers:
         part.new_epoch(0)
-    weights = size(trainer.net.state_dict())
-    start = weights + size([part.state() for part in samplers])
-    archs, group = alike(trainer.space) * ROUNDS, trainer.paths.group
+
+    def kept() -> int:
+        held = [trainer.net.state_dict(), trainer.optimizer.state_dict()["state"]]
+        return size(held + [part.state() for part in samplers])
+
+    archs, group = alike(trainer.space), trainer.paths.group
     archs += archs[: -len(archs) % group]
+    groups = [archs[first : first + group] for first in range(0, len(archs), group)]
+    for some in groups:  # momentum is made by the first step, and what torch remembers
+        trainer.step(some)
+    trainer.optimizer.zero_grad()
+    before = kept()
     with Alive() as alive:
-        for first in range(0, len(archs), group):
-            trainer.step(archs[first : first + group])
+        for some in groups:
+            trainer.step(some)
         trainer.optimizer.zero_grad()
-    held = [trainer.net.state_dict(), trainer.optimizer.state_dict()["state"]]
-    kept = size(held + [part.state() for part in samplers])
-    return {"weights": weights, "kept": kept, "peak": start + alive.peak}
+    weights = size(trainer.net.state_dict())
+    return {"weights": weights, "kept": kept(), "peak": before + alive.peak}

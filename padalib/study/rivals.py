@@ -58,6 +58,11 @@ def at_equal_steps(scale: Scale) -> list[TrainConfig]:
     return found
 
 
+def base(name: str) -> str:
+    """The method that a row of a table is of."""
+    return STARVED if name == EQUAL_STEPS else name
+
+
 def scorings(scale: Scale) -> list[ScoreConfig]:
     """Scores of each of these at its end."""
     return [scale.scoring(config) for config in trainings(scale)]
@@ -254,18 +259,18 @@ def costs(found: Read, scale: Scale, measured: Measured, known: Ranked) -> pd.Da
     total = curves.groupby(["method", "seed"], sort=False)[["images", "steps"]].sum()
     rows = []
     for method, own in total.groupby(level=0, sort=False):
-        base = STARVED if method == EQUAL_STEPS else method
+        name = base(str(method))
         images, steps = own.iloc[0]
         more = images / total.images["SPOS"].iloc[0]
         row = {"method": method, "images": int(images), "steps": int(steps)}
-        for name, table, names in (
+        for kind, table, columns in (
             ("flops", paid, ("flops", "low", "high")),
             ("time", cost, ("ratio", "ratio_low", "ratio_high")),
         ):
-            ends = [table.loc[base, column] * more for column in names]
-            row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
-        for name in ("peak", "kept"):
-            row[name] = memory.loc[base, name] / memory.loc["SPOS", name]
+            ends = [table.loc[name, column] * more for column in columns]
+            row |= dict(zip((kind, f"{kind}_low", f"{kind}_high"), ends, strict=True))
+        for column in ("peak", "kept"):
+            row[column] = memory.loc[name, column] / memory.loc["SPOS", column]
         rows.append(row)
     table = pd.DataFrame(rows)
     for measure in OUTCOMES:

@@ -112,7 +112,7 @@ def _pareto(axes: Axes, costs: pd.DataFrame, cost: str) -> None:
     best = own[rivals.front(own[cost], own.tau_loss)].sort_values(cost)
     axes.plot(best[cost], best.tau_loss, color=figures.GREY, lw=0.8, drawstyle="steps-post")
     for place, row in zip(own.index, own.itertuples(), strict=True):
-        x, shade = getattr(row, cost), figures.COLOURS.get(row.method, figures.GREY)
+        x, shade = getattr(row, cost), figures.colour(rivals.base(row.method))
         axes.plot([x, x], [row.tau_loss_low, row.tau_loss_high], color=shade, lw=0.7)
         if f"{cost}_low" in own:
             ends = [getattr(row, f"{cost}_{end}") for end in ("low", "high")]
