@@ -138,7 +138,7 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
         "contrasts": against_rivals(measured, found.spaces, list(OUTCOMES)),
         "more": against_rivals(measured, found.spaces, list(OTHERS)),
         "differences": differences,
-        "ranks": ranks(of_main[0], differences),
+        "ranks": ranks(of_main[0], differences, cards[0]),
         "cards": pd.concat(cards, ignore_index=True),
         "costs": costs(found, scale, *of_main),
         "chosen": choose(found.chosen_on, scale),
@@ -190,11 +190,11 @@ def means(measured: Measured, measure: str) -> pd.Series:
     return values(measured, measure).mean().sort_values(ascending=False, kind="stable")
 
 
-def ranks(measured: Measured, differences: pd.DataFrame) -> pd.DataFrame:
-    """A row a method and outcome: its mean, mean rank over seeds, and the groups it is in.
+def ranks(measured: Measured, differences: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
+    """A row a method and outcome: its mean, mean rank over seeds, groups, and intervals.
 
     A group is a run of neighbours no two of which are told apart after Holm's correction; `groups`
-    names each by its number, counted from the best: '1 2'.
+    names each by its number, counted from the best: '1 2'. The intervals are those of the card.
     """
     rows = []
     for measure in OUTCOMES:
@@ -207,7 +207,9 @@ def ranks(measured: Measured, differences: pd.DataFrame) -> pd.DataFrame:
         for place, (method, value) in enumerate(mean.items()):
             held = [str(k) for k, (a, b) in enumerate(spans, 1) if a <= place <= b]
             rows.append([measure, method, value, by_seed[method], " ".join(held)])
-    return pd.DataFrame(rows, columns=["measure", "method", "mean", "rank", "groups"])
+    table = pd.DataFrame(rows, columns=["measure", "method", "mean", "rank", "groups"])
+    ends = ["seeds_low", "seeds_high", "low", "high"]
+    return table.merge(cards[["measure", "method", *ends]], on=["measure", "method"], how="left")
 
 
 def groups(order: Sequence[str], apart: set[frozenset[str]]) -> list[tuple[int, int]]:
@@ -278,7 +280,8 @@ def costs(found: Read, scale: Scale, measured: Measured, known: Ranked) -> pd.Da
               for name in table.method}  # fmt: skip
         reached = pd.DataFrame([outcomes.mean(by[name], known) for name in table.method])
         table[measure] = reached.difference
-        table[f"{measure}_low"], table[f"{measure}_high"] = outcomes.joint(reached)
+        for end, ends in zip(("low", "high"), outcomes.joint(reached), strict=True):
+            table[f"{measure}_{end}"] = ends.clip(-1.0, 1.0)
     return table
 
 

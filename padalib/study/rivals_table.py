@@ -174,10 +174,3 @@ def code_differs() -> str:
             told.setdefault(file, name)
         said.append(f"- **{name}**{options}: {words}")
     return "\n".join(said)
-
-
-def groups_of(ranks: pd.DataFrame) -> pd.DataFrame:
-    """`rivals.ranks` with the outcomes side by side, in the order of the first."""
-    wide = ranks.pivot(index="method", columns="measure", values=["mean", "rank", "groups"])
-    order = ranks[ranks.measure == ranks.measure.iloc[0]].method
-    return wide.loc[order]

@@ -13,12 +13,13 @@ import pandas as pd
 
 from padalib.ranking import metrics, pairs
 from padalib.ranking.ranked import Ranked
-from padalib.study import claims, relation, training
+from padalib.study import claims, figures, relation, training
 from padalib.study.controls import OUTCOMES, Measured
 from padalib.study.rival_scales import METHODS
 from padalib.study.scale import Scale
 
 DRAWS = 10_000
+LEAST = 5  # methods, or runs, for an interval that draws them
 OVER, WITHIN = "over all runs", "within methods"
 CONVS = "weighted"  # exposure of options with weights, together
 NAMED = {
@@ -32,7 +33,10 @@ NAMED = {
 
 def named(measure: str) -> str:
     """What a measure is called."""
-    return NAMED.get(measure) or f"exposure of {measure.removeprefix('p_').replace('_', ' ')}"
+    if measure in NAMED:
+        return NAMED[measure]
+    ((label, _),) = figures.operations([measure.removeprefix("p_")]).values()
+    return f"exposure of {label}"
 
 
 def runs(
@@ -83,7 +87,8 @@ def related(rows: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
     """Spearman's rho of each measure with each outcome, over all runs and within methods.
 
     Columns: outcome, measure, how, rho, low, high, p, over, n, holm (over all rows that have a
-    rho), tests. NaN where fewer than two methods, or runs, differ in the measure.
+    rho), tests. NaN where the measure is not known of, or does not vary in, `LEAST` methods
+    or runs.
     """
     given = [name for name in rows if name not in ("method", "seed", *OUTCOMES)]
     found = []
@@ -116,7 +121,7 @@ def _within(rows: pd.DataFrame, measure: str, outcome: str) -> pd.DataFrame:
 
 def _rho(x: pd.Series, y: pd.Series, units: np.ndarray, draws: int) -> dict[str, float]:
     n = int(units.max()) + 1 if len(units) else 0
-    if n < 2 or not (np.ptp(x) and np.ptp(y)):
+    if n < LEAST or not (np.ptp(x) and np.ptp(y)):
         return dict.fromkeys(("rho", "low", "high", "p"), np.nan) | {"n": n}
     vectors = [x.to_numpy(float), y.to_numpy(float)]
     drawn = relation.resampled(vectors, units, draws)

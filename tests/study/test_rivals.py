@@ -460,6 +460,40 @@ def test_the_scale_shares_its_runs_with_controls_and_spaces(monkeypatch):
         assert not set(each.methods) & set(rivals.SPOS_ITSELF)
 
 
+class Book:
+    """A workbook whose tables say who asked for what."""
+
+    def __init__(self, scale, redraw, beside=()):
+        self.scale, self.redraw, self.beside, self.asked = scale, redraw, beside, {}
+
+    def table(self, name, asked, workers=None):
+        self.asked[name] = len(asked), workers
+        return pd.DataFrame({"scale": [self.scale.name]})
+
+    def reference(self):
+        return self.scale.name
+
+
+@pytest.mark.parametrize("redraw", [True, False])
+def test_the_seeds_of_the_choice_are_read_apart(monkeypatch, redraw):
+    monkeypatch.setattr(controls, "ranked", lambda scale, reference: reference)
+    scale = scales.get("rivals")
+    others = [Book(each, redraw) for each in scale.beside]
+    book = Book(scale, redraw, others)
+    found = rivals.read(book)
+    assert list(found.spaces) == ["nasbench201", "macro12", "chain-mini"]
+    assert {name: known for name, (_, known) in found.spaces.items()} == {
+        "nasbench201": "rivals", "macro12": "rivals-macro12", "chain-mini": "rivals-chain",
+    }  # fmt: skip
+    assert found.chosen_on is not None and found.chosen_on[1] == "rivals-choice"
+    runs = 0 if redraw else len(METHODS) * len(scale.seeds) + 3
+    timed = 0 if redraw else len(METHODS)
+    assert book.asked == {
+        "scores": (runs, None), "curves": (runs, None), "cost": (timed, 1), "memory": (timed, None),
+    }  # fmt: skip
+    assert others[0].asked == {"scores": (0 if redraw else len(METHODS) * 2, None)}
+
+
 # --- the figures ---
 
 
@@ -474,11 +508,12 @@ def test_the_figures_show_every_method_cost_and_measure(planted):
     assert "surpasses the others is not shown" in said
     figure = rivals_figures.draw_cost(planted["costs"])
     assert [axes.get_xlabel() for axes in figure.axes] == list(rivals_figures.COSTS.values())
-    numbers = [text.get_text() for text in figure.axes[0].texts]
-    assert numbers == [str(k + 1) for k in range(len(METHODS) + 1)]
+    for axes, more in zip(figure.axes, (1, 0, 0, 1), strict=True):  # two lack what costs tenfold
+        numbers = [text.get_text() for text in axes.texts]
+        assert numbers == [str(k + 1) for k in range(len(METHODS) + more)]
     assert "Not beaten on both" in rivals_figures.caption_cost(SMOKE, planted["costs"])
     rows = planted["explained"]
     figure = rivals_figures.draw_explained(rows)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert "exposure of nor conv 3x3" in labels and len(labels) == rows.measure.nunique()
+    assert "exposure of conv 3×3" in labels and len(labels) == rows.measure.nunique()
     assert "within methods" in rivals_figures.caption_explained(SMOKE, rows)
