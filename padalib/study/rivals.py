@@ -134,15 +134,19 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     main = next(iter(found.spaces))
     of_main = measured[main], found.spaces[main][1]
     differences = judged([each_pair(*of_main)])
+    equal = found.curves[found.curves.method != EQUAL_STEPS]
+    draws = training.drawn(scale, training.unlogged(equal))
     tables = {
         "contrasts": against_rivals(measured, found.spaces, list(OUTCOMES)),
         "more": against_rivals(measured, found.spaces, list(OTHERS)),
         "differences": differences,
         "ranks": ranks(of_main[0], differences, cards[0]),
         "cards": pd.concat(cards, ignore_index=True),
-        "costs": costs(found, scale, *of_main),
+        "costs": costs(found, scale, draws, *of_main),
         "chosen": choose(found.chosen_on, scale),
-        "runs_explained": rivals_why.runs(found.curves, found.spaces[main], of_main[0], scale),
+        "runs_explained": rivals_why.runs(
+            equal, draws, found.spaces[main], of_main[0], scale.space
+        ),
     }
     tables["explained"] = rivals_why.related(tables["runs_explained"])
     for name in ("contrasts", "more", "differences", "cards"):
@@ -246,7 +250,9 @@ def complete(rows: pd.DataFrame, name: str) -> None:
         )
 
 
-def costs(found: Read, scale: Scale, measured: Measured, known: Ranked) -> pd.DataFrame:
+def costs(
+    found: Read, scale: Scale, draws: pd.DataFrame, measured: Measured, known: Ranked
+) -> pd.DataFrame:
     """What each method costs over its whole training, beside what it reaches in the main space.
 
     images through forward and backward, steps of the optimiser; and as multiples of SPOS's: flops
@@ -255,7 +261,6 @@ def costs(found: Read, scale: Scale, measured: Measured, known: Ranked) -> pd.Da
     """
     curves = found.curves
     equal = curves[curves.method != EQUAL_STEPS]
-    draws = training.drawn(scale, training.unlogged(equal))
     paid = training.paid(equal, training.path_flops(scale.space), draws).set_index("method")
     cost, memory = found.cost.set_index("method"), found.memory.set_index("method")
     total = curves.groupby(["method", "seed"], sort=False)[["images", "steps"]].sum()

@@ -13,10 +13,10 @@ import pandas as pd
 
 from padalib.ranking import metrics, pairs
 from padalib.ranking.ranked import Ranked
+from padalib.spaces import Space
 from padalib.study import claims, figures, relation, training
 from padalib.study.controls import OUTCOMES, Measured
 from padalib.study.rival_scales import METHODS
-from padalib.study.scale import Scale
 
 DRAWS = 10_000
 LEAST = 5  # methods, or runs, for an interval that draws them
@@ -40,23 +40,26 @@ def named(measure: str) -> str:
 
 
 def runs(
-    curves: pd.DataFrame, scored: tuple[pd.DataFrame, Ranked], measured: Measured, scale: Scale
+    curves: pd.DataFrame,
+    draws: pd.DataFrame,
+    scored: tuple[pd.DataFrame, Ranked],
+    measured: Measured,
+    space: Space,
 ) -> pd.DataFrame:
     """A row a run at equal images: method, seed, the two outcomes, and what may explain them.
 
-    `p_<option>`: how often a position carries it, mean over training.
+    `p_<option>`: how often a position carries it, mean over training; of samplers that log none
+    by `training.drawn`.
     """
     scores, known = scored
-    curves = curves[curves.method.isin(METHODS)]
     scores = scores[scores.method.isin(METHODS)]
-    draws = training.drawn(scale, training.unlogged(curves))
-    options = [f"p_{name}" for name in scale.space.entries().names]
+    options = [f"p_{name}" for name in space.entries().names]
     shown = curves[["method", "seed", "epoch"]].assign(
-        flops=training.sampled_flops(curves, training.path_flops(scale.space), draws),
+        flops=training.sampled_flops(curves, training.path_flops(space), draws),
         train_loss=curves.loss,
         **{name: curves[name].fillna(curves.method.map(draws[name])) for name in options},
     )
-    shown[CONVS] = shown[[f"p_{name}" for name in training.weighted(scale.space)]].sum(axis=1)
+    shown[CONVS] = shown[[f"p_{name}" for name in training.weighted(space)]].sum(axis=1)
     keys = ["method", "seed"]
     table = shown.groupby(keys, sort=False)[[*options, CONVS, "flops"]].mean()
     table["train_loss"] = shown[shown.epoch == shown.epoch.max()].set_index(keys).train_loss

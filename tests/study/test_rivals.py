@@ -505,7 +505,7 @@ def test_the_figures_show_every_method_cost_and_measure(planted):
             "PA&DA", "PA", "sandwich",
         )  # fmt: skip
     said = rivals_figures.caption(SMOKE, planted, rivals_claims.conclude(planted, "mini"))
-    assert "surpasses the others is not shown" in said
+    assert "PA&DA surpasses the others, tau, ranked by loss: not shown (" in said
     figure = rivals_figures.draw_cost(planted["costs"])
     assert [axes.get_xlabel() for axes in figure.axes] == list(rivals_figures.COSTS.values())
     for axes, more in zip(figure.axes, (1, 0, 0, 1), strict=True):  # two lack what costs tenfold
