@@ -261,19 +261,39 @@ def own_effect(claim: Claim, interval: Interval | None) -> float:
 
 
 def numbers(claim: Claim) -> str:
-    """Effect and deciding interval, with their sign where they are differences; '' if unknown."""
+    """Effect and deciding interval, with their sign where they are differences; '' if unknown.
+
+    As many decimals as half the interval has down to its second digit, and more where an end would
+    look as if it were no effect: +0.44 [+0.28, +0.59].
+    """
     if math.isnan(claim.effect):
         return ""
+    decides = deciding(claim)
+    ends = () if decides is None else (decides.low, decides.high)
+    values = [own_effect(claim, decides), *ends]
+    decimals = _decimals(*ends, claim.null) if ends else None
     sign = "+" if claim.null == 0 else ""
 
     def shown(value: float) -> str:
-        return (sign if value >= 0 else "") + short(value)
+        if decimals is None or max(map(abs, values)) >= 1000:
+            return (sign if value >= 0 else "") + short(value)
+        return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"  # + 0.0: there is no -0
 
-    decides = deciding(claim)
-    said = shown(own_effect(claim, decides))
-    if decides is not None:
-        said += f" [{shown(decides.low)}, {shown(decides.high)}]"
+    said = shown(values[0])
+    if ends:
+        said += f" [{shown(ends[0])}, {shown(ends[1])}]"
     return f"{said} {claim.unit}".rstrip()
+
+
+def _decimals(low: float, high: float, null: float) -> int | None:
+    """See `numbers`; None where the interval is a point, or has no end."""
+    half = (high - low) / 2
+    if not 0 < half < math.inf:
+        return None
+    decimals = max(0, 1 - math.floor(math.log10(half) + 1e-9))
+    while decimals < 6 and any(end != null and round(end, decimals) == null for end in (low, high)):
+        decimals += 1
+    return decimals
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

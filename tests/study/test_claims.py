@@ -71,9 +71,9 @@ def test_a_table_of_another_layout_is_named(tmp_path):
 
 def test_the_interval_that_decides_is_printed():
     tau, times, both, none = MANY
-    assert claims.numbers(tau) == "+0.440 [+0.280, +0.590] tau"
-    assert claims.numbers(times) == "0.900 [0.800, 1.30] times"
-    assert claims.numbers(both) == "+0.0500 [-0.0300, +0.130]"
+    assert claims.numbers(tau) == "+0.44 [+0.28, +0.59] tau"
+    assert claims.numbers(times) == "0.90 [0.80, 1.30] times"
+    assert claims.numbers(both) == "+0.050 [-0.030, +0.130]"
     assert claims.numbers(none) == ""
     below = claims.of(
         "k", "s", -0.2, [Interval(-0.3, -0.1, "a", 5), Interval(-0.5, -0.02, "b", 5)], "e"
@@ -93,12 +93,12 @@ def test_the_table_has_a_row_a_claim_and_a_cell_a_scale(project, monkeypatch):
     assert rows == [
         "| **The variance is least in proportion to the gradient norms** | | |",
         "| [02.best is so](data/results/README.md#02best) | not measured "
-        "| **opposite here**<br>-1.00 [-1.10, -0.900] |",
+        "| **opposite here**<br>-1.00 [-1.10, -0.90] |",
         "| **PA&DA lowers the variance in training** | | |",
         "| [01.tau is so](data/results/README.md#01tau) "
-        "| **shown**<br>+0.440 [+0.280, +0.590] tau | not measured |",
-        "| [01.both is so](data/results/README.md#01both) | **shown**<br>+4.00 [+3.00, +5.00] "
-        "| **not shown**<br>+0.0500 [-0.0300, +0.130] |",
+        "| **shown**<br>+0.44 [+0.28, +0.59] tau | not measured |",
+        "| [01.both is so](data/results/README.md#01both) | **shown**<br>+4.0 [+3.0, +5.0] "
+        "| **not shown**<br>+0.050 [-0.030, +0.130] |",
         "| [is open](data/results/README.md#01none) | not measured | **not measurable** |",
     ]
     words = [cell.split("](")[0].split("<br>") for row in rows for cell in row.split("|")]
@@ -126,7 +126,7 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
         ("99.mine", "More"),
     ]
     rows = readme.markdown(found)
-    assert "**shown**<br>+1.00 [+0.500, +2.00]<br>(`controls`) | not measured |" in rows
+    assert "**shown**<br>+1.00 [+0.50, +2.00]<br>(`controls`) | not measured |" in rows
     assert "[99.mine" not in rows and rows.endswith(
         "And 2 more on the [page of verdicts](data/results/README.md)."
     )
@@ -186,6 +186,15 @@ def test_an_effect_that_is_not_known_is_not_measurable():
         assert (made.verdict, made.intervals) == (claims.UNMEASURABLE, ())
         assert math.isnan(made.visible) and made.evidence == "two of 3 are below zero"
         assert claims.numbers(made) == ""
+
+
+def test_an_end_never_looks_like_no_effect():
+    near = claims.of("k", "s", 0.2, [Interval(0.0004, 0.4, "seeds", 5)], "e")
+    assert near.verdict == claims.SHOWN and claims.numbers(near) == "+0.2000 [+0.0004, +0.4000]"
+    at = claims.of("k", "s", -0.1, [Interval(-0.2, 0.0, "seeds", 5)], "e")
+    assert claims.numbers(at) == "-0.10 [-0.20, +0.00]"
+    large = claims.of("k", "s", 2e7, [Interval(1e6, 4e7, "seeds", 5)], "e", null=1)
+    assert claims.numbers(large) == "2.00e7 [1.00e6, 4.00e7]"
 
 
 def test_numbers_are_short():
@@ -274,5 +283,5 @@ def test_many_claims_are_a_table_with_each_in_full_behind_it():
     made = MarkdownWithMath(renderer=IPythonRenderer(escape=False)).render(said)
     page = BeautifulSoup(made, "html.parser")
     rows = [[cell.text for cell in row.find_all("td")] for row in page.table.find_all("tr")[1:]]
-    assert rows == [["It | grows", "shown", "+0.400 [+0.300, +0.500] tau"]] * 7
+    assert rows == [["It | grows", "shown", "+0.40 [+0.30, +0.50] tau"]] * 7
     assert [p.text for p in page.details.find_all("p")] == ["It | grows: shown. by much."] * 7

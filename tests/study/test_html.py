@@ -141,8 +141,7 @@ def test_the_index_has_the_verdicts(folder, tmp_path, monkeypatch):
     index = Page(folder / "html/index.html")
     assert index.links == ["00_a.html", "01_b.html", "02_c.html", "01_b.html"]
     assert (
-        "<em>it</em> &lt;grows&gt;</a></td><td>shown</td><td>+0.400 [+0.300, +0.500] tau"
-        in index.text
+        "<em>it</em> &lt;grows&gt;</a></td><td>shown</td><td>+0.40 [+0.30, +0.50] tau" in index.text
     )
     assert "its numbers mean nothing" in index.text
     assert index.text.count("did not run to its end") == 1

@@ -129,7 +129,7 @@ def test_a_run_ends_with_the_comparison_and_leaves_what_is_published(root, capfd
     assert "claim " in out and "published " in out and "yours " in out and "agrees?" in out
     line = next(line for line in out.splitlines() if line.startswith("01.a is so (01.a)"))
     assert line.split()[-1] == "yes" and line.count("shown") == 2
-    assert "+0.420 [+0.300, +0.500]" in out and "+0.400 [+0.300, +0.500]" in out
+    assert "+0.42 [+0.30, +0.50]" in out and "+0.40 [+0.30, +0.50]" in out
     assert main(["compare"]) == 0
     assert capfd.readouterr().out.strip() == out[out.index("claim ") :].strip()
 
@@ -225,7 +225,7 @@ def test_publishing_replaces_both_folders_and_the_readme(root, capfd):
     }
     assert tree(root / "figures") == {"laptop/01_a.png": "png"}
     assert claims.read(home)["01.a"].effect == 0.4
-    assert "+0.400 [+0.300, +0.500]" in (root / "data/results/README.md").read_text()
+    assert "+0.40 [+0.30, +0.50]" in (root / "data/results/README.md").read_text()
     assert "And 1 more on the [page of verdicts]" in (root / "README.md").read_text()
 
 
