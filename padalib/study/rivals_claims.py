@@ -9,7 +9,7 @@ import pandas as pd
 from padalib.study import claims, controls, outcomes, relation, rivals, rivals_why
 from padalib.study.claims import Claim, Interval
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.rival_scales import CONTROLS, OURS, PUBLISHED, RIVALS
+from padalib.study.rival_scales import CONTROLS, OURS, PUBLISHED
 
 SETS = {  # of rivals, and what would be true if PA&DA were better than each
     "surpasses": (PUBLISHED, f"{OURS} surpasses other improved approaches"),
@@ -66,7 +66,7 @@ def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
         statement,
         near.difference,
         intervals,
-        f"Of {len(rows)} rivals, {beside}",
+        f"Of {len(rows)} rival{'s' * (len(rows) > 1)}, {beside}",
         bound=BOUND,
         p=own.holm.max(),
         tests=int(near.tests),
@@ -78,8 +78,6 @@ def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
 def each(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
     """PA&DA beside each rival."""
     for row in contrasts.itertuples():
-        if row.b not in RIVALS:
-            continue
         named = controls.outcome(row.measure, row.fifths)
         where = ("", "") if row.space == main else (f".{row.space}", f" (`{row.space}`)")
         said = f"{row.a} − {row.b}, {named}: {outcomes.told(row)}"
