@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from padalib.study import figures, outcomes
+from padalib.study import claims, figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.controls_figures import MARKS, SHADES
 from padalib.study.scale import Scale
@@ -16,14 +16,20 @@ from padalib.study.tuning import COMMON, METHODS
 def draw(rates: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> Figure:
     """Left: means over the seeds that choose, filled where chosen. Right: contrasts, reported."""
     with figures.style():
-        figure = Figure(figsize=(6.75, 3.2))
+        figure = Figure(figsize=(6.75, 3.9))
         left, right = figure.add_gridspec(1, 2, width_ratios=(1, 1.15))
         panels = left.subgridspec(2, 1, hspace=0.12)
         for place, (name, title) in enumerate(OUTCOMES.items()):
             axes = figure.add_subplot(panels[place])
             _rates(axes, rates, name, title)
             if place == 0:
-                axes.legend(fontsize=6, handlelength=1.2)
+                axes.legend(
+                    fontsize=6,
+                    handlelength=1.2,
+                    ncols=3,
+                    loc="lower center",
+                    bbox_to_anchor=(0.5, 1.0),
+                )
                 axes.tick_params(labelbottom=False)
             else:
                 axes.set_xlabel("learning rate at the start")
@@ -42,7 +48,7 @@ def _rates(axes: Axes, rates: pd.DataFrame, name: str, title: str) -> None:
     axes.xaxis.set_major_locator(FixedLocator(sorted(rates.lr.unique())))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.set(ylabel=title.replace(", ", ",\n").replace("within", "within\n"))
+    axes.set(ylabel=title.replace("ranked ", "").replace(" within ", "\nwithin "))
 
 
 def _contrasts(axes: Axes, rows: pd.DataFrame) -> None:
@@ -56,7 +62,7 @@ def _contrasts(axes: Axes, rows: pd.DataFrame) -> None:
             axes.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.6)
             axes.plot([row.both_low, row.both_high], [y, y], color="black", lw=0.7)
             axes.plot(row.difference, y, "o", color=shade, mfc="white", ms=4)
-    labels = [f"{a} − {b}" + (f"\n{arm}" if arm != COMMON else "") for arm, a, b in lines]
+    labels = [f"{a} − {b}" + (f"\n({arm})" if arm != COMMON else "") for arm, a, b in lines]
     axes.set_yticks(range(len(lines)), labels)
     for name, shade in SHADES.items():
         axes.plot([], [], "o-", color=shade, mfc="white", ms=4, label=OUTCOMES[name])
@@ -68,12 +74,14 @@ def _contrasts(axes: Axes, rows: pd.DataFrame) -> None:
 def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     """The finding in words, for the figure."""
     rows = tables["contrasts"]
+    own = rows[(rows.a == "PA") & (rows.b == "SPOS") & (rows.measure == "tau_loss")]
     said = [
-        f"PA − SPOS, {row.arm}, {OUTCOMES[row.measure]}: {outcomes.told(row)}, {row.verdict}"
-        for row in rows[(rows.a == "PA") & (rows.b == "SPOS")].itertuples()
+        f"{row.arm} {claims.interval(row.difference, low, high)}"
+        for row, low, high in zip(own.itertuples(), *outcomes.joint(own), strict=True)
     ]
     return (
-        f"Scale {scale.name}. {'. '.join(said)}. Left: means over {len(scale.rate_seeds)} seeds, "
+        f"Scale {scale.name}. PA − SPOS, tau by loss: {', '.join(said)}. "
+        f"Left: means over {len(scale.rate_seeds)} seeds, "
         "on the half of the architectures that chooses; filled: chosen, by tau within equal FLOPs. "
         f"Right: {len(scale.seeds)} other seeds, the other half; thick bars over seeds, thin ones "
         "over seeds and architectures together, 95 %."
