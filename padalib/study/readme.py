@@ -18,8 +18,8 @@ SCALES = {  # in the README, in this order, under these heads
     "laptop": "digits, `mini` (`laptop`)",
     "laptop_chain": "digits, `chain-mini` (`laptop`)",
 }
-FOLDERS = {
-    "cifar": ("cifar", "controls", "tuning", "budget", "noise", "spaces", "rivals", "full"),
+FOLDERS = {  # where two have a claim of one key, the later one is shown
+    "cifar": ("cifar", "controls", "tuning", "budget", "noise", "shot", "spaces", "rivals", "full"),
     "laptop": ("laptop",),
 }
 ELSEWHERE = {"chain-mini": "laptop_chain"}  # ends of keys that name another column's space
