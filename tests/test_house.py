@@ -17,7 +17,8 @@ FLOORS = {
     "study": 6,
     "cli": 7, "__main__": 8, "bench": 7,
 }  # fmt: skip
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2550
+# With what an update rule of one's own is warned of.
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2570
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (

@@ -23,7 +23,7 @@ class WalkingPaths(PathSampler):
 
     def __init__(self, space: Space, epochs: int, changes: Count = 1) -> None:
         super().__init__(space, epochs)
-        # differs: the paper's is 1.
+        # The paper's is 1.
         self.changes = checked.whole("changes", changes, 1, max(1, len(self.free)))
         # A position of two options has no choice but to flip.
         flips = sum(len(space.positions[place].options) == 2 for place in self.free)

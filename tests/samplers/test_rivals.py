@@ -3,7 +3,8 @@
 import math
 from collections import Counter
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise, product
 
 import pytest
@@ -255,6 +256,19 @@ def test_bad_use_of_dynas_is_named():
     with pytest.raises(ValueError, match="DYNAS draws paths or images, or steps in its own way"):
         TrainConfig("DYNAS", arch=(3, 2, 1))
     assert ByComplexity(spaces.get("nb1shot1-1"), 1).position == 1  # inputs are nobody's to learn
+    assert ByComplexity(SingleFirst("single", strides=(1, 1)), 1).position == 1
+
+
+@dataclass(frozen=True)
+class SingleFirst(spaces.ChainSpace):
+    """Its first block has no choice."""
+
+    @cached_property
+    def positions(self):
+        return (
+            spaces.Position("a", ("conv_3x3",)),
+            spaces.Position("b", ("conv_1x1", "conv_3x3")),
+        )
 
 
 # --- SUMNAS ---
