@@ -19,7 +19,7 @@ SCALES = {  # in the README, in this order, under these heads
     "laptop_chain": "digits, `chain-mini` (`laptop`)",
 }
 FOLDERS = {
-    "cifar": ("cifar", "controls", "tuning", "budget", "noise", "spaces", "full"),
+    "cifar": ("cifar", "controls", "tuning", "budget", "noise", "spaces", "rivals", "full"),
     "laptop": ("laptop",),
 }
 ELSEWHERE = {"chain-mini": "laptop_chain"}  # ends of keys that name another column's space
@@ -34,14 +34,9 @@ PAPER = {
     "It costs nothing": ("03.cost", "03.flops"),
     "It generalises better": ("03",),
     "It ranks more consistently": (
-        "04.ranks",
-        "04.path",
-        "04.control",
-        "04.free_tau",
-        "06",
-        "07",
-        "14",
+        *("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07", "14"),
     ),
+    "It surpasses other improved approaches": ("12",),
     "It does so in various search spaces": ("09",),
     "It finds better architectures": ("04", "10"),
     "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
@@ -53,6 +48,7 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("04.variance", "05.seeds", "05.balanced", "05.order.with", "05.prior", "06", "08"),
     *("14.own_rates.pa_spos", "14.equal_flops"),
     *("09.over", "09.variance", "10.found", "10.gain", "10.limit.flops"),
+    *("12.surpasses", "12.controls"),
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root

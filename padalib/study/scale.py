@@ -75,6 +75,9 @@ class Scale:
     larger: str | None = None
     # The study across spaces: a scale whose finished contrasts are shown beside.
     finished: str | None = None
+    # The study of rivals: methods of several passes a step also at SPOS's number of steps, on the
+    # first so many seeds.
+    equal_steps: int = 0
     # The study of tuning: learning rates, the seeds that choose among them, and epochs of SPOS that
     # cost the FLOPs of PA's.
     rates: tuple[Positive, ...] = ()

@@ -63,6 +63,17 @@ def reported(scale: Scale, arms: Arms) -> list[ScoreConfig]:
     ]
 
 
+def configs(scale: Scale) -> list[ScoreConfig]:
+    """All runs that are known before rates are chosen."""
+    return [*tried(scale), *reported(scale, _ahead(scale))]
+
+
+def _ahead(scale: Scale) -> Arms:
+    common = {method: (scale.lr, scale.epochs) for method in METHODS}
+    longer = {"SPOS": (scale.lr, scale.equal_flops or scale.epochs)}
+    return {COMMON: common, FLOPS: common | longer}
+
+
 def told(config: ScoreConfig) -> dict:
     """What tells the runs of one method apart: columns of the scores."""
     return {"lr": config.train.lr, "epochs": config.train.epochs}
@@ -107,12 +118,10 @@ def choose(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
 def arms(scale: Scale, rates: pd.DataFrame) -> Arms:
     """The settings that are compared; own rates only where they are not the common one."""
     own = rates[rates.chosen].set_index("method").lr
-    common = {method: (scale.lr, scale.epochs) for method in METHODS}
-    found = {COMMON: common}
+    found = _ahead(scale)
     if (own != scale.lr).any():
         found[OWN] = {method: (float(own[method]), scale.epochs) for method in METHODS}
-    found[FLOPS] = common | {"SPOS": (scale.lr, scale.equal_flops or scale.epochs)}
-    return found
+    return {name: found[name] for name in PAIRS if name in found}
 
 
 def analyse(scores: pd.DataFrame, known: Ranked, compared: Arms) -> dict[str, pd.DataFrame]:

@@ -31,6 +31,7 @@ from padalib.samplers import (
     compose,
     part,
 )
+from padalib.samplers.close import Parting
 from padalib.samplers.density import DensityPaths
 from padalib.samplers.dynas import ByComplexity
 from padalib.samplers.magic import WalkingPaths
@@ -638,6 +639,7 @@ def test_methods_are_these_compositions():
         "MAGIC-T": (WalkingPaths, Shuffled, Accumulate),
         "density-aware": (DensityPaths, Shuffled, Accumulate),
         "NSAS": (ConstrainedPaths, Shuffled, Weighted),
+        "CLOSE": (UniformPaths, Shuffled, Parting),
         "yoked PA": (ReplayedPaths, Shuffled, Accumulate),
         "bootstrap": (UniformPaths, Bootstrap, Accumulate),
         "shuffled-data": (UniformPaths, GradNormData, Accumulate),
