@@ -17,8 +17,9 @@ FLOORS = {
     "study": 6,
     "cli": 7, "__main__": 8, "bench": 7,
 }  # fmt: skip
-# The last ten lines let a training start from another's weights, which no further file can do.
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2560
+# The last lines let a training start from another's weights, which no further file can do, and say
+# what an update rule of one's own must not hold.
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2580
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (
