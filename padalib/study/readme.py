@@ -19,7 +19,7 @@ SCALES = {  # in the README, in this order, under these heads
     "laptop_chain": "digits, `chain-mini` (`laptop`)",
 }
 FOLDERS = {
-    "cifar": ("cifar", "controls", "budget", "noise", "spaces", "full"),
+    "cifar": ("cifar", "controls", "budget", "noise", "spaces", "retraining", "full"),
     "laptop": ("laptop",),
 }
 ELSEWHERE = {"chain-mini": "laptop_chain"}  # ends of keys that name another column's space
@@ -35,7 +35,7 @@ PAPER = {
     "It generalises better": ("03",),
     "It ranks more consistently": ("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07"),
     "It does so in various search spaces": ("09",),
-    "It finds better architectures": ("04", "10"),
+    "It finds better architectures": ("04", "10", "13"),
     "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
     "More": ("",),
 }
@@ -44,6 +44,7 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
     *("04.variance", "05.seeds", "05.balanced", "05.order.with", "05.prior", "06", "08"),
     *("09.over", "09.variance", "10.found", "10.gain", "10.limit.flops"),
+    *("13.retrained.pada", "13.retrained.pa.spos"),
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
