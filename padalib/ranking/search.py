@@ -121,6 +121,13 @@ def elitist(
     return _run(counted, steps, seed)
 
 
+def scaled(evaluations: int) -> dict[str, int]:
+    """Settings of `elitist` for that many evaluations: in proportion to SPOS's for 1,000."""
+    n = max(4, evaluations // 20)
+    own = {"population": n, "generations": -(-evaluations // n), "parents": max(2, n // 5)}
+    return own | {"mutations": n // 2, "crossovers": n // 2}
+
+
 def halving(counted: Counted, seed: Seed = 0, eta: int = 3, rungs: int = 3) -> pd.DataFrame:
     """Successive halving (Karnin et al., ICML 2013): the budget in equal parts over `rungs`.
 

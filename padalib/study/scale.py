@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
 from padalib import samplers
 from padalib.benchmarks import truth
 from padalib.engine import checked, paths
-from padalib.engine.checked import Count, Positive
+from padalib.engine.checked import Count, Positive, Whole, Within
 from padalib.engine.runs import one_thread
 from padalib.ranking.scores import ScoreConfig, sample
 from padalib.spaces import Arch, Space
@@ -33,6 +34,21 @@ class Searches:
     rungs: tuple[
         int, ...
     ] = ()  # images of halving's first two rungs, a ninth and a third; none: ()
+
+    def __post_init__(self) -> None:
+        checked.check(self)
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """The study of retraining: what is trained again, how often, and within which limit."""
+
+    recipe: str = "plain"  # a name of `study.recipes`
+    epochs: Count | None = None  # instead of the recipe's
+    seeds: tuple[Whole, ...] = (0, 1, 2)  # of the trainings of each architecture
+    draws: Count = 4  # random architectures beside
+    share: Annotated[float, Within(0, 1)] = 0.5  # of architectures that the limit on FLOPs keeps
+    known: bool = False  # whether the space has a truth to look them up in
 
     def __post_init__(self) -> None:
         checked.check(self)
@@ -98,6 +114,7 @@ class Scale:
     exact_images: int = 512
     agreement_seeds: int = 20  # sampled probes that are held against the exact one
     searches: Searches = Searches()
+    retraining: Retraining = Retraining()
     rank_batch: int | None = None  # images per forward when scoring, see `ScoreConfig`
     zero_grad: bool = False  # differs: True as torch 1.7 had it, see `samplers.Method`
     truth: str = "digits"  # the data set of the truth table

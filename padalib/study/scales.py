@@ -6,13 +6,13 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
-from padalib.study import rival_scales, space_scales
-from padalib.study.scale import METHODS, STUDIES, Scale, Searches
+from padalib.study import retraining_scales, rival_scales, space_scales
+from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
 
 EVERY = (
     *STUDIES,
     *("controls", "budget", "interventions", "along", "exposure", "across", "search", "rivals"),
-    "tuning",
+    *("tuning", "retraining"),
 )
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
@@ -76,7 +76,8 @@ SCALES = {
             groups=(1, 2),
             searches=Searches(16, 4, rungs=(28, 85)),
             studies=EVERY,
-            notebooks=("06", "07", "08", "09", "10", "11", "12", "14"),
+            retraining=Retraining(epochs=1, draws=2, known=True),
+            notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14"),
             equal_steps=2,
             rates=(0.1, 0.2),
             rate_seeds=(2, 3),
@@ -95,7 +96,11 @@ SCALES = {
                     pairs=5,
                     methods=CHAIN_METHODS,
                     searches=Searches(24, 4),
-                    studies=(*CHAIN_STUDIES, "controls", "across", "search", "rivals"),
+                    retraining=Retraining(epochs=1, draws=2),
+                    studies=(
+                        *CHAIN_STUDIES,
+                        *("controls", "across", "search", "rivals", "retraining"),
+                    ),
                     keep=(1,),
                     images=128,
                     ranked=40,
@@ -301,7 +306,9 @@ SCALES = {
     )
 }
 SCALES["spaces"] = space_scales.make(SCALES["controls"])
+SCALES["shot"] = space_scales.cells(SCALES["controls"])
 SCALES["rivals"] = rival_scales.make(SCALES["controls"], SCALES["spaces"])
+SCALES["retraining"] = retraining_scales.make(ON_CIFAR, FRESH)
 
 
 def runs(scale: Scale, number: str) -> bool:

@@ -26,6 +26,7 @@ from padalib.spaces import Arch, Space
 from padalib.study.effects import Doubt
 from padalib.study.scale import Scale, Searches
 from padalib.study.workbook import Workbook
+from padalib.train import TrainConfig
 
 METHODS = ("SPOS", "PA", "PA&DA", "curriculum")  # whose supernets are searched, where they are
 UNTRAINED = "untrained"  # SPOS's initial weights; those of all methods with the same seed
@@ -51,13 +52,16 @@ def configs(scale: Scale) -> list[ScoreConfig]:
     found = []
     for seed in scale.seeds:
         runs = [(scale.training(m, seed), None) for m in METHODS if m in scale.methods]
-        plain = scale.training("SPOS", seed)
-        if 0 not in plain.keep:  # one epoch, of which the start is looked at
-            plain = replace(plain, epochs=1, keep=(0,))
-        for config, epoch in (*runs, (plain, 0)):
+        for config, epoch in (*runs, (untrained(scale, seed), 0)):
             for images in (*scale.searches.rungs, scale.rank_images):
                 found.append(scale.scoring(config, archs=None, images=images, epoch=epoch))
     return found
+
+
+def untrained(scale: Scale, seed: int) -> TrainConfig:
+    """A run whose start is looked at: SPOS's where that is kept, else one of a single epoch."""
+    plain = scale.training("SPOS", seed)
+    return plain if 0 in plain.keep else replace(plain, epochs=1, keep=(0,))
 
 
 def named(scores: pd.DataFrame) -> pd.DataFrame:
@@ -177,10 +181,8 @@ def searches(budget: int, rungs: int) -> dict[str, Callable[..., pd.DataFrame]]:
 
     Smaller budgets scale them. `halving` where there are scores on fewer images, on `rungs`.
     """
-    n = max(4, budget // 20)
-    elitist = {"population": n, "generations": -(-budget // n), "parents": max(2, n // 5)}
-    elitist |= {"mutations": n // 2, "crossovers": n // 2}
-    aging = {"population": 2 * n, "sample": n // 2}
+    elitist = search.scaled(budget)
+    aging = {"population": 2 * elitist["population"], "sample": elitist["mutations"]}
     found = {"random": search.random, "elitist": partial(search.elitist, **elitist)}
     found["aging"] = partial(search.aging, **aging)
     if rungs > 1:

@@ -1,4 +1,4 @@
-"""Retraining found architectures: recipes as configs, and made-up trainings with known answers."""
+"""Retraining found architectures: recipes and searches as configs, made-up trainings."""
 
 import math
 from dataclasses import replace
@@ -6,12 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from padalib import spaces
+from padalib import data, spaces
 from padalib.engine.identity import key
 from padalib.engine.runs import Run
-from padalib.study import claims, retraining
-from padalib.study.retraining import CONTROLS, DRAWN, LARGEST, RECIPES, UNTRAINED
+from padalib.ranking import search
+from padalib.ranking.counted import Counted, Limits, scorer
+from padalib.ranking.searched import SearchConfig
+from padalib.study import claims, recipes, retraining, retraining_claims, retraining_figures, scales
+from padalib.study.recipes import RECIPES
+from padalib.study.retraining import CONTROLS, DRAWN, LARGEST, MOST, UNTRAINED
+from padalib.study.scale import Retraining
+from padalib.train import TrainConfig, load
 
 MINI, DARTS = spaces.get("darts-mini"), spaces.get("darts")
 ONE, OTHER = (3, 3, 0, 3, 3, 3, 3, 0, 3, 3), (0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -40,7 +47,7 @@ def test_a_short_recipe_has_the_same_parts():
 
 def test_what_two_names_share_is_trained_once():
     found = {"PA": [ONE, OTHER], "SPOS": [ONE], LARGEST: [ONE]}
-    made = retraining.configs(found, MINI, RECIPES["darts-short"], "digits", SEEDS, flip=False)
+    made = retraining.trainings(found, MINI, RECIPES["darts-short"], "digits", SEEDS, flip=False)
     assert len(made) == len({key(config) for config in made}) == 2 * 3
     assert {config.splits for config in made} == {("test",)}
     assert not any(config.train.flip for config in made)
@@ -48,14 +55,16 @@ def test_what_two_names_share_is_trained_once():
 
 def test_recipes_refuse_what_they_cannot_train():
     short = RECIPES["darts-short"]
-    with pytest.raises(ValueError, match=r"recipe darts-short sets auxiliary, .*use one of plain"):
+    with pytest.raises(
+        ValueError, match=r"recipe darts-short sets auxiliary, .*use one of mobilenet-"
+    ):
         short.config(spaces.get("mini"), (1, 2, 3), 0, data="digits")
     with pytest.raises(ValueError, match=r"3 or more different seeds, got \(0, 1\)"):
-        retraining.configs({"PA": [ONE]}, MINI, short, "digits", (0, 1))
+        retraining.trainings({"PA": [ONE]}, MINI, short, "digits", (0, 1))
     with pytest.raises(ValueError, match="different seeds"):
-        retraining.configs({"PA": [ONE]}, MINI, short, "digits", (0, 1, 1))
+        retraining.trainings({"PA": [ONE]}, MINI, short, "digits", (0, 1, 1))
     with pytest.raises(ValueError, match="found by SPOS: leave the name out"):
-        retraining.configs({"PA": [ONE], "SPOS": []}, MINI, short, "digits", SEEDS)
+        retraining.trainings({"PA": [ONE], "SPOS": []}, MINI, short, "digits", SEEDS)
     assert RECIPES["plain"].config(spaces.get("mini"), (1, 2, 3), 0).arch == (1, 2, 3)
 
 
@@ -64,15 +73,16 @@ def test_trainings_from_configs_to_claims():
     space = replace(MINI, size=16)
     quick = {"epochs": 1, "batch": 128, "flip": False}
     recipe = retraining.Recipe("quick", {"auxiliary": 0.4, "drop_path": 0.2}, {"cutout": 8})
-    made = retraining.configs(found, space, recipe, "digits-small", SEEDS, **quick)
+    made = retraining.trainings(found, space, recipe, "digits-small", SEEDS, **quick)
     scores = pd.concat(
         Run(config).compute().table("scores").assign(seed=config.train.seed) for config in made
     )
     runs = retraining.named(found, space, scores)
     assert list(runs.columns) == ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
     assert len(runs) == 6 and runs.params.nunique() == 2
-    tables, found_claims = retraining.analyse(runs)
-    assert [claim.key for claim in found_claims] == ["10.retrained.pa.spos"]
+    tables, found_claims = retraining_claims.analyse(runs, "darts-mini")
+    assert [claim.key for claim in found_claims] == ["13.retrained.pa.spos.darts-mini"]
+    assert set(tables["better"].space) == {"darts-mini"}
     assert len(tables["better"]) == 1
     with pytest.raises(ValueError, match="found by random draws, has no score"):
         retraining.named({DRAWN: [tuple([1] * 10)]}, space, scores)
@@ -95,7 +105,7 @@ def trained(means, archs=1, noise=0.1, spread=0.0, seeds=5):
 
 
 def by_key(found):
-    return {claim.key: claim for claim in found}
+    return {claim.key.removesuffix("."): claim for claim in found}  # of a space without a name
 
 
 def test_the_noise_of_retraining_by_hand():
@@ -104,19 +114,19 @@ def test_the_noise_of_retraining_by_hand():
         [[n, s, v, n, 0, 1, 1] for n, own in values.items() for s, v in enumerate(own)],
         columns=["code", "seed", "accuracy", "name", "draw", "params", "flops"],
     )
-    row = retraining.noise(runs).iloc[0]
+    row = retraining_claims.noise(runs).iloc[0]
     assert row.sd == pytest.approx(((2 * 1 + 2 * 3) / 4) ** 0.5)  # variances 1 and 3
     assert row.low == pytest.approx(row.sd * (4 / 11.1433) ** 0.5, rel=1e-4)  # chi2, 4 degrees
     assert row.high == pytest.approx(row.sd * (4 / 0.484419) ** 0.5, rel=1e-4)
     assert row.methods == pytest.approx(3) and (row.archs, row.trainings) == (2, 6)
-    tables, _ = retraining.analyse(runs)
+    tables, _ = retraining_claims.analyse(runs)
     (better,) = tables["better"].itertuples()
     gaps = np.array([3.0, 2.0, 4.0])
     half = 4.30265 * gaps.std(ddof=1) / 3**0.5  # Student's with 2 degrees
     assert (better.difference, better.seeds_low) == pytest.approx((3, 3 - half), abs=1e-4)
     assert np.isnan(better.archs_low)  # one architecture a side: nothing is known of other searches
     again = pd.concat([runs, runs.assign(name="PA&DA")])  # shared trainings count once
-    assert retraining.noise(again).trainings.iloc[0] == 6
+    assert retraining_claims.noise(again).trainings.iloc[0] == 6
 
 
 def test_an_interval_over_searches_by_hand():
@@ -125,7 +135,9 @@ def test_an_interval_over_searches_by_hand():
     rows = [[f"a{d}", s, v, "PA", d, 1, 1] for d, v in enumerate(a) for s in SEEDS]
     rows += [["b", s, v, LARGEST, 0, 1, 1] for s, v in enumerate(b)]
     columns = ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
-    (row,) = retraining.analyse(pd.DataFrame(rows, columns=columns))[0]["better"].itertuples()
+    (row,) = retraining_claims.analyse(pd.DataFrame(rows, columns=columns))[0][
+        "better"
+    ].itertuples()
     one, two = np.var(a, ddof=1) / 4, np.var(b, ddof=1) / 3
     free = (one + two) ** 2 / (one**2 / 3 + two**2 / 2)
     assert row.difference == pytest.approx(2.0) and 4 < free < 5
@@ -137,14 +149,14 @@ def test_an_interval_over_searches_by_hand():
 
 def test_what_is_better_is_shown_and_what_is_not_is_equivalent():
     means = {"SPOS": 90.0, "PA": 92.0, "PA&DA": 90.0, LARGEST: 92.0, DRAWN: 89.0, UNTRAINED: 92.5}
-    tables, found = retraining.analyse(trained(means, seeds=10))
+    tables, found = retraining_claims.analyse(trained(means, seeds=10))
     own = by_key(found)
-    assert own["10.retrained.pa.spos"].verdict == claims.SHOWN
-    assert own["10.retrained.pa.random_draws"].verdict == claims.SHOWN
-    assert own["10.retrained.pa.untrained"].verdict == claims.OPPOSITE
-    assert own["10.retrained.spos.largest_network"].verdict == claims.OPPOSITE
-    assert own["10.retrained.pa.largest_network"].verdict in (claims.EQUIVALENT, claims.NOT_SHOWN)
-    assert own["10.retrained.pa.largest_network"].statement.startswith("*Control:* what PA finds")
+    assert own["13.retrained.pa.spos"].verdict == claims.SHOWN
+    assert own["13.retrained.pa.random_draws"].verdict == claims.SHOWN
+    assert own["13.retrained.pa.untrained"].verdict == claims.OPPOSITE
+    assert own["13.retrained.spos.largest_network"].verdict == claims.OPPOSITE
+    assert own["13.retrained.pa.largest_network"].verdict in (claims.EQUIVALENT, claims.NOT_SHOWN)
+    assert own["13.retrained.pa.largest_network"].statement.startswith("*Control:* what PA finds")
     assert all("Training one architecture again moves it by" in c.evidence for c in found)
     better = tables["better"]
     assert len(better) == 2 + 3 * 3
@@ -154,15 +166,15 @@ def test_what_is_better_is_shown_and_what_is_not_is_equivalent():
 
 def test_noise_of_searches_hides_what_noise_of_training_would_show():
     means = {"SPOS": 90.0, "PA": 90.3}
-    one = by_key(retraining.analyse(trained(means, archs=4, noise=0.05, spread=0.0))[1])
-    two = by_key(retraining.analyse(trained(means, archs=4, noise=0.05, spread=1.0))[1])
-    assert one["10.retrained.pa.spos"].verdict == claims.SHOWN
-    assert two["10.retrained.pa.spos"].verdict not in (claims.SHOWN, claims.EQUIVALENT)
+    one = by_key(retraining_claims.analyse(trained(means, archs=4, noise=0.05, spread=0.0))[1])
+    two = by_key(retraining_claims.analyse(trained(means, archs=4, noise=0.05, spread=1.0))[1])
+    assert one["13.retrained.pa.spos"].verdict == claims.SHOWN
+    assert two["13.retrained.pa.spos"].verdict not in (claims.SHOWN, claims.EQUIVALENT)
 
 
 def test_the_same_architecture_is_no_difference():
     runs = trained({"SPOS": 90.0})
-    tables, (claim,) = retraining.analyse(pd.concat([runs, runs.assign(name="PA")]))
+    tables, (claim,) = retraining_claims.analyse(pd.concat([runs, runs.assign(name="PA")]))
     assert claim.effect == 0 and claim.verdict == claims.EQUIVALENT
     assert tables["better"].p.tolist() == [1.0]
 
@@ -170,18 +182,202 @@ def test_the_same_architecture_is_no_difference():
 def test_unequal_seeds_are_refused():
     runs = trained({"SPOS": 90.0, "PA": 91.0})
     with pytest.raises(ValueError, match="all need the same seeds"):
-        retraining.analyse(runs[(runs.name == "PA") | (runs.seed > 0)])
+        retraining_claims.analyse(runs[(runs.name == "PA") | (runs.seed > 0)])
 
 
 def test_the_figure_shows_every_training_and_contrast():
     means = {"SPOS": 90.0, "PA": 92.0, **dict.fromkeys(CONTROLS, 91.0)}
     runs = trained(means, archs=2)
-    tables, _ = retraining.analyse(runs)
-    figure = retraining.draw(runs, tables)
+    tables, _ = retraining_claims.analyse(runs, "mini")
+    figure = retraining_figures.draw(runs, tables)
     left, right = figure.axes
     assert [label.get_text() for label in left.get_xticklabels()] == list(means)
     points = [line for line in left.lines if line.get_marker() == "o"]
     assert sum(len(line.get_xdata()) for line in points) == len(runs)
-    assert len(right.get_yticklabels()) == len(tables["better"]) == 1 + 2 * 3
-    said = retraining.caption(tables)
-    assert "5 seeds each" in said and "Of 7 contrasts" in said
+    assert len(right.get_yticklabels()) == len(tables["better"]) == 1 + 2 * 4
+    said = retraining_figures.caption(tables, "smoke")
+    assert "Scale smoke, mini." in said and "5 seeds each" in said and "Of 9 contrasts" in said
+
+
+def test_the_noise_figure_has_each_space_and_its_three_numbers():
+    results = {
+        name: retraining_claims.analyse(trained({"SPOS": 90.0, "PA": 90.5}, archs, 0.2), name)[0]
+        for name, archs in (("mini", 3), ("darts-mini", 1))
+    }
+    tables = retraining_claims.together(results)
+    rows = tables["noise"].set_index("space")
+    assert list(rows.index) == ["mini", "darts-mini"]
+    assert rows.searches.isna().tolist() == [False, True]  # one search says nothing of others
+    (axes,) = retraining_figures.draw_noise(tables["noise"]).axes
+    drawn = {
+        line.get_marker(): float(line.get_xdata()[0])
+        for line in axes.lines
+        if len(line.get_xdata()) == 1 and line.get_ydata()[0] == 0
+    }
+    mini = rows.loc["mini"]
+    assert drawn == pytest.approx({"o": mini.sd, "s": mini.searches, "D": mini.methods})
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["mini", "darts-mini"]
+    said = retraining_figures.caption_noise(tables["noise"], "smoke")
+    assert f"methods by up to {mini.methods:.2f}, {mini.methods / mini.sd:.1f} times that" in said
+    assert "30 trainings (mini), 10 trainings (darts-mini)" in said
+
+
+def test_how_much_searches_differ_by_hand():
+    """Means 90, 92 and 94, each of trainings that differ by an sd of 1."""
+    rows = [
+        [f"{draw}", seed, 90 + 2 * draw + off, "PA", draw, 1, 1]
+        for draw in range(3)
+        for seed, off in enumerate((-1.0, 0.0, 1.0))
+    ]
+    columns = ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
+    row = retraining_claims.noise(pd.DataFrame(rows, columns=columns)).iloc[0]
+    assert row.sd == pytest.approx(1)
+    assert row.searches == pytest.approx((4 - 1 / 3) ** 0.5)
+
+
+# --- where the truth is known ---
+
+
+def test_the_truth_beside_by_hand():
+    runs = trained({"SPOS": 90.0, "PA": 92.0, LARGEST: 94.0, MOST: 96.0}, noise=0.01)
+    codes = [f"{name} 0" for name in ("SPOS", "PA", LARGEST, MOST)]
+    truth = pd.Series([70.0, 71.0, 73.0, 72.0], codes)
+    tables, found = retraining_claims.analyse(runs, "mini", truth)
+    true = tables["better"].set_index(["a", "b"])["true"]
+    assert true["PA", "SPOS"] == pytest.approx(1) and true["PA", MOST] == pytest.approx(-1)
+    row = tables["check"].iloc[0]
+    assert (row.tau, row.archs, row.space) == (pytest.approx(2 / 3), 4, "mini")  # 5 of 6 pairs
+    assert row.low < row.tau < row.high <= 1
+    claim = by_key(found)["13.check.mini"]
+    assert claim.effect == row.tau and claim.figure == retraining_claims.NOISE_FIGURE
+    few, found = retraining_claims.analyse(trained({"SPOS": 90.0, "PA": 92.0}), "mini", truth)
+    assert np.isnan(few["check"].tau.iloc[0])
+    assert by_key(found)["13.check.mini"].verdict == claims.UNMEASURABLE
+
+
+# --- what is searched, and what is trained ---
+
+
+def searched(scale, found):
+    """Made-up searches: (method, epoch) -> the code that each seed finds; two looks each."""
+    rows = [
+        {"method": method, "seed": seed, "epoch": epoch, "found": code}
+        for (method, epoch), code in found.items()
+        for seed in scale.seeds
+        for code in (scale.space.code((0, 0, 0)), code)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_last_found_is_trained_again_beside_the_controls():
+    scale = scales.get("smoke")
+    found = {("SPOS", 2): "1-1-1", ("PA", 2): "1-3-2", ("SPOS", 0): "0-3-1"}
+    archs = retraining.chosen(scale, searched(scale, found))
+    assert list(archs) == ["SPOS", "PA", UNTRAINED, *CONTROLS[:3]]
+    assert archs["SPOS"] == [(1, 1, 1)] * 2 and archs["PA"] == [(1, 3, 2)] * 2
+    assert archs[UNTRAINED] == [(0, 3, 1)] * 2 and archs[LARGEST] == [(3, 3, 3)]
+    space, most = scale.space, retraining.limit(scale)
+    allowed = [arch for arch in space if space.flops(arch) <= most]
+    assert len(allowed) >= len(space) / 2  # all are among the random ones
+    assert space.flops(archs[MOST][0]) == max(map(space.flops, allowed)) == most
+    assert len(set(archs[DRAWN])) == scale.retraining.draws and {*archs[DRAWN]} <= {*allowed}
+    runs = retraining.again(scale, archs)
+    functions = {space.canonical(arch) for own in archs.values() for arch in own}
+    assert len(runs) == 3 * len(functions)
+    assert {(c.train.epochs, c.train.crop, c.train.data) for c in runs} == {(1, 1, "digits-small")}
+    assert {c.train.train_split for c in runs} == {"train+valid"}
+
+
+@pytest.mark.parametrize("name", ["smoke", "retraining"])
+def test_every_method_and_the_untrained_are_searched_alike(name):
+    scale = scales.get(name)
+    for each in (scale, *scale.beside):
+        made = retraining.configs(each)
+        asked = [(c.train.method.name, c.epoch > 0, c.seed) for c in made]
+        wanted = {(m, True, s) for m in retraining.METHODS for s in each.seeds}
+        assert len(asked) == len(set(asked))
+        assert set(asked) == wanted | {("SPOS", False, s) for s in each.seeds}
+        assert len({(c.evaluations, c.flops, c.images, c.split) for c in made}) == 1
+        assert all(c.seed == c.train.seed for c in made)
+        assert len(each.retraining.seeds) >= retraining.LEAST_SEEDS
+        recipes.get(each.retraining.recipe).config(each.space, each.space.sample(rng()), 0)
+
+
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+def test_the_scale_takes_the_supernets_of_controls_and_holds_back_the_test_images():
+    scale, controls = scales.get("retraining"), scales.get("controls")
+    for seed in scale.seeds:
+        for method in scale.methods:
+            assert scale.training(method, seed) == controls.training(method, seed)
+    for each in (scale, *scale.beside):
+        assert each.data == "cifar10-16" and each.rank_split == "valid"
+    darts, mobile = scale.beside
+    assert len(darts.space) == len(MINI) and len(mobile.space) == 6**8
+    assert not scale.retraining.known or scale.space.benchmark == "nasbench201"
+
+
+@pytest.mark.parametrize("name", ["mini", "chain-mini", "nasbench201", "macro", "darts-mini"])
+def test_the_largest_network_has_most_parameters(name):
+    space = spaces.get(name)
+    found = space.params(retraining.largest(space))
+    if len(space) <= 243:
+        assert found == max(map(space.params, space))
+    own = rng()
+    others = [space.sample(own) for _ in range(50)]
+    assert all(space.params(arch) <= found for arch in others)
+    assert len(set(map(space.params, others))) > 1
+
+
+def test_the_largest_mobilenet_is_widest_and_has_the_largest_kernels():
+    space = scales.get("retraining").beside[1].space
+    assert set(space.decode(retraining.largest(space)).split("|")) == {"mb6_k7"}
+
+
+def test_hours_by_hand(monkeypatch):
+    scale = replace(scales.get("smoke"), retraining=Retraining(epochs=2, draws=3), rank_images=300)
+    monkeypatch.setattr(type(scale), "step_seconds", lambda self: 0.064)  # a millisecond an image
+    supernets = 3 * 2 * 2 + 2  # methods, seeds, epochs; an untrained one trains one epoch
+    alone = ((3 + 1) * 2 + 2 + 3) * 3 * 2  # found and controls, seeds, epochs
+    scored = (3 + 1) * 2 * 16 * 300 / 3
+    seconds = (50_000 * (supernets + alone) + scored) / 1000
+    assert retraining.hours([scale]) == pytest.approx(seconds / 3600 / 2)
+    assert retraining.hours([scale, scale], cores=4) == pytest.approx(seconds / 3600 / 2)
+
+
+def test_unknown_recipes_are_refused():
+    with pytest.raises(ValueError, match="unknown recipe 'dart': choose one of darts, darts-short"):
+        recipes.get("dart")
+
+
+def test_mobilenets_recipe_scales_the_published_one():
+    config = RECIPES["mobilenet-short"].config(spaces.get("mobilenet6"), (0,) * 21, 0)
+    assert config.lr == pytest.approx(0.5 * config.batch / 1024)
+    assert (config.weight_decay, config.bn, config.train_split) == (4e-5, "running", "train+valid")
+
+
+def test_a_search_run_finds_what_the_search_finds():
+    train = TrainConfig(data="digits-small", epochs=1)
+    config = SearchConfig(train, evaluations=10, flops=1e6, images=64, seed=3)
+    run = Run(config).compute()
+    found = run.table("search")
+    net = load(Run(train)).net
+    images = data.load("digits-small")["valid"].first(64)
+    limits = Limits(train.space, {"flops": 1e6})
+    own = Counted(train.space, scorer(net, images), 10, limits)
+    again = search.elitist(own, 3, **search.scaled(10))
+    pd.testing.assert_frame_equal(found, again, check_dtype=False)
+    assert len(found) == 10
+    assert all(train.space.flops(train.space.parse(code)) <= 1e6 for code in found.code)
+
+
+def test_searches_refuse_what_cannot_be_searched():
+    alone = TrainConfig(data="digits-small", arch=(1, 2, 3))
+    with pytest.raises(ValueError, match="trains one architecture, so there is nothing to search"):
+        SearchConfig(alone)
+    with pytest.raises(ValueError, match=r"split must be one of .*, got 'validation'"):
+        SearchConfig(TrainConfig(data="digits-small"), split="validation")
+    with pytest.raises(ValueError, match=r"10\D?000"):
+        SearchConfig(TrainConfig(data="digits-small"), images=10_000).check()
