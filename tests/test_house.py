@@ -102,6 +102,12 @@ def test_there_is_no_circle():
             del left[name]
 
 
+def test_files_of_tests_have_names_of_their_own():
+    """Of two of one name, pytest takes neither."""
+    names = [path.name for path in ROOT.glob("tests/**/test_*.py")]
+    assert [name for name in names if names.count(name) > 1] == []
+
+
 def test_a_cell_names_its_operations_in_its_own_room_only():
     for path in FILES:
         if room(name_of(path) + ".") not in ("spaces", "bench", "benchmarks"):

@@ -1,8 +1,8 @@
 """Density-aware sampling: architectures that many others train along are drawn more rarely.
 
-The idea is that of "Debiased One-Shot NAS by density-aware sampling" (CVPR Findings 2026): a step
-on one architecture also trains those whose gradients are alike, so sparse regions get fewer
-effective updates. We know its abstract alone, and no code of it: the formula is ours and needs no
+After the density-aware sampling of CVPR Findings 2026, which debiases one-shot NAS: a step on one
+architecture also trains those whose gradients are alike, so sparse regions get fewer effective
+updates. We know its abstract alone and no code of it, so the formula is ours, and it needs no
 gradient. p is proportional to 1 / density, the density of an architecture being its mean likeness
 to all of the space.
 
@@ -32,7 +32,9 @@ class DensityPaths(PathSampler):
                 f"{len(space):,}, too many to list: use a method that draws each option by itself, "
                 f"such as SPOS, or a space of at most {LISTED:,}"
             )
-        self.power = power  # 0 is uniform
+        # differs: by the paper's abstract its densities are of gradients, these are of weights that
+        # are shared; 0 is uniform.
+        self.power = power
 
     def draw(self, generator: torch.Generator) -> list[Arch]:
         archs, _, ends = _chances(self.space, self.power)
