@@ -15,8 +15,7 @@ from padalib.engine import checked
 from padalib.engine.checked import Count, NotNegative, Positive, Whole, Within
 from padalib.engine.devices import check_device
 from padalib.engine.runs import Run
-from padalib.samplers import Method, watch, yoked
-from padalib.samplers.alone import AlonePath
+from padalib.samplers import Method, alone, watch, yoked
 from padalib.spaces import Arch, Space, Supernet
 
 STREAMS = ("data", "augment", "paths", "network")
@@ -37,6 +36,8 @@ class TrainConfig:
     arch: Arch | None = None  # train this architecture alone
     # The run whose recorded probabilities its paths are drawn by (`samplers.yoked`).
     replay: "TrainConfig | None" = field(default=None, metadata={"identity": "given"})
+    # The run whose last weights it goes on from, with a new optimiser and the schedule anew.
+    start: "TrainConfig | None" = field(default=None, metadata={"identity": "given"})
     epochs: Count = 30  # see above
     batch: Count = 64  # images per forward, at most those it learns from
     lr: Positive = 0.05  # at the start; cosine to 0, constant within an epoch (released recipe)
@@ -63,33 +64,24 @@ class TrainConfig:
         fill(self, "space", spaces.usable(self.space))
         if self.arch is not None:
             fill(self, "arch", self.space.canonical(self.arch))
-            self._check_alone()
+            alone.check(self)
         fill(self, "keep", tuple(sorted(set(self.keep))))
         if max(self.keep, default=0) > self.epochs:
             raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
         datasets.check(self.data)
         paths, *_ = build_samplers(self, n=self.batch)  # an option that none takes is an error now
         yoked.check(self, paths)
+        if self.start is not None and _network(self.start) != _network(self):
+            raise ValueError(
+                f"{self.label} cannot take the weights of {self.start.label}, which has another "
+                "network: give both the same space, arch and bn"
+            )
         check_device(self.device, self.precision)
 
     @property
     def needs(self) -> "tuple[TrainConfig, ...]":
-        """The run that is replayed, if any."""
-        return () if self.replay is None else (self.replay,)
-
-    def _check_alone(self) -> None:
-        """ValueError for what a single architecture has no use for."""
-        own, plain = ((m.paths, m.data, m.update) for m in (self.method, samplers.get("SPOS")))
-        if own != plain:
-            raise ValueError(
-                f"{self.method.name} draws paths or images, or steps in its own way, but an arch "
-                "alone has one path and shuffled images: pass method='SPOS', or leave arch out"
-            )
-        if self.space.extent > 1:
-            raise ValueError(
-                f"{self.space.name} shares operations between edges, an architecture alone cannot: "
-                "use dataclasses.replace(space, extent=1), or leave arch out"
-            )
+        """The runs that it builds on, if any."""
+        return tuple(other for other in (self.replay, self.start) if other is not None)
 
     @property
     def label(self) -> str:
@@ -116,11 +108,11 @@ class TrainConfig:
             )
 
     def inputs(self) -> dict[str, Any]:
-        """The training data's hash; of what it replays too, where that learns from others."""
+        """The training data's hash; of what it builds on too, where that learns from others."""
         found = {"data": datasets.fingerprint(self.data)}
-        if self.replay is not None and self.replay.data != self.data:
-            found["replay"] = self.replay.inputs()
-        return found
+        others = {"replay": self.replay, "start": self.start}
+        told = {name: other.inputs() for name, other in others.items() if other is not None}
+        return found | {name: theirs for name, theirs in told.items() if theirs != found}
 
     def check(self) -> None:
         """ValueError where the images are too few, too small, or not those of the space."""
@@ -224,6 +216,8 @@ class Trainer:
         config.check()
         self.images = config.images().to(config.device)
         self.net = build(config)
+        if config.start is not None:
+            self.net.load_state_dict(Run(config.start).compute().load_state("last")["net"])
         how = {"momentum": config.momentum, "weight_decay": config.weight_decay, "foreach": True}
         self.optimizer = torch.optim.SGD(self.net.parameters(), config.lr, **how)
         self.paths, self.data, self.update = self.new_samplers()
@@ -334,6 +328,10 @@ def stream(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(f"{name}/{seed}".encode()))
 
 
+def _network(config: TrainConfig) -> tuple[Any, ...]:
+    return config.space, config.arch, config.bn
+
+
 def build(config: TrainConfig) -> Supernet:
     """The untrained network of a run."""
     seed = zlib.crc32(f"init/{config.seed}".encode())
@@ -346,5 +344,5 @@ def build_samplers(config: TrainConfig, n: int) -> watch.Samplers:
     method, where = config.method, (config.space, config.epochs)
     update = method.update.build(*where)
     if config.arch is not None:
-        return AlonePath(*where, config.arch), samplers.Shuffled(n, config.epochs), update
+        return alone.AlonePath(*where, config.arch), samplers.Shuffled(n, config.epochs), update
     return method.paths.build(*where), method.data.build(n, config.epochs), update

@@ -129,7 +129,7 @@ def _fit_scalar(value: Any, kind: type) -> Any:
 
 
 def _fit_sequence(value: Any, kind: type, hints: tuple) -> Any:
-    if not isinstance(value, (list, tuple, range, np.ndarray)) or np.ndim(value) == 0:
+    if not isinstance(value, (list, tuple, range, np.ndarray)) or _is_scalar(value):
         return _NO
     if not hints:
         return kind(map(_plain, value))
@@ -139,6 +139,10 @@ def _fit_sequence(value: Any, kind: type, hints: tuple) -> Any:
         return _NO
     found = [_fit(item, hint) for item, hint in zip(value, hints, strict=True)]
     return _NO if any(item is _NO for item in found) else kind(found)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 0
 
 
 def _plain(value: Any) -> Any:

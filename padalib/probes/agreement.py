@@ -64,6 +64,7 @@ class AgreementConfig(FromTraining):
 
             def draw(rng: torch.Generator = rng) -> dict[str, Draw]:
                 found = {}
+                trainer.paths.forget()  # independent paths
                 (drawn,), even = trainer.paths.draw(rng), trainer.space.sample(rng)
                 for kind, arch in (("raw", drawn), ("importance", even)):
                     net, steps = frozen.set(arch), []

@@ -78,9 +78,9 @@ def paired_times(config: TrainConfig, pairs: int, paths: int) -> np.ndarray:
             trainer, group = trainers[k], groups[k]
             start = time.perf_counter()
             if pair % 20 == 0:
-                trainer.paths.new_epoch(pair // 20)
-                trainer.data.new_epoch(pair // 20)
-                trainer.update.new_epoch(pair // 20)
+                epoch = pair // 20 % config.epochs  # a short run has no later ones
+                for part in (trainer.paths, trainer.data, trainer.update):
+                    part.new_epoch(epoch)
             for first in range(0, paths, group):
                 trainer.step(archs[first : first + group])
             if config.device.startswith("cuda"):

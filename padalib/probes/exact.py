@@ -95,6 +95,11 @@ def check_population(train: TrainConfig) -> None:
     """ValueError for a run whose paths and images have no gradients of their own."""
     if train.arch is not None:
         raise ValueError(f"{train.label} is one architecture: it has no paths to draw")
+    if not train.method.update.cls.summed:
+        raise ValueError(
+            f"{train.label} takes steps that are not the sum of its paths' gradients, which are "
+            "all that this probe looks at: look at a method whose steps are"
+        )
     if train.space.extent > 1:
         raise ValueError(
             f"{train.space.name} shares operations between edges: batch norm is used at several "

@@ -14,7 +14,7 @@ from padalib.engine.checked import Count
 from padalib.engine.runs import Run
 from padalib.spaces import Arch, Space, Supernet, recalibrate
 from padalib.spaces.base import LISTED
-from padalib.train import FromTraining
+from padalib.train import FromTraining, Trainer
 
 BATCH = 500  # images per forward where no number is given and there are as many
 RECALIBRATION_BATCHES = 10
@@ -92,20 +92,26 @@ class ScoreConfig(FromTraining):
         images = datasets.load(self.train.data)[split]
         return images if self.images is None else images.first(self.images)
 
+    def scored(self) -> list[Arch]:
+        """The architectures that are scored, in order."""
+        space = self.train.space
+        if self.train.arch is not None:
+            return [self.train.arch]
+        if self.codes is not None:
+            return [space.parse(code) for code in self.codes]
+        if isinstance(self.archs, int):
+            return sample(space, self.archs)
+        return list(space.classes() if self.archs is None else space.restricted(self.archs))
+
     def compute(self, run: Run) -> None:
         """Train if need be, then score; a network that is broken fails the run."""
-        trainer = self.trainer()
-        space, arch = self.train.space, self.train.arch
-        if arch is not None:
-            archs = [arch]
-        elif self.codes is not None:
-            archs = [space.parse(code) for code in self.codes]
-        elif isinstance(self.archs, int):
-            archs = sample(space, self.archs)
-        elif self.archs is not None:
-            archs = list(space.restricted(self.archs))
-        else:
-            archs = list(space.classes())
+        trainer, archs = self.trainer(), self.scored()
+        table = self.table(run, trainer, archs)
+        run.log(f"scored {len(archs)} architectures on {', '.join(self.splits)}")
+        run.write_table("scores", table)
+
+    def table(self, run: Run, trainer: Trainer, archs: list[Arch]) -> pd.DataFrame:
+        """A row for each split and architecture, by one network."""
         rows = []
         for split in self.splits:
             images = self._images(split).to(self.device)
@@ -116,7 +122,7 @@ class ScoreConfig(FromTraining):
             for arch, (accuracy, loss) in zip(archs, found, strict=True):
                 rows.append(
                     {
-                        "code": space.code(arch),
+                        "code": self.train.space.code(arch),
                         "epoch": trainer.epoch,
                         "split": split,
                         "images": len(images),
@@ -124,8 +130,7 @@ class ScoreConfig(FromTraining):
                         "loss": loss,
                     }
                 )
-        run.log(f"scored {len(archs)} architectures on {', '.join(self.splits)}")
-        run.write_table("scores", pd.DataFrame(rows))
+        return pd.DataFrame(rows)
 
 
 class BrokenNetwork(ValueError):

@@ -1,6 +1,6 @@
 """Training methods, each a composition of a path sampler, a data sampler and an update rule."""
 
-from padalib.samplers import density, dynas, magic, nsas, sandwich, sumnas
+from padalib.samplers import close, density, dynas, magic, nsas, sandwich, sumnas
 from padalib.samplers.balanced import BalancedPaths
 from padalib.samplers.base import (
     DataSampler,
@@ -61,6 +61,7 @@ METHODS = {
         compose("MAGIC-T", magic.WalkingPaths),
         compose("density-aware", density.DensityPaths),
         compose("NSAS", nsas.ConstrainedPaths, update=nsas.Weighted),
+        compose("CLOSE", update=close.Parting),
         compose("yoked PA", ReplayedPaths),
         compose("bootstrap", data=Bootstrap),
         compose("shuffled-data", data=GradNormData, permuted=True),

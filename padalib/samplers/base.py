@@ -197,7 +197,10 @@ class Part:
         try:
             inspect.signature(self.cls).bind(*args, **dict(self.options))
         except TypeError as error:
-            raise ValueError(f"options of {self.cls.__name__}: {error}") from None
+            raise ValueError(
+                f"options of {self.cls.__name__}: {error} (its __init__ takes what its base "
+                "class's does, such as space and epochs, before options of its own)"
+            ) from None
         return self.cls(*args, **copy.deepcopy(dict(self.options)))
 
     def changes(self) -> str:

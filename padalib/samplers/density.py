@@ -1,9 +1,10 @@
 """Density-aware sampling: architectures that many others train along are drawn more rarely.
 
-After the density-aware sampling of CVPR Findings 2026, which debiases one-shot NAS: a step on one
-architecture also trains those whose gradients are alike, so sparse regions get fewer effective
-updates. No code is public, and this form needs no gradient: p is proportional to 1 / density, the
-density of an architecture being its mean likeness to all of the space.
+The idea is that of "Debiased One-Shot NAS by density-aware sampling" (CVPR Findings 2026): a step
+on one architecture also trains those whose gradients are alike, so sparse regions get fewer
+effective updates. We know its abstract alone, and no code of it: the formula is ours and needs no
+gradient. p is proportional to 1 / density, the density of an architecture being its mean likeness
+to all of the space.
 
 Were gradients equal weight by weight, the cosine between two of them would be the number of weights
 that both architectures use over the geometric mean of their numbers. That is the likeness here.
@@ -16,17 +17,22 @@ from padalib.engine import checked
 from padalib.engine.checked import NotNegative
 from padalib.samplers.base import PathSampler
 from padalib.spaces import Arch, Space
-from padalib.spaces.base import remembered
+from padalib.spaces.base import LISTED, remembered
 
 
 class DensityPaths(PathSampler):
-    """p proportional to density ** -power; needs a space that can be listed."""
+    """p proportional to density ** -power; ValueError for a space that cannot be listed."""
 
     def __init__(self, space: Space, epochs: int, power: NotNegative = 1.0) -> None:
         super().__init__(space, epochs)
         checked.options(type(self), {"power": power})
-        # differs: 0 is uniform, the paper's is 1.
-        self.power = power
+        if len(space) > LISTED:
+            raise ValueError(
+                f"{type(self).__name__} weighs every architecture, and {space.name} has "
+                f"{len(space):,}, too many to list: use a method that draws each option by itself, "
+                f"such as SPOS, or a space of at most {LISTED:,}"
+            )
+        self.power = power  # 0 is uniform
 
     def draw(self, generator: torch.Generator) -> list[Arch]:
         archs, _, ends = _chances(self.space, self.power)

@@ -1,9 +1,9 @@
 """DYNAS: complex paths keep their learning rate longer, unlike paths have momentum of their own.
 
-Jeon et al., "Subnet-Aware Dynamic Supernet Training for Neural Architecture Search", CVPR 2025. The
-rate of a step is lr * (1 - t / T) ** g, where g falls linearly with the logarithm of the path's
-weights, from 4 at the fewest to 1/4 at the most. Momentum is kept apart for each option of one
-position.
+Jeon et al., "Subnet-Aware Dynamic Supernet Training for Neural Architecture Search", CVPR 2025. In
+the form of its public code for NAS-Bench-201: the rate of a step is lr * (1 - t / T) ** g, where g
+falls linearly with the logarithm of the path's weights, from 4 at the fewest to 1/4 at the most;
+momentum is kept apart for each option of one position.
 """
 
 import math
@@ -41,11 +41,12 @@ class ByComplexity(Accumulate):
         given = {"fewest": fewest, "most": most, "momentum": momentum, "position": position}
         checked.options(type(self), given | {"dead": dead})
         self.fewest, self.most, self.momentum = fewest, most, momentum
-        # differs: the public code draws the position at random once, here it is the first that
-        # somebody learns, or the one that is asked for.
-        learned = [k for k, own in enumerate(space.positions) if own.table] or [0]
-        self.position = learned[0] if position is None else position
-        checked.whole("position", self.position, 0, len(space.positions) - 1)
+        # differs: the public code draws the position at random once, here it is the first with a
+        # choice that somebody learns, or the one that is asked for.
+        if position is None:
+            choices = (own.table and len(own.options) > 1 for own in space.positions)
+            position = next((k for k, own in enumerate(choices) if own), 0)
+        self.position = checked.whole("position", position, 0, len(space.positions) - 1)
         # differs: the public code counts weights that take no part in the output, too.
         self.dead = dead
         self.buffers: dict[str, dict[int, Tensor]] = {}  # option -> parameter -> its momentum

@@ -17,13 +17,23 @@ from padalib.spaces import Arch, Space
 class WalkingPaths(PathSampler):
     """A uniform start, then `changes` positions at a time get another option, drawn uniformly.
 
-    A position with a single option is never drawn. ValueError for more changes than positions.
+    A position with a single option is never drawn. ValueError for more changes than positions, and
+    for so many that some paths are never visited.
     """
 
     def __init__(self, space: Space, epochs: int, changes: Count = 1) -> None:
         super().__init__(space, epochs)
-        # differs: the paper's is 1.
+        # The paper's is 1.
         self.changes = checked.whole("changes", changes, 1, max(1, len(self.free)))
+        # A position of two options has no choice but to flip.
+        flips = sum(len(space.positions[place].options) == 2 for place in self.free)
+        even = flips == len(self.free) and not changes % 2
+        if flips > 1 and (even or changes == len(self.free)):
+            raise ValueError(
+                f"{changes} changes a step never reach some paths of {space.name}, where "
+                f"{flips} positions have two options that always swap: give an odd number below "
+                f"{len(self.free)}, such as 1"
+            )
         self.forget()
 
     @property

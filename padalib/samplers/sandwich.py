@@ -24,8 +24,10 @@ class SandwichPaths(PathSampler):
     """The largest path, the smallest, and `random` uniform ones, in this order.
 
     Largest and smallest have at every position an option with the most weights, or the fewest; of
-    those that tie the one that leaves the most positions live. So in a cell the smallest is all
-    skips. ValueError for an unknown option value.
+    those that tie the one that leaves the most positions live, so in a cell of NAS-Bench-201 the
+    smallest is all skips. Inputs that nobody learns are chosen to leave the most positions live,
+    and only then by their weights. ValueError for an unknown option value, or a space none of whose
+    operations lets a signal through.
     """
 
     def __init__(
@@ -44,6 +46,11 @@ class SandwichPaths(PathSampler):
         # target can teach; public code draws them too.
         self.connected = connected
         self.group = 2 + random
+        if connected and not any(space.live(self.ends[0])):
+            raise ValueError(
+                f"the largest path of {space.name}, {space.decode(self.ends[0])}, lets no signal "
+                "through, and random ones may not either: give connected=False"
+            )
 
     @property
     def ends(self) -> tuple[Arch, Arch]:
@@ -79,7 +86,30 @@ def extreme(space: Space, pick: Callable) -> Arch:
         best.append([option for option, count in enumerate(counts) if count == pick(counts)])
     ties = range(max(map(len, best)))
     archs = [tuple(own[min(k, len(own) - 1)] for own in best) for k in ties]
-    return max(archs, key=lambda arch: sum(space.live(arch)))
+
+    def rank(arch: Arch) -> tuple[int, float]:
+        live = space.live(arch)
+        total = sum(
+            space.weights(*at) for at, own in zip(enumerate(arch), live, strict=True) if own
+        )
+        return sum(live), total * pick(-1, 1)
+
+    return max((_with_inputs(space, arch, rank) for arch in archs), key=rank)
+
+
+def _with_inputs(space: Space, arch: Arch, rank: Callable) -> Arch:
+    """`arch` with other inputs, as long as changing those of one position ranks higher."""
+    while True:
+        others = [
+            (*arch[:place], option, *arch[place + 1 :])
+            for place, position in enumerate(space.positions)
+            if not position.table
+            for option in range(len(position.options))
+        ]
+        best = max([arch, *others], key=rank)
+        if best == arch:
+            return arch
+        arch = best
 
 
 @remembered

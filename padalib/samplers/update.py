@@ -54,6 +54,8 @@ class UpdateRule:
     """Your own: inherit and write `step`; what was said of `PathSampler` about attributes holds.
 
     The optimiser's `param_groups` hold the learning rate of the epoch, its `defaults` the run's.
+    What is kept for a weight is kept by its place in `weights_of(optimizer)`: a run that goes on
+    has other weights, and gets its tensors back on the CPU.
     """
 
     passes = 1  # forward and backward passes of each path of a step

@@ -64,6 +64,12 @@ class _Watch:
     def end(self) -> None:
         """After the epoch: nothing but the samplers' own attributes has changed."""
         self._outside()
+        own = {weight.data_ptr() for weight in self.trainer.net.parameters()}
+        if any(_holds(part.state(), own) for part in self.live):
+            self._refuse(
+                "holds weights of the network, of which a run that goes on has others",
+                "keep their places in `weights_of(optimizer)`, or clones of them",
+            )
         self._compare(self._twin(), "when it is made again from the state that is saved")
 
     def _draws(self) -> tuple[list[Arch], list[int]]:
@@ -140,6 +146,14 @@ class _Watch:
         """Cached functions begin each epoch empty, as they do in a run that goes on."""
         for cached in Walk().follow(*(part.cls for part in self.mine)).caches:
             cached.cache_clear()
+
+
+def _holds(held: Any, weights: set[int]) -> bool:
+    """Whether something is one of the weights at these addresses, or contains one."""
+    if isinstance(held, torch.Tensor):
+        return held.data_ptr() in weights
+    inner = [*held, *held.values()] if isinstance(held, dict) else held
+    return isinstance(inner, list | tuple | set) and any(_holds(one, weights) for one in inner)
 
 
 def streams() -> dict[str, str]:

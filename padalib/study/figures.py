@@ -48,6 +48,13 @@ COLOURS = {
     "balanced": "#115347",
     "yoked PA": "#050075",
     "sbs": "#0898FA",
+    "sandwich": "#EB5CA3",
+    "DYNAS": "#3D99A3",
+    "SUMNAS": "#3D7AFF",
+    "SUMNAS as released": "#0A338F",
+    "MAGIC-T": "#47A352",
+    "density-aware": "#665C3D",
+    "NSAS": "#66290A",
 }
 OWN = "#4F23F9"  # methods of your own
 OPERATIONS = {

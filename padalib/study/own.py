@@ -104,8 +104,12 @@ def scorings(trainings: Sequence[TrainConfig]) -> list[ScoreConfig]:
 
 
 def probes(trainings: Sequence[TrainConfig], paths: int) -> list[VarianceConfig]:
-    """The variance of each supernet's steps at its end, from so many paths."""
-    return [VarianceConfig(config, paths=paths) for config in trainings]
+    """The variance of each supernet's steps at its end, from so many paths.
+
+    Not of methods whose steps are not sums of gradients, which the probe refuses.
+    """
+    sums = [config for config in trainings if config.method.update.cls.summed]
+    return [VarianceConfig(config, paths=paths) for config in sums]
 
 
 # --- tables, verdicts, figure ---

@@ -18,8 +18,11 @@ SCALES = {  # in the README, in this order, under these heads
     "laptop": "digits, `mini` (`laptop`)",
     "laptop_chain": "digits, `chain-mini` (`laptop`)",
 }
-FOLDERS = {
-    "cifar": ("cifar", "controls", "budget", "noise", "spaces", "retraining", "full"),
+FOLDERS = {  # where two have a claim of one key, the later one is shown
+    "cifar": (
+        *("cifar", "controls", "tuning", "budget", "noise", "shot", "spaces", "rivals"),
+        *("retraining", "full"),
+    ),
     "laptop": ("laptop",),
 }
 ELSEWHERE = {"chain-mini": "laptop_chain"}  # ends of keys that name another column's space
@@ -33,7 +36,10 @@ PAPER = {
     "PA&DA lowers the variance in training": ("01", "08.path", "08.data", "09.variance"),
     "It costs nothing": ("03.cost", "03.flops"),
     "It generalises better": ("03",),
-    "It ranks more consistently": ("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07"),
+    "It ranks more consistently": (
+        *("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07", "14"),
+    ),
+    "It surpasses other improved approaches": ("12",),
     "It does so in various search spaces": ("09",),
     "It finds better architectures": ("04", "10", "13"),
     "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
@@ -43,8 +49,9 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("01.extent", "01.steps", "01.weighted", "02.theorem", "02.scores", "03"),
     *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
     *("04.variance", "05.seeds", "05.balanced", "05.order.with", "05.prior", "06", "08"),
+    *("14.own_rates.pa_spos", "14.equal_flops"),
     *("09.over", "09.variance", "10.found", "10.gain", "10.limit.flops"),
-    *("13.retrained.pada", "13.retrained.pa.spos"),
+    *("12.surpasses", "12.controls", "13.retrained.pada", "13.retrained.pa.spos"),
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root

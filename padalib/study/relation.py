@@ -103,13 +103,20 @@ def bootstrap(
 
     `units` numbers what is drawn (a method, a run); its rows come together.
     """
+    low, high = np.nanquantile(resampled(vectors, units, draws, seed), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def resampled(
+    vectors: list[np.ndarray], units: np.ndarray, draws: int = DRAWS, seed: int = 0
+) -> np.ndarray:
+    """[draws] of the rho that `bootstrap` has the interval of; NaN where nothing varies."""
     rng, size, found = np.random.default_rng(seed), int(units.max()) + 1, []
     for first in range(0, draws, CHUNK):
         number = min(CHUNK, draws - first)
         counts = rng.multinomial(size, np.full(size, 1 / size), size=number)[:, units]
         found.append(rhos(counts.astype(float), *vectors))
-    low, high = np.nanquantile(np.concatenate(found), [0.025, 0.975])
-    return float(low), float(high)
+    return np.concatenate(found)
 
 
 def rhos(

@@ -13,7 +13,7 @@ import torch
 from padalib import samplers
 from padalib.benchmarks import truth
 from padalib.engine import checked, paths
-from padalib.engine.checked import Count, Whole, Within
+from padalib.engine.checked import Count, Positive, Whole, Within
 from padalib.engine.runs import one_thread
 from padalib.ranking.scores import ScoreConfig, sample
 from padalib.spaces import Arch, Space
@@ -91,6 +91,14 @@ class Scale:
     larger: str | None = None
     # The study across spaces: a scale whose finished contrasts are shown beside.
     finished: str | None = None
+    # The study of rivals: methods of several passes a step also at SPOS's number of steps, on the
+    # first so many seeds.
+    equal_steps: int = 0
+    # The study of tuning: learning rates, the seeds that choose among them, and epochs of SPOS that
+    # cost the FLOPs of PA's.
+    rates: tuple[Positive, ...] = ()
+    rate_seeds: tuple[int, ...] = ()
+    equal_flops: int | None = None
     # The study of interventions: images, and uniform paths, of a step.
     batch_sizes: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()

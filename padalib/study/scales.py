@@ -6,13 +6,13 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
-from padalib.study import retraining_scales, space_scales
+from padalib.study import retraining_scales, rival_scales, space_scales
 from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
 
 EVERY = (
     *STUDIES,
-    *("controls", "budget", "interventions", "along", "exposure", "across", "search"),
-    "retraining",
+    *("controls", "budget", "interventions", "along", "exposure", "across", "search", "rivals"),
+    *("tuning", "retraining"),
 )
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
@@ -77,7 +77,11 @@ SCALES = {
             searches=Searches(16, 4, rungs=(28, 85)),
             studies=EVERY,
             retraining=Retraining(epochs=1, draws=2, known=True),
-            notebooks=("06", "07", "08", "09", "10", "11", "13"),
+            notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14"),
+            equal_steps=2,
+            rates=(0.1, 0.2),
+            rate_seeds=(2, 3),
+            equal_flops=3,
             beside=(
                 Scale(
                     "smoke-chain",
@@ -93,7 +97,10 @@ SCALES = {
                     methods=CHAIN_METHODS,
                     searches=Searches(24, 4),
                     retraining=Retraining(epochs=1, draws=2),
-                    studies=(*CHAIN_STUDIES, "controls", "across", "search", "retraining"),
+                    studies=(
+                        *CHAIN_STUDIES,
+                        *("controls", "across", "search", "rivals", "retraining"),
+                    ),
                     keep=(1,),
                     images=128,
                     ranked=40,
@@ -213,6 +220,19 @@ SCALES = {
                 ),
             ),
         ),
+        # Is it the learning rate, or that PA's paths are dearer? Seeds that nobody reports choose.
+        replace(
+            ON_CIFAR,
+            name="tuning",
+            seeds=FRESH[:8],
+            methods=("SPOS", "PA", "curriculum"),
+            rates=(0.05, 0.1, 0.2),
+            rate_seeds=(3, 4),
+            equal_flops=31,  # PA's paths cost 1.53 times SPOS's at scale `cifar`
+            studies=("tuning",),
+            notebooks=("14",),
+            common=False,
+        ),
         # Do gains last? The methods at sixteen times the shortest training, all held-out images.
         replace(
             ON_CIFAR,
@@ -286,6 +306,8 @@ SCALES = {
     )
 }
 SCALES["spaces"] = space_scales.make(SCALES["controls"])
+SCALES["shot"] = space_scales.cells(SCALES["controls"])
+SCALES["rivals"] = rival_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["retraining"] = retraining_scales.make(ON_CIFAR, FRESH)
 
 

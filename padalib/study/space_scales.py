@@ -1,7 +1,7 @@
-"""The scale of the study across spaces: NAS-Bench-Macro, whole and without identities, and more.
+"""The scales of the study across spaces: NAS-Bench-Macro, whole and without identities; 1Shot1.
 
-It shows the spaces of `controls` beside its own, whose fields it takes, but for the length: a step
-of these networks costs twice as much, so they train half as long.
+They show the spaces of `controls` beside their own, whose fields they take, but for the length: a
+step of these networks costs twice as much, so they train half as long.
 """
 
 from dataclasses import replace
@@ -11,16 +11,14 @@ from padalib.study.scale import Scale
 
 SEEDS = tuple(range(5, 13))
 SMALL = {"channels": 8, "size": 16}
-SCHEDULED = ("SPOS", "PA", "yoked PA", "curriculum", "PA&DA")  # the primary questions
-REST = ("FairNAS", "DA", "size-curriculum", "sbs")
+SCHEDULED = ("SPOS", "PA", "yoked PA", "curriculum", "PA&DA")  # what the primary questions need
 LISTED = ("SPOS", "PA", "PA&DA", "curriculum")  # of the cells whose accuracy is known
 UNSCHEDULED = ("SPOS", "PA", "size-curriculum", "PA&DA")  # where the curriculum is SPOS itself
 
 
-def make(controls: Scale) -> Scale:
-    """The scale `spaces`, made from `controls` and from its `conv64`, whose runs it takes too."""
-    (conv64,) = [each for each in controls.beside if each.space.name == "conv64"]
-    whole = replace(
+def _whole(controls: Scale) -> Scale:
+    """`macro12`, from `controls`."""
+    return replace(
         controls,
         name="spaces",
         space=replace(spaces.get("macro12"), **SMALL),
@@ -33,28 +31,31 @@ def make(controls: Scale) -> Scale:
         notebooks=("09",),
         beside=(),
     )
+
+
+def make(controls: Scale) -> Scale:
+    """The scale `spaces`, made from `controls` and from its `conv64`, whose runs it takes too."""
+    (conv64,) = [each for each in controls.beside if each.space.name == "conv64"]
+    whole = _whole(controls)
     macro = replace(
         whole,
         name="spaces-macro",
         space=replace(spaces.get("macro"), **SMALL),
         methods=SCHEDULED,
-        secondary=REST,
-        secondary_seeds=5,
         ranked=1000,
     )
-    conv64 = replace(
-        conv64,
-        name="spaces-conv64",
-        secondary=UNSCHEDULED[2:],
-        studies=("across",),
-    )
-    shot = replace(
-        whole,
-        name="spaces-shot",
+    conv64 = replace(conv64, name="spaces-conv64", studies=("across",))
+    return replace(whole, beside=(macro, conv64))
+
+
+def cells(controls: Scale) -> Scale:
+    """The scale `shot`: cells of NAS-Bench-101, of which the truth knows a sample."""
+    return replace(
+        _whole(controls),
+        name="shot",
         space=replace(spaces.get("nb1shot1-3"), **SMALL, cells=1),
         seeds=SEEDS[:3],
         methods=LISTED,
         listed=True,
         rank_images=1000,  # paths through its cells have hardly a beginning in common
     )
-    return replace(whole, beside=(macro, shot, conv64))

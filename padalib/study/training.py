@@ -76,11 +76,13 @@ def path_flops(space: Space) -> pd.DataFrame:
 
 
 def drawn(scale: Scale, methods: Sequence[str]) -> pd.DataFrame:
-    """By method: share of options with weights, and mean FLOPs, over many draws.
+    """By method: share of options with weights, mean FLOPs, and p of each, over many draws.
 
     For samplers that log no p and do not learn.
     """
     space, rows = scale.space, {}
+    entries = space.entries()
+    named = [f"p_{name}" for name in entries.names]
     for method in methods:
         config = scale.training(method, scale.seeds[0])
         paths, rng = config.method.paths.build(space, config.epochs), torch.Generator()
@@ -95,7 +97,11 @@ def drawn(scale: Scale, methods: Sequence[str]) -> pd.DataFrame:
             ),
             "flops": np.mean([space.flops(arch) for arch in archs]),
         }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["exposure", "flops"])
+        held = Counter(own[k] for arch in archs for own, k in zip(entries.at, arch, strict=True))
+        for table in entries.tables:
+            total = sum(held[entry] for entry in table)
+            rows[method] |= {named[entry]: held[entry] / total for entry in table}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["exposure", "flops", *named])
 
 
 def unlogged(curves: pd.DataFrame) -> list[str]:
@@ -111,18 +117,25 @@ def exposure(curves: pd.DataFrame, names: Sequence[str], draws: pd.DataFrame) ->
     return shown.groupby(["method", "seed"], sort=False).exposure.mean()
 
 
-def paid(curves: pd.DataFrame, table: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
-    """FLOPs of the paths drawn, as a multiple of SPOS's of the same seed; a row a method.
+def sampled_flops(curves: pd.DataFrame, table: pd.DataFrame, draws: pd.DataFrame) -> pd.Series:
+    """Mean FLOPs of the paths drawn, of each row of the curves.
 
-    Columns: images, flops and its interval over seeds, last_epoch. `table` is `path_flops`: the
-    edges of a path are independent draws from the p of its epoch.
+    `table` is `path_flops`: the edges of a path are independent draws from the p of its epoch.
     """
     names = [name for name in table if name.startswith("p_")]
     p = curves[names].to_numpy()
     # 0 ** 0 is 1: an option that is never drawn rules out the paths that have it, no others.
     chance = np.prod(p[:, None, :] ** table[names].to_numpy()[None], axis=2)
     flops = pd.Series(chance @ (table.flops * table.architectures).to_numpy(), curves.index)
-    rows = curves.assign(flops=flops.fillna(curves.method.map(draws.flops)))
+    return flops.fillna(curves.method.map(draws.flops))
+
+
+def paid(curves: pd.DataFrame, table: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
+    """FLOPs of the paths drawn, as a multiple of SPOS's of the same seed; a row a method.
+
+    Columns: images, flops and its interval over seeds, last_epoch. As `sampled_flops` has them.
+    """
+    rows = curves.assign(flops=sampled_flops(curves, table, draws))
     mean = rows.groupby(["method", "seed"], sort=False).flops.mean().unstack(0, sort=False)
     last = rows[rows.epoch == rows.epoch.max()].groupby("method").flops.mean()
     out = []

@@ -23,10 +23,14 @@ BLOCK = ["epoch", "weights", "part"]  # one comparison of all methods
 
 
 def probes(scale: Scale) -> list[VarianceConfig]:
-    """The variance of every run at every kept epoch and, with more draws, at the end."""
+    """The variance of every run at every kept epoch and, with more draws, at the end.
+
+    Not of methods whose steps are not sums of gradients, which the probe refuses.
+    """
     return [
         VarianceConfig(config, epoch, paths, scale.batches)
         for config in scale.trainings()
+        if config.method.update.cls.summed
         for epoch, paths in (
             *((epoch, scale.paths) for epoch in scale.keep),
             (scale.epochs, scale.final_paths),

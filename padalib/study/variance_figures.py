@@ -13,9 +13,9 @@ from padalib.study.variance import BASE, CLAIMED, CONTROL, Variance
 def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figure:
     """Variance, bias and signal-to-noise of the methods' steps; shares of the path and of places.
 
-    Along training where several epochs were probed, else at the end.
+    Along training where several epochs were probed, else at the end; of the methods that were.
     """
-    rows = found.steps
+    rows, methods = found.steps, _probed(found, methods)
     with figures.style():
         figure = Figure(figsize=(6.75, 4.8))
         (left, weighted, biased), (middle, right, edges) = figure.subplots(2, 3)
@@ -69,6 +69,7 @@ def caption(found: Variance, scale: str) -> str:
 
 def draw_parts(found: Variance, methods: Sequence[str]) -> Figure:
     """Where the variance of a step sits at the end: which operations, and path or data."""
+    methods = _probed(found, methods)
     means = found.parts.set_index(["method", "part"])
     whole = means.xs("all", level="part")[["path", "data"]].sum(axis=1)
     looks = _looks(found)
@@ -105,6 +106,12 @@ def caption_parts(found: Variance) -> str:
         "Where the variance of a step sits at the end of training, means over seeds. Of SPOS's: "
         f"{words}."
     )
+
+
+def _probed(found: Variance, methods: Sequence[str]) -> list[str]:
+    """The methods that were probed: not those whose steps are no sums of gradients."""
+    own = set(found.parts.method)
+    return [method for method in methods if method in own]
 
 
 def _is_place(part: str) -> bool:

@@ -1,6 +1,7 @@
 """Sampled probes held against the exact one: the same quantities, and intervals that hold them."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from padalib.engine.runs import Run
 from padalib.probes.agreement import AgreementConfig
 from padalib.probes.exact import ExactProbe
 from padalib.probes.frozen import Frozen
+from padalib.samplers.magic import WalkingPaths
 from padalib.train import TrainConfig
 
 SPACE = replace(spaces.get("mini"), channels=2, ops=("none", "nor_conv_1x1", "nor_conv_3x3"))
@@ -52,3 +54,20 @@ def test_steps_of_several_paths_are_refused(tmp_path, monkeypatch):
     config = AgreementConfig(replace(TRAIN, method="FairNAS"), 3, images=12, batch=4)
     with pytest.raises(ValueError, match="takes steps of 3 paths"):
         config.compute(Run(config))
+
+
+def test_paths_of_a_walk_are_drawn_independently(tmp_path, monkeypatch):
+    monkeypatch.setenv("PADALIB_DATA", str(tmp_path))
+    drawn, draw = [], WalkingPaths.draw
+
+    def watched(self, generator):
+        drawn.append(draw(self, generator)[0])
+        return [drawn[-1]]
+
+    walk = replace(TRAIN, method="MAGIC-T", epochs=1, keep=())
+    config = AgreementConfig(walk, images=12, batch=4, paths=32, seeds=1)
+    monkeypatch.setattr(WalkingPaths, "draw", watched)
+    Run(config).compute()
+    steps, probed = drawn[:-32], drawn[-32:]
+    apart = [[sum(map(int.__ne__, *two)) for two in pairwise(own)] for own in (steps, probed)]
+    assert len(steps) == 512 // 64 and {*apart[0]} == {1} and {*apart[1]} > {1, 2}

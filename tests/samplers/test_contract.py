@@ -12,6 +12,7 @@ import torch
 from padalib import samplers, spaces
 from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPaths
 from padalib.samplers.density import DensityPaths
+from padalib.samplers.restricted import RestrictedPaths
 from padalib.samplers.sandwich import SandwichPaths
 from padalib.spaces import ChainSpace, DartsSpace, MacroSpace, Position, ShotSpace
 
@@ -54,7 +55,9 @@ SPACES = {
         size=16,
     ),
 }
-METHODS = samplers.METHODS
+# A restriction is nobody's default; the first option is there on every position.
+PART = samplers.compose("part of a space", RestrictedPaths, only=((0, (0,)),))
+METHODS = samplers.METHODS | {PART.name: PART}
 EPOCHS = 4
 
 
@@ -132,6 +135,9 @@ def chances(paths):
         for arch in paths.draw(rng(3))[:2]:
             found[arch] += 1 / 4
         return found
+    if isinstance(paths, RestrictedPaths):
+        own = [arch for arch in space if arch[0] == 0]
+        return dict.fromkeys(space, 0) | dict.fromkeys(own, 1 / len(own))
     if isinstance(paths, DensityPaths):
         p = 1 / likeness(space).mean(1)
         return dict(zip(space, (p / p.sum()).tolist(), strict=True))

@@ -3,8 +3,9 @@
 import math
 from collections import Counter
 from copy import deepcopy
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -12,6 +13,9 @@ from torch.nn import functional as F
 
 from padalib import samplers, spaces
 from padalib.engine.runs import Run, pack_state
+from padalib.probes.agreement import AgreementConfig
+from padalib.probes.cost import paired_times
+from padalib.probes.exact import ExactConfig
 from padalib.probes.sampled import VarianceConfig, probe
 from padalib.samplers import BalancedPaths, FairPaths, compose
 from padalib.samplers.density import DensityPaths, density
@@ -20,6 +24,8 @@ from padalib.samplers.magic import WalkingPaths
 from padalib.samplers.nsas import ConstrainedPaths, Weighted
 from padalib.samplers.sandwich import Distil, SandwichPaths, extreme, soft_loss
 from padalib.samplers.sumnas import Reptile
+from padalib.study import scales, variance
+from padalib.study.own import probes as own_probes
 from padalib.train import TrainConfig, Trainer
 
 MINI = replace(spaces.get("mini"), channels=4, size=8)
@@ -76,6 +82,32 @@ def test_ends_of_spaces_by_hand():
         sizes = [space.flops(arch) for arch in space if any(space.live(arch))]
         ends = [space.flops(extreme(space, pick)) for pick in (max, min)]
         assert ends == [max(sizes), min(sizes)] and ends[0] > ends[1]
+
+
+def test_the_largest_of_a_space_with_inputs_leaves_no_block_unused():
+    """By listing all inputs; each block's own have most weights where it takes the first alone."""
+    for name in ("nb1shot1-1", "nb1shot1-3"):
+        space = spaces.get(name)
+
+        def use(arch, space=space):
+            live = space.live(arch)
+            return sum(live), sum(space.weights(k, arch[k]) for k, own in enumerate(live) if own)
+
+        largest, smallest = extreme(space, max), extreme(space, min)
+        own = [
+            range(len(position.options)) if not position.table else (largest[place],)
+            for place, position in enumerate(space.positions)
+        ]
+        assert use(largest) == max(map(use, product(*own)))
+        assert use(largest)[0] == use(smallest)[0] == len(space.positions)
+        assert use(smallest)[1] < use(largest)[1] / 9
+
+
+def test_a_space_without_any_signal_is_refused_and_does_not_hang():
+    nothing = replace(MINI, ops=("none",))
+    with pytest.raises(ValueError, match=r"lets no signal through.* give connected=False"):
+        SandwichPaths(nothing, 1)
+    assert SandwichPaths(nothing, 1, connected=False).draw(rng()) == [(0, 0, 0)] * 4
 
 
 def test_a_group_is_largest_smallest_and_paths_that_let_a_signal_through():
@@ -224,6 +256,19 @@ def test_bad_use_of_dynas_is_named():
     with pytest.raises(ValueError, match="DYNAS draws paths or images, or steps in its own way"):
         TrainConfig("DYNAS", arch=(3, 2, 1))
     assert ByComplexity(spaces.get("nb1shot1-1"), 1).position == 1  # inputs are nobody's to learn
+    assert ByComplexity(SingleFirst("single", strides=(1, 1)), 1).position == 1
+
+
+@dataclass(frozen=True)
+class SingleFirst(spaces.ChainSpace):
+    """Its first block has no choice."""
+
+    @cached_property
+    def positions(self):
+        return (
+            spaces.Position("a", ("conv_3x3",)),
+            spaces.Position("b", ("conv_1x1", "conv_3x3")),
+        )
 
 
 # --- SUMNAS ---
@@ -340,7 +385,23 @@ def test_more_changes_than_positions_are_refused():
         WalkingPaths(MINI, 1, 4)
 
 
+def test_a_walk_that_never_visits_some_paths_is_refused():
+    two = replace(MINI, ops=spaces.CONVS)
+    for changes, given in ((2, two), (3, two)):
+        with pytest.raises(ValueError, match=f"{changes} changes a step never reach .* such as 1"):
+            WalkingPaths(given, 1, changes)
+    paths, generator = WalkingPaths(two, 1, 1), rng()
+    assert {paths.draw(generator)[0] for _ in range(200)} == {*two}
+    paths = WalkingPaths(replace(two, ops=MINI.ops[1:4]), 1, 2)  # three options: any will do
+    assert len({paths.draw(generator)[0] for _ in range(900)}) == 27
+
+
 # --- density ---
+
+
+def test_density_of_a_space_that_cannot_be_listed_is_refused_at_once():
+    with pytest.raises(ValueError, match="nb1shot1-3 has 1,312,200, too many to list: use a met"):
+        TrainConfig("density-aware", space="nb1shot1-3", data="cifar10")
 
 
 def test_density_by_hand():
@@ -411,6 +472,28 @@ def test_steps_that_are_no_sum_of_gradients_are_not_probed_as_such(method):
     with pytest.raises(ValueError, match=f"{method} .* not the sum of its paths' gradients"):
         VarianceConfig(config).check()
     VarianceConfig(replace(config, method="DYNAS")).check()
+
+
+@pytest.mark.parametrize("probe", [ExactConfig, AgreementConfig])
+def test_steps_of_one_path_that_are_no_gradients_are_not_probed_exactly(probe):
+    method = compose("one by one", update=Reptile)
+    config = TrainConfig(method, data="digits-small", epochs=1, batch=16)
+    with pytest.raises(ValueError, match=r"one by one .* not the sum of its paths' gradients"):
+        probe(config)
+
+
+def test_a_study_of_variance_leaves_out_what_cannot_be_probed():
+    scale = replace(scales.get("smoke"), methods=("SPOS", "sandwich", "DYNAS", "NSAS"))
+    assert {probe.train.method.name for probe in variance.probes(scale)} == {"SPOS", "DYNAS"}
+    assert {config.method.name for config in scale.trainings()} == set(scale.methods)
+    beside = own_probes(scale.trainings(), 4)
+    assert {probe.train.method.name for probe in beside} == {"SPOS", "DYNAS"}
+
+
+@pytest.mark.parametrize("method", ["DYNAS", "sandwich", "SUMNAS"])
+def test_a_short_run_is_timed_over_its_own_epochs(method):
+    config = TrainConfig(method, data="digits-small", epochs=2, batch=4)
+    assert (paired_times(config, 61, 1) > 0).all()
 
 
 def test_a_look_in_between_leaves_no_trace(monkeypatch, tmp_path):

@@ -31,6 +31,7 @@ from padalib.samplers import (
     compose,
     part,
 )
+from padalib.samplers.close import Parting
 from padalib.samplers.density import DensityPaths
 from padalib.samplers.dynas import ByComplexity
 from padalib.samplers.magic import WalkingPaths
@@ -638,6 +639,7 @@ def test_methods_are_these_compositions():
         "MAGIC-T": (WalkingPaths, Shuffled, Accumulate),
         "density-aware": (DensityPaths, Shuffled, Accumulate),
         "NSAS": (ConstrainedPaths, Shuffled, Weighted),
+        "CLOSE": (UniformPaths, Shuffled, Parting),
         "yoked PA": (ReplayedPaths, Shuffled, Accumulate),
         "bootstrap": (UniformPaths, Bootstrap, Accumulate),
         "shuffled-data": (UniformPaths, GradNormData, Accumulate),
@@ -668,6 +670,13 @@ def test_controls_differ_from_their_methods_in_one_option():
     assert all(method.name == name for name, method in samplers.METHODS.items())
 
 
+class NoArguments(Accumulate):
+    """As one would write a class that needs nothing."""
+
+    def __init__(self):
+        pass
+
+
 def test_unknown_method_names_the_known():
     with pytest.raises(ValueError, match=r"unknown method 'NSGA': choose one of SPOS, .*balanced"):
         samplers.get("NSGA")
@@ -689,6 +698,7 @@ def test_unknown_method_names_the_known():
         (lambda: GradNormPaths(MINI, 1, size="x"), "size must be one of"),
         (lambda: GradNormPaths(MINI, 1, dead="x"), "dead must be one of"),
         (lambda: part(FairPaths, every=3).build(MINI, 1), "options of FairPaths.*'every'"),
+        (lambda: part(NoArguments).build(MINI, 1), r"of NoArguments.*takes what its base .* space"),
         (lambda: part(FairPaths, redraw=torch.zeros(2)), r"redraw must be .* got tensor\("),
         (lambda: samplers.get("SPOS").with_options("x", nrom="raw"), "no part of SPOS .* nrom"),
         (lambda: compose("x", UniformPaths, redraw="epoch"), "no part of x .* redraw"),

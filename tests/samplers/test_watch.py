@@ -278,6 +278,42 @@ def test_an_update_rule_that_counts_goes_on_after_a_cut(tmp_path, monkeypatch):
     assert whole.equals(again) and whole.n.tolist() == [2, 4, 6]
 
 
+HOLDS = """
+from padalib.samplers import Accumulate
+from padalib.samplers.update import weights_of
+class Mine(Accumulate):
+    def step(self, net, optimizer, *rest):
+        self.held = {}
+        return super().step(net, optimizer, *rest)
+"""
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "dict.fromkeys(net.parameters(), 0)",
+        "{'head': [weight.detach() for weight in weights_of(optimizer)]}",
+    ],
+)
+def test_an_update_rule_that_holds_the_networks_own_weights_is_refused(held):
+    """They would be read again as copies, which nobody trains."""
+    source = HOLDS.replace("{}", held)
+    with pytest.raises(RunError, match=r"^Mine holds weights of the network, .* clones of them"):
+        Run(config(source, "update")).compute()
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "dict.fromkeys(range(len(weights_of(optimizer))), 0)",
+        "[weight.detach().clone() for weight in weights_of(optimizer)]",
+    ],
+)
+def test_places_of_weights_and_clones_are_kept(held, tmp_path, monkeypatch):
+    whole, again = cut(config(HOLDS.replace("{}", held), "update"), tmp_path, monkeypatch)
+    assert whole.equals(again)
+
+
 def test_watching_changes_no_result_and_samplers_of_padalib_are_not_watched(
     monkeypatch,
 ):

@@ -84,6 +84,8 @@ def test_samplers_without_a_p_are_drawn_from():
     # Groups are drawn anew each time, also by a sampler that holds one for an epoch.
     assert draws.flops.to_numpy() == pytest.approx(uniform, rel=0.03)
     assert training.drawn(scale, []).empty
+    assert draws[NAMES].to_numpy() == pytest.approx(np.full((3, 5), 0.2), abs=0.02)
+    assert draws[NAMES].sum(axis=1).tolist() == pytest.approx([1.0] * 3)
 
 
 # --- what comes of it ---

@@ -204,13 +204,14 @@ def test_there_is_no_early_claim_without_an_early_epoch_and_none_without_the_met
 @pytest.mark.parametrize("epochs", [(1, 2), (2,)])
 def test_figures_are_drawn_from_the_tables(epochs):
     found = analyse(epochs=epochs)
-    figure = variance_figures.draw(found, METHODS, ["2←0", "2←1"])
+    some = (*METHODS, "sandwich")  # which cannot be probed
+    figure = variance_figures.draw(found, some, ["2←0", "2←1"])
     assert len(figure.axes) == 6
     lines = figure.axes[-1].lines
     assert [list(line.get_ydata()) for line in lines] == [[1, 1]] * len(METHODS)
     words = variance_figures.caption(found, "smoke")
     assert "PA&DA's steps: 1.00 times SPOS's" in words and "without gradients: 1.00" in words
-    bars = variance_figures.draw_parts(found, METHODS).axes[0].patches
+    bars = variance_figures.draw_parts(found, some).axes[0].patches
     assert [bar.get_height() for bar in bars[:4]] == pytest.approx([0.25, 0.75] * 2)
     assert "fixed part 100\u00a0%, conv 3×3 100\u00a0%" in variance_figures.caption_parts(found)
 

@@ -1,0 +1,190 @@
+"""Several supernets that share the architectures of a space: their runs, and scores by the owner.
+
+Few-shot NAS (Zhao et al., "Few-Shot Neural Architecture Search", ICML 2021): one supernet is
+trained on everything; then, for each option of one position, another goes on from its weights and
+is trained on the architectures with that option. An architecture is scored by the one that owns it.
+"""
+
+from dataclasses import dataclass, field, replace
+from math import isinf
+
+import numpy as np
+import pandas as pd
+
+from padalib.engine import checked
+from padalib.engine.runs import Run
+from padalib.ranking import pairs
+from padalib.ranking.scores import ScoreConfig
+from padalib.samplers.base import part
+from padalib.samplers.restricted import Only, RestrictedPaths
+from padalib.samplers.spos import UniformPaths
+from padalib.spaces import Arch
+from padalib.train import TrainConfig, build_samplers, load
+
+FIRST, EACH = 600, 300  # epochs of the paper: of the one supernet, and of each that follows
+
+
+def few_shot(config: TrainConfig, position: int = 0, start: bool = True) -> tuple[TrainConfig, ...]:
+    """The sub-supernets of few-shot NAS, one for each option of a position, at `config`'s images.
+
+    The paper's 600 epochs, and 300 for each option, are scaled to `config.epochs` in all. Those of
+    a sub-supernet are rounded, and what is left is the one supernet's: with five options 20 epochs
+    are 5 and five times 3. ValueError for too few epochs, or paths that are not uniform.
+    """
+    # differs: the public code splits the first edge, as the default here does; the choice is free.
+    checked.whole("position", position, 0, len(config.space.positions) - 1)
+    n = len(config.space.positions[position].options)
+    if config.epochs < n + start:
+        raise ValueError(
+            f"{config.epochs} epochs are too few for {n} supernets"
+            f"{' and the one they start from' if start else ''}: use {n + start} or more"
+        )
+    # differs: start=False trains each from scratch, as DYNAS's comparison does; epochs that n does
+    # not divide are then left out.
+    scaled = round(config.epochs * EACH / (FIRST + EACH * n)) if start else config.epochs
+    each = max(1, min(scaled, (config.epochs - start) // n))
+    first = replace(config, epochs=config.epochs - n * each, keep=()) if start else None
+    return tuple(sub_supernet(config, ((position, (k,)),), each, first) for k in range(n))
+
+
+def sub_supernet(
+    config: TrainConfig, only: Only, epochs: int, start: TrainConfig | None
+) -> TrainConfig:
+    """`config` on the architectures with the options of `only`, going on from `start`."""
+    if config.method.paths != part(UniformPaths):
+        raise ValueError(
+            f"{config.method.name} draws paths in its own way, a sub-supernet those of its part "
+            "uniformly: pass a config with method='SPOS', or another with uniform paths"
+        )
+    told = []
+    for place, options in only:
+        own = config.space.positions[place]
+        told.append(f"{own.name} {' or '.join(own.options[k] for k in options)}")
+    name = ", ".join([config.method.name, *told])
+    method = replace(config.method, name=name, paths=part(RestrictedPaths, only=only))
+    return replace(config, method=method, epochs=epochs, start=start, keep=())
+
+
+@dataclass(frozen=True)
+class PartScores(ScoreConfig):
+    """Scores as `ScoreConfig`'s, each architecture by the first of several supernets that draws it.
+
+    `train` is the first supernet, `others` are the rest, all after the same epoch. Architectures
+    that are one function may have several owners; of a class its representative is scored. The
+    table has a column `part` more. ValueError for supernets that cannot stand in one table.
+    """
+
+    others: tuple[TrainConfig, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for other in self.others:
+            other.check_kept(self.epoch)
+            if _common(other) != _common(self.train):
+                raise ValueError(
+                    f"{other.label} cannot be scored beside {self.train.label}: give both the same "
+                    "space, data and device, and no arch"
+                )
+
+    @property
+    def parts(self) -> tuple[TrainConfig, ...]:
+        """The supernets, in order."""
+        return (self.train, *self.others)
+
+    @property
+    def needs(self) -> tuple[TrainConfig, ...]:
+        """Their runs."""
+        return self.parts
+
+    @property
+    def label(self) -> str:
+        """A name for people."""
+        return f"scores of {len(self.parts)} supernets, {self.train.label}"
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all the trainings that it rests on, those that others start from once."""
+        runs, todo = set(), [*self.parts]
+        while todo:
+            runs.add(config := todo.pop())
+            todo += config.needs
+        return sum(config.epochs for config in runs)
+
+    def inputs(self) -> dict:
+        """The data's hash; what a part learns from besides."""
+        found = super().inputs()
+        told = [other.inputs() for other in self.others]
+        return found | ({"others": told} if any(own != found for own in told) else {})
+
+    def check(self) -> None:
+        """ValueError where a part cannot be trained, or nobody owns an architecture."""
+        super().check()
+        for other in self.others:
+            other.check()
+        self.owners(self.scored())
+
+    def owners(self, archs: list[Arch]) -> list[int]:
+        """For each architecture the place of its supernet in `parts`; ValueError where none is."""
+        samplers = [build_samplers(own, len(own.images()))[0] for own in self.parts]
+        found = []
+        for arch in archs:
+            own = [k for k, paths in enumerate(samplers) if not isinf(paths.weight(arch))]
+            if not own:
+                raise ValueError(
+                    f"none of the {len(samplers)} supernets is trained on architecture "
+                    f"{self.train.space.code(arch)}: add the one that is, or leave it out of codes"
+                )
+            found.append(own[0])
+        return found
+
+    def compute(self, run: Run) -> None:
+        """Train what is not trained, then score, one supernet after the other."""
+        self.check()
+        archs = self.scored()
+        owners, tables = self.owners(archs), []
+        for place, own in enumerate(self.parts):
+            mine = [arch for arch, owner in zip(archs, owners, strict=True) if owner == place]
+            if mine:
+                trainer = load(Run(own).compute(), self.epoch)
+                tables.append(self.table(run, trainer, mine).assign(part=own.method.name))
+        order = {self.train.space.code(arch): k for k, arch in enumerate(archs)}
+        table = pd.concat(tables, ignore_index=True)
+        split = table.split.map(self.splits.index)
+        table = table.iloc[np.lexsort((table.code.map(order), split))]
+        run.log(f"scored {len(archs)} architectures on {', '.join(self.splits)}")
+        run.write_table("scores", table.reset_index(drop=True))
+
+
+def _common(config: TrainConfig) -> tuple:
+    return config.space, config.data, config.device, config.arch
+
+
+def part_scores(parts: tuple[TrainConfig, ...], **fields) -> PartScores:
+    """`PartScores` of some supernets, with the fields of `ScoreConfig` as keywords."""
+    first, *others = parts
+    return PartScores(first, others=tuple(others), **fields)
+
+
+def by_part(scores: pd.DataFrame, true: pd.Series) -> pd.DataFrame:
+    """Are scores of different supernets comparable? Means of each beside those of the truth.
+
+    `scores` is a table of `PartScores` on one split, `true` the truth by code. `tau` is that inside
+    a part, `tau_across` that of its architectures against all others: it counts pairs of one
+    supernet with another only. It falls below the rest where a supernet scores too high or low.
+    """
+    pred, parts = scores.accuracy.to_numpy(float), scores.part.to_numpy()
+    truth = true.loc[scores.code].to_numpy(float)
+    rows = []
+    for name in dict.fromkeys(parts):
+        own = parts == name
+        rows.append(
+            {
+                "part": name,
+                "architectures": int(own.sum()),
+                "score": pred[own].mean(),
+                "true": truth[own].mean(),
+                "tau": pairs.tau(pred[own], truth[own]).value,
+                "tau_across": pairs.tau_between(pred, truth, own).value,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,318 @@
+"""Every rival at equal compute: does PA&DA surpass other improved approaches?
+
+Fixed before any of these runs was made: the rivals, the seeds, the two outcomes and the bound of
+`controls`, and how the methods are chosen that other spaces see (`choose`, on other seeds). All
+methods have the same images through forward and backward. One of several passes a step, SUMNAS,
+takes so few steps then that it is also trained as many steps as SPOS, on more images: that run
+stands beside, and is in no comparison.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from padalib.engine.runs import Config
+from padalib.probes.memory import MemoryConfig
+from padalib.ranking.ranked import Ranked
+from padalib.ranking.scores import ScoreConfig
+from padalib.study import claims, controls, outcomes, rivals_why, training
+from padalib.study.controls import BOUND, OTHERS, OUTCOMES, Measured, scheduled
+from padalib.study.rival_scales import METHODS, OURS, RIVALS
+from padalib.study.scale import Scale
+from padalib.study.workbook import Workbook
+from padalib.train import TrainConfig
+
+FIGURE, COST_FIGURE, WHY_FIGURE = "12_rivals", "12_cost", "12_explained"
+STARVED = "SUMNAS"  # also trained at equal steps
+EQUAL_STEPS = f"{STARVED}, equal steps"
+# Where every option has weights these draw uniform paths: they are SPOS itself.
+SPOS_ITSELF = ("curriculum", "balanced", "sbs")
+BEST = 4  # so many methods are trained in the other spaces
+
+
+# --- runs ---
+
+
+def methods(scale: Scale) -> tuple[str, ...]:
+    """All where PA has a schedule; elsewhere those that the scale chose."""
+    return METHODS if scheduled(scale.space) else scale.methods
+
+
+def trainings(scale: Scale) -> list[TrainConfig]:
+    """Each method with each seed, and the starved one at equal steps."""
+    every = [scale.training(name, seed) for seed in scale.seeds for name in methods(scale)]
+    return [*every, *at_equal_steps(scale)]
+
+
+def at_equal_steps(scale: Scale) -> list[TrainConfig]:
+    """The starved method, for as many times the images as it has passes in a step."""
+    found = []
+    for seed in scale.seeds[: scale.equal_steps]:
+        config = scale.training(STARVED, seed)
+        passes = config.method.paths.build(config.space, 1).group
+        passes *= config.method.update.build(config.space, 1).passes
+        method = replace(config.method, name=EQUAL_STEPS)
+        found.append(replace(config, method=method, epochs=scale.epochs * passes))
+    return found
+
+
+def base(name: str) -> str:
+    """The method that a row of a table is of."""
+    return STARVED if name == EQUAL_STEPS else name
+
+
+def scorings(scale: Scale) -> list[ScoreConfig]:
+    """Scores of each of these at its end."""
+    return [scale.scoring(config) for config in trainings(scale)]
+
+
+def memories(scale: Scale) -> list[MemoryConfig]:
+    """What a step of each method holds in memory."""
+    return [MemoryConfig(scale.training(name, scale.seeds[0])) for name in methods(scale)]
+
+
+def configs(scale: Scale) -> list[Config]:
+    """The runs of this study but its timings, which must not compete for the machine."""
+    main = scale.equal_steps and scheduled(scale.space)
+    return [*trainings(scale), *scorings(scale), *(memories(scale) if main else ())]
+
+
+# --- what is read ---
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the notebook reads: by space (scores, architectures with their truth), and more."""
+
+    spaces: dict[str, tuple[pd.DataFrame, Ranked]]  # the main one first
+    chosen_on: tuple[pd.DataFrame, Ranked] | None  # the main space on the seeds of the choice
+    curves: pd.DataFrame  # of the main space
+    cost: pd.DataFrame
+    memory: pd.DataFrame
+
+
+def read(book: Workbook) -> Read:
+    """All tables of the scale and of those beside it; redrawing asks for no run."""
+    spaces, chosen_on = {}, None
+    for each in (book, *book.beside):
+        if __name__.rpartition(".")[2] not in each.scale.studies:
+            continue
+        scores = each.table("scores", [] if book.redraw else scorings(each.scale))
+        own = scores, controls.ranked(each.scale, each.reference())
+        if each.scale.space.name in spaces:
+            chosen_on = own
+        else:
+            spaces[each.scale.space.name] = own
+    asked = [[], [], []]
+    if not book.redraw:
+        timed = replace(book.scale, methods=methods(book.scale))
+        asked = [trainings(book.scale), training.timings(timed), memories(book.scale)]
+    curves, cost, memory = (
+        book.table(name, own, workers=workers)
+        for name, own, workers in zip(
+            ("curves", "cost", "memory"), asked, (None, 1, None), strict=True
+        )
+    )
+    return Read(spaces, chosen_on, curves, cost, memory)
+
+
+# --- analysis ---
+
+
+def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
+    """The tables of the notebook. ValueError where a row has a value and no interval.
+
+    contrasts: PA&DA less each rival, in every space, both outcomes (Holm over all these rows).
+    more: the same by other measures (Holm among themselves). differences: all pairs of methods in
+    the main space (Holm among themselves). ranks: each method's place in that space. cards; costs;
+    chosen: how the methods of the other spaces were. runs_explained, explained: see `rivals_why`.
+    """
+    measured = {name: controls.measure(*own) for name, own in found.spaces.items()}
+    cards = [controls.cards(*own)[0].assign(space=name) for name, own in found.spaces.items()]
+    main = next(iter(found.spaces))
+    of_main = measured[main], found.spaces[main][1]
+    differences = judged([each_pair(*of_main)])
+    equal = found.curves[found.curves.method != EQUAL_STEPS]
+    draws = training.drawn(scale, training.unlogged(equal))
+    tables = {
+        "contrasts": against_rivals(measured, found.spaces, list(OUTCOMES)),
+        "more": against_rivals(measured, found.spaces, list(OTHERS)),
+        "differences": differences,
+        "ranks": ranks(of_main[0], differences, cards[0]),
+        "cards": pd.concat(cards, ignore_index=True),
+        "costs": costs(found, scale, draws, *of_main),
+        "chosen": choose(found.chosen_on, scale),
+        "runs_explained": rivals_why.runs(
+            equal, draws, found.spaces[main], of_main[0], scale.space
+        ),
+    }
+    tables["explained"] = rivals_why.related(tables["runs_explained"])
+    for name in ("contrasts", "more", "differences", "cards"):
+        complete(tables[name], name)
+    return tables
+
+
+def against_rivals(
+    measured: Mapping[str, Measured],
+    spaces: Mapping[str, tuple[pd.DataFrame, Ranked]],
+    names: Sequence[str],
+) -> pd.DataFrame:
+    """PA&DA less each rival that a space has, by each of the measures `names`: one family."""
+    asked = [(OURS, rival) for rival in RIVALS]
+    rows = []
+    for space, (_, known) in spaces.items():
+        own = controls.compare(measured[space], known, asked, names)
+        rows.append(own.assign(space=space, fifths=not known.equal))
+    return judged(rows)
+
+
+def judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One family of differences, by the rule and the bound of `controls`."""
+    return outcomes.judged(pd.concat(rows).to_dict("records"), BOUND, wanted=1)
+
+
+def each_pair(measured: Measured, known: Ranked) -> pd.DataFrame:
+    """The difference of every two methods, by both outcomes, the better one first."""
+    rows = []
+    for measure in OUTCOMES:
+        order = list(means(measured, measure).index)
+        asked = [(a, b) for k, a in enumerate(order) for b in order[k + 1 :]]
+        rows.append(controls.compare(measured, known, asked, [measure]))
+    return pd.concat(rows)
+
+
+def values(measured: Measured, measure: str) -> pd.DataFrame:
+    """[seeds, methods] of one measure, of what is compared: a column a method."""
+    runs = {key: one.value for key, one in measured[measure].items() if key[0] in METHODS}
+    return pd.Series(runs).unstack(0)
+
+
+def means(measured: Measured, measure: str) -> pd.Series:
+    """Each method's mean over seeds, the best first."""
+    return values(measured, measure).mean().sort_values(ascending=False, kind="stable")
+
+
+def ranks(measured: Measured, differences: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
+    """A row a method and outcome: its mean, mean rank over seeds, groups, and intervals.
+
+    A group is a run of neighbours no two of which are told apart after Holm's correction; `groups`
+    names each by its number, counted from the best: '1 2'. The intervals are those of the card.
+    """
+    rows = []
+    for measure in OUTCOMES:
+        mean = means(measured, measure)
+        by_seed = values(measured, measure).rank(axis=1, ascending=False).mean()
+        own = differences[differences.measure == measure]
+        told = own[own.verdict.isin((claims.SHOWN, claims.OPPOSITE))]
+        apart = {frozenset(pair) for pair in zip(told.a, told.b, strict=True)}
+        spans = groups(list(mean.index), apart)
+        for place, (method, value) in enumerate(mean.items()):
+            held = [str(k) for k, (a, b) in enumerate(spans, 1) if a <= place <= b]
+            rows.append([measure, method, value, by_seed[method], " ".join(held)])
+    table = pd.DataFrame(rows, columns=["measure", "method", "mean", "rank", "groups"])
+    ends = ["seeds_low", "seeds_high", "low", "high"]
+    return table.merge(cards[["measure", "method", *ends]], on=["measure", "method"], how="left")
+
+
+def groups(order: Sequence[str], apart: set[frozenset[str]]) -> list[tuple[int, int]]:
+    """(first, last) places of each longest run of neighbours no two of which are `apart`."""
+    found: list[tuple[int, int]] = []
+    for first in range(len(order)):
+        last = first
+        while last + 1 < len(order) and not any(
+            frozenset((each, order[last + 1])) in apart for each in order[first : last + 1]
+        ):
+            last += 1
+        if last > first and not (found and found[-1][1] >= last):
+            found.append((first, last))
+    return found
+
+
+def complete(rows: pd.DataFrame, name: str) -> None:
+    """ValueError where a row has a value and lacks the interval that it is judged by.
+
+    What needs no training has no seeds; all else has at least two.
+    """
+    value = "difference" if "difference" in rows else "value"
+    low = "seeds_low" if "difference" in rows else "low"
+    bad = rows[rows[value].notna() & rows[low].isna()]
+    if "method" in rows:  # cards: one seed of a supernet has an interval over architectures alone
+        one = rows.method.isin((*METHODS, EQUAL_STEPS)) & (rows.seeds < 2) & rows[value].notna()
+        bad = pd.concat([bad, rows[one]])
+    if len(bad):
+        row = bad.iloc[0]
+        who = row.method if "method" in rows else f"{row.a} - {row.b}"
+        raise ValueError(
+            f"{name}: {row.measure} of {who} in {row.space if 'space' in rows else 'its space'} "
+            f"has the value {row[value]:.3f} and no interval: train it with two seeds or more"
+        )
+
+
+def costs(
+    found: Read, scale: Scale, draws: pd.DataFrame, measured: Measured, known: Ranked
+) -> pd.DataFrame:
+    """What each method costs over its whole training, beside what it reaches in the main space.
+
+    images through forward and backward, steps of the optimiser; and as multiples of SPOS's: flops
+    of the paths that it draws (interval over seeds), time of its passes on the same paths (over
+    timed pairs of blocks), memory at the peak of a step, kept from one step to the next.
+    """
+    curves = found.curves
+    equal = curves[curves.method != EQUAL_STEPS]
+    paid = training.paid(equal, training.path_flops(scale.space), draws).set_index("method")
+    cost, memory = found.cost.set_index("method"), found.memory.set_index("method")
+    total = curves.groupby(["method", "seed"], sort=False)[["images", "steps"]].sum()
+    rows = []
+    for method, own in total.groupby(level=0, sort=False):
+        name = base(str(method))
+        images, steps = own.iloc[0]
+        more = images / total.images["SPOS"].iloc[0]
+        row = {"method": method, "images": int(images), "steps": int(steps)}
+        for kind, table, columns in (
+            ("flops", paid, ("flops", "low", "high")),
+            ("time", cost, ("ratio", "ratio_low", "ratio_high")),
+        ):
+            ends = [table.loc[name, column] * more for column in columns]
+            row |= dict(zip((kind, f"{kind}_low", f"{kind}_high"), ends, strict=True))
+        for column in ("peak", "kept"):
+            row[column] = memory.loc[name, column] / memory.loc["SPOS", column]
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    for measure in OUTCOMES:
+        by = {name: [e for (m, _), e in measured[measure].items() if m == name]
+              for name in table.method}  # fmt: skip
+        reached = pd.DataFrame([outcomes.mean(by[name], known) for name in table.method])
+        table[measure] = reached.difference
+        for end, ends in zip(("low", "high"), outcomes.joint(reached), strict=True):
+            table[f"{measure}_{end}"] = ends.clip(-1.0, 1.0)
+    return table
+
+
+def front(cost: Sequence[float], value: Sequence[float]) -> list[bool]:
+    """Of each whether none is at least as good on both, and better on one (Pareto)."""
+    points = list(zip(cost, value, strict=True))
+    return [not any(c <= x and v >= y and (c, v) != (x, y) for c, v in points) for x, y in points]
+
+
+def choose(chosen_on: tuple[pd.DataFrame, Ranked] | None, scale: Scale) -> pd.DataFrame:
+    """The rule: the four with the highest mean of the two outcomes, over the seeds of the choice.
+
+    Of the methods that are not SPOS, nor SPOS itself where every option has weights. `trained`:
+    whether the other spaces have it. No row where the scale has no such seeds.
+    """
+    columns = ["method", *OUTCOMES, "both", "chosen", "trained"]
+    if chosen_on is None:
+        return pd.DataFrame(columns=columns)
+    measured = controls.measure(*chosen_on)
+    table = pd.DataFrame({name: means(measured, name) for name in OUTCOMES})
+    table = table.drop(index=["SPOS", *SPOS_ITSELF], errors="ignore")
+    table["both"] = table.mean(axis=1)
+    table = table.sort_values("both", ascending=False, kind="stable")
+    table["chosen"] = np.arange(len(table)) < BEST
+    elsewhere = {
+        name for each in scale.beside if not scheduled(each.space) for name in each.methods
+    }
+    table["trained"] = table.index.isin(elsewhere)
+    return table.rename_axis("method").reset_index()[columns]

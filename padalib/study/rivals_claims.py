@@ -1,0 +1,122 @@
+"""The claims about rivals, from the tables of `rivals` alone."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from padalib.study import claims, controls, outcomes, relation, rivals, rivals_why
+from padalib.study.claims import Claim, Interval
+from padalib.study.controls import BOUND, OUTCOMES
+from padalib.study.rival_scales import CONTROLS, OURS, PUBLISHED
+
+SETS = {  # of rivals, and what would be true if PA&DA were better than each
+    "surpasses": (PUBLISHED, f"{OURS} surpasses other improved approaches"),
+    "controls": (CONTROLS, f"{OURS} surpasses every schedule that looks at no gradient"),
+}
+# What may explain tau: which sign would help, and the statement.
+EXPLAINED = {
+    rivals_why.CONVS: (1, "Runs that train options with weights more rank better"),
+    "flops": (1, "Runs whose paths cost more FLOPs rank better"),
+    "loss": (-1, "Runs with a lower held-out loss rank better"),
+    "agreement": (1, "Runs that agree more with the method's other seeds rank better"),
+}
+
+
+def conclude(tables: Mapping[str, pd.DataFrame], main: str) -> list[Claim]:
+    """All claims; `main` is the space that has all rivals."""
+    return [
+        *together(tables["contrasts"], main),
+        *explained(tables["explained"]),
+        *each(tables["contrasts"], main),
+    ]
+
+
+def together(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
+    """PA&DA beside all rivals at once, in each space: shown where it is better than every one.
+
+    The effect is the least of the differences, that to the best rival.
+    """
+    for space, found in contrasts.groupby("space", sort=False):
+        for name, (rivals_of, statement) in SETS.items():
+            for measure in OUTCOMES:
+                own = found[found.b.isin(rivals_of) & (found.measure == measure)]
+                own = own[own.difference.notna()]
+                if len(own):
+                    where = ("", "") if space == main else (f".{space}", f" (`{space}`)")
+                    named = controls.outcome(measure, own.fifths.iloc[0])
+                    key = f"12.{name}.{measure}{where[0]}"
+                    yield _all_of(key, f"{statement}: {named}{where[1]}", own)
+
+
+def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
+    own = own.sort_values("difference", kind="stable")
+    rows = list(own.itertuples())
+    intervals = [replace(i, of=row.difference) for row in rows for i in outcomes.intervals(row)]
+    told = {word: own.b[own.verdict == word].tolist() for word in claims.VERDICTS}
+    said = [f"{word} beside {', '.join(names)}" for word, names in told.items() if names]
+    near = rows[0]
+    beside = (
+        f"{'; '.join(said)}. Least, {OURS} − {near.b}: {outcomes.told(near)}. Holm's correction "
+        f"is over {near.tests} rows, all rivals and both outcomes in every space"
+    )
+    return claims.of(
+        key,
+        statement,
+        near.difference,
+        intervals,
+        f"Of {len(rows)} rival{'s' * (len(rows) > 1)}, {beside}",
+        bound=BOUND,
+        p=own.holm.max(),
+        tests=int(near.tests),
+        unit="tau",
+        figure=rivals.FIGURE,
+    )
+
+
+def each(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
+    """PA&DA beside each rival."""
+    for row in contrasts.itertuples():
+        named = controls.outcome(row.measure, row.fifths)
+        where = ("", "") if row.space == main else (f".{row.space}", f" (`{row.space}`)")
+        said = f"{row.a} − {row.b}, {named}: {outcomes.told(row)}"
+        yield outcomes.claim(
+            f"12.each.{slug(row.b)}.{row.measure}{where[0]}",
+            f"{row.a} ranks better than {row.b}: {named}{where[1]}",
+            row,
+            said,
+            wanted=1,
+            unit="tau",
+            figure=rivals.FIGURE,
+        )
+
+
+def slug(method: str) -> str:
+    """A method's name in a key."""
+    return method.lower().replace(" ", "_").replace("&", "")
+
+
+def explained(rows: pd.DataFrame) -> Iterator[Claim]:
+    """What goes with tau over all runs, methods being drawn; within methods is said beside."""
+    found = rows.set_index(["measure", "outcome", "how"])
+    for measure, (wanted, statement) in EXPLAINED.items():
+        for outcome, named in OUTCOMES.items():
+            row = found.loc[measure, outcome, rivals_why.OVER]
+            inner = found.loc[measure, outcome, rivals_why.WITHIN]
+            look: dict[str, Any] = {"wanted": wanted, "bound": relation.BOUND, "unit": "rho"}
+            look |= {"p": row.holm, "tests": int(row.tests), "figure": rivals.WHY_FIGURE}
+            yield claims.of(
+                f"12.explained.{measure}.{outcome}",
+                f"{statement}: {named}",
+                row.rho,
+                [Interval(row.low, row.high, row.over, int(row.n))],
+                f"Rho over all runs {_told(row)}. Within methods {_told(inner)}",
+                **look,
+            )
+
+
+def _told(row: Any) -> str:
+    if pd.isna(row.rho):
+        return claims.UNMEASURABLE
+    return claims.said(row.rho, [Interval(row.low, row.high, row.over, int(row.n))], 2)

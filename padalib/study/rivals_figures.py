@@ -1,0 +1,190 @@
+"""The figures of the study of rivals: critical differences, cost beside tau, what explains tau."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from padalib.study import claims, figures, rivals, rivals_why
+from padalib.study.controls import OUTCOMES
+from padalib.study.controls_figures import SHADES
+from padalib.study.rival_scales import OURS
+from padalib.study.scale import Scale
+
+LINE = 0.16  # inches
+COSTS = {
+    "steps": "optimiser steps",
+    "flops": "FLOPs of its own paths, × SPOS's",
+    "time": "time on the same paths, × SPOS's",
+    "peak": "memory at the peak, × SPOS's",
+}
+COUNT = "FLOPs of live options"  # what needs no training
+
+
+# --- critical differences ---
+
+
+def draw(tables: dict[str, pd.DataFrame], space: str) -> Figure:
+    """A panel an outcome, a line a method from the best on; bars join what is not told apart."""
+    ranks, cards = tables["ranks"], tables["cards"]
+    counted = cards.query("space == @space and measure == 'tau' and method == @COUNT").value
+    n = ranks.method.nunique()
+    figure, panels = figures.subplots(1, len(OUTCOMES), figsize=(6.75, 1.3 + LINE * n))
+    with figures.style():
+        for axes, (measure, named) in zip(panels, OUTCOMES.items(), strict=True):
+            own = ranks[ranks.measure == measure].reset_index(drop=True)
+            _levels(axes, own, SHADES[measure])
+            _groups(axes, own)
+            axes.set(xlabel="Kendall's tau", title=named)
+            if measure == "tau_loss":
+                axes.axvline(counted.iloc[0], color=figures.GREY, ls=":", lw=1)
+                axes.set_title(f"{named}; dotted: FLOPs alone")
+            axes.invert_yaxis()
+    return figure
+
+
+def _levels(axes: Axes, own: pd.DataFrame, shade: str) -> None:
+    y = np.arange(len(own))
+    axes.hlines(y, own.seeds_low, own.seeds_high, color=shade, lw=2.4)
+    axes.hlines(y, own.low, own.high, color="black", lw=0.7)
+    axes.plot(own["mean"], y, "o", color=shade, mfc="white", ms=3.5)
+    axes.set_yticks(y, [f"{m}  ({r:.1f})" for m, r in zip(own.method, own["rank"], strict=True)])
+    for text, method in zip(axes.get_yticklabels(), own.method, strict=True):
+        text.set_fontweight("bold" if method == OURS else "normal")
+
+
+def _groups(axes: Axes, own: pd.DataFrame) -> None:
+    """Bars at the right side, outside of the axes."""
+    held: dict[str, list[int]] = {}
+    for place, named in enumerate(own["groups"]):
+        for group in named.split():
+            held.setdefault(group, []).append(place)
+    for column, places in enumerate(held.values()):
+        x = 1.02 + 0.025 * column
+        ends = [places[0] - 0.3, places[-1] + 0.3]
+        look = {"transform": axes.get_yaxis_transform(), "clip_on": False}
+        axes.plot([x, x], ends, color="black", lw=2, solid_capstyle="butt", **look)
+
+
+def caption(scale: Scale, tables: dict[str, pd.DataFrame], found: Sequence[claims.Claim]) -> str:
+    """The finding in words, from the claims."""
+    by = {claim.key: claim for claim in found}
+    said = []
+    for measure, named in OUTCOMES.items():
+        claim = by[f"12.surpasses.{measure}"]
+        told = claims.numbers(claim)
+        said.append(f"{OURS} surpasses the others, {named}: {claim.verdict} ({told}).")
+    tests = int(tables["differences"].tests.iloc[0])
+    return (
+        f"Scale {scale.name}, {len(scale.seeds)} seeds. {' '.join(said)} In brackets: mean rank "
+        "over seeds. Bars at the right join neighbours no two of which are told apart, after "
+        f"Holm's correction over {tests} paired differences. Thick: 95 % over seeds; thin: over "
+        "seeds and architectures."
+    )
+
+
+# --- cost ---
+
+
+def draw_cost(costs: pd.DataFrame) -> Figure:
+    """tau by loss against each kind of cost; the line joins what nothing beats on both."""
+    figure, panels = figures.subplots(2, 2, figsize=(6.75, 6.2), sharey=True)
+    with figures.style():
+        for axes, (cost, named) in zip(panels.flat, COSTS.items(), strict=True):
+            _pareto(axes, costs, cost)
+            axes.set(xlabel=named)
+        for axes in panels[:, 0]:
+            axes.set_ylabel(OUTCOMES["tau_loss"])
+        numbered = [f"{k} {name}" for k, name in enumerate(costs.method, start=1)]
+        handles = [axes.plot([], [], " ", label=text)[0] for text in numbered]
+        figure.legend(handles=handles, loc="outside upper center", ncols=5, handlelength=0)
+    return figure
+
+
+def _pareto(axes: Axes, costs: pd.DataFrame, cost: str) -> None:
+    own = costs[costs.tau_loss.notna()]
+    if cost in ("flops", "time"):  # ten times as far to the right, it would crowd all others
+        own = own[own.method != rivals.EQUAL_STEPS]
+    best = own[own.method.isin(unbeaten(own, cost))].sort_values(cost)
+    axes.plot(best[cost], best.tau_loss, color=figures.GREY, lw=0.8, drawstyle="steps-post")
+    for place, row in zip(own.index, own.itertuples(), strict=True):
+        x, shade = getattr(row, cost), figures.colour(rivals.base(row.method))
+        axes.plot([x, x], [row.tau_loss_low, row.tau_loss_high], color=shade, lw=0.7)
+        if f"{cost}_low" in own:
+            ends = [getattr(row, f"{cost}_{end}") for end in ("low", "high")]
+            axes.plot(ends, [row.tau_loss] * 2, color=shade, lw=0.7)
+        full = "white" if row.method == rivals.EQUAL_STEPS else shade
+        axes.plot(x, row.tau_loss, "o", color=shade, mfc=full, ms=4)
+        axes.annotate(
+            str(place + 1), (x, row.tau_loss), (3, 3), textcoords="offset points", fontsize=6
+        )
+    if cost != "peak":
+        axes.set_xscale("log")
+        figures.log_ticks(axes.xaxis)
+
+
+def unbeaten(costs: pd.DataFrame, cost: str) -> list[str]:
+    """The methods at equal images that no other beats in both, that cost and tau by loss."""
+    own = costs[costs.tau_loss.notna() & (costs.method != rivals.EQUAL_STEPS)]
+    return own.method[rivals.front(own[cost], own.tau_loss)].tolist()
+
+
+def caption_cost(scale: Scale, costs: pd.DataFrame) -> str:
+    """The finding in words, for the figure of cost."""
+    said = []
+    for cost, named in COSTS.items():
+        said.append(f"by {named.partition(',')[0]}: {', '.join(unbeaten(costs, cost))}")
+    more = costs.set_index("method").loc[rivals.EQUAL_STEPS]
+    return (
+        f"Scale {scale.name}. tau against cost. Not beaten on both at once, {'; '.join(said)}. "
+        "Bars: 95 %, tau over seeds and architectures. All have the same images, but for "
+        f"{rivals.EQUAL_STEPS} (hollow): {more.flops:.1f} times SPOS's FLOPs and {more.time:.1f} "
+        "times its time, so it is left out of these two panels."
+    )
+
+
+# --- what explains tau ---
+
+
+def draw_explained(rows: pd.DataFrame) -> Figure:
+    """A panel an outcome, a line a measure: rho over all runs, and within methods."""
+    measures = list(dict.fromkeys(rows.measure))
+    size = (6.75, 1.4 + 0.24 * len(measures))
+    figure, panels = figures.subplots(1, len(OUTCOMES), figsize=size, sharey=True)
+    marks = {rivals_why.OVER: ("o", "black", -0.14), rivals_why.WITHIN: ("s", "#0072B2", 0.14)}
+    with figures.style():
+        for axes, (outcome, named) in zip(panels, OUTCOMES.items(), strict=True):
+            axes.axvline(0, color="grey", lw=0.5)
+            for how, (mark, shade, shift) in marks.items():
+                own = rows[(rows.outcome == outcome) & (rows.how == how)].set_index("measure")
+                own = own.loc[measures]
+                y = np.arange(len(measures)) + shift
+                axes.hlines(y, own.low, own.high, color=shade, lw=1)
+                sure = (own.holm <= claims.LEVEL).to_numpy()
+                for told, fill in ((sure, shade), (~sure, "white")):
+                    label = how if fill == shade else None
+                    axes.plot(own.rho[told], y[told], mark, color=shade, mfc=fill, ms=4)
+                    axes.plot([], [], mark, color=shade, mfc=fill, ms=4, label=label)
+            axes.set(xlabel="Spearman's rho", title=named, xlim=(-1.05, 1.05))
+        panels[0].set_yticks(range(len(measures)), [rivals_why.named(m) for m in measures])
+        panels[0].set_ylim(len(measures) - 0.5, -0.5)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def caption_explained(scale: Scale, rows: pd.DataFrame) -> str:
+    """The finding in words, for the figure of what explains tau."""
+    own = rows[(rows.outcome == "tau_loss") & rows.rho.notna()]
+    said = []
+    for how in (rivals_why.OVER, rivals_why.WITHIN):
+        most = own[own.how == how].assign(size=lambda t: t.rho.abs()).sort_values("size")
+        for row in most.tail(1).itertuples():
+            told = claims.interval(row.rho, row.low, row.high)
+            said.append(f"{how} {rivals_why.named(row.measure)} ({told})")
+    return (
+        f"Scale {scale.name}. What goes with tau by loss most, {'; '.join(said)}. Bars: 95 %, "
+        "drawing methods over all runs, and runs within methods, whose means are taken out. "
+        f"Filled: p at most {claims.LEVEL:g} after Holm's correction over all rows."
+    )

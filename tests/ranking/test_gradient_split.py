@@ -1,0 +1,128 @@
+"""GM-NAS: distances beside a slow twin, partitions by hand, two supernets of one space."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from padalib import spaces
+from padalib.engine.identity import key
+from padalib.engine.runs import Run
+from padalib.ranking.gradient_split import (
+    GradientSplit,
+    best_split,
+    distances,
+    gm_nas,
+    partition,
+)
+from padalib.ranking.several import part_scores
+from padalib.train import TrainConfig, load
+
+MINI = replace(spaces.get("mini"), channels=4)
+SPOS = TrainConfig("SPOS", epochs=3, space=MINI, data="digits-small", batch=128)
+FIRST = replace(SPOS, epochs=1)
+
+
+def test_distances_equal_those_of_a_plain_loop():
+    trainer = load(Run(FIRST).compute())
+    x, y = trainer.images.batch(torch.arange(32))
+    place, arch = 1, (3, 0, 2)
+    found = distances(trainer, place, arch, x, y)
+    net, vectors = trainer.net, []
+    for option in range(5):
+        net.zero_grad()
+        F.cross_entropy(net(x, (3, option, 2)), y).backward()
+        vectors.append(
+            np.concatenate(
+                [
+                    np.zeros(p.numel()) if p.grad is None else p.grad.double().numpy().ravel()
+                    for name, p in net.named_parameters()
+                    if ".ops.1_" not in name  # edge 1 of every cell
+                ]
+            )
+        )
+    for a, b in combinations(range(5), 2):
+        cosine = (
+            vectors[a] @ vectors[b] / np.sqrt((vectors[a] ** 2).sum() * (vectors[b] ** 2).sum())
+        )
+        assert float(found[a, b]) == pytest.approx(1 - cosine, abs=1e-4)
+    assert float(found.diagonal().abs().max()) < 1e-5
+    assert len({round(float(found[a, b]), 3) for a, b in combinations(range(5), 2)}) > 5
+
+
+def matrix(n, near, far, group):
+    """[n, n] with `near` inside `group` and inside the rest, `far` across."""
+    inside = np.isin(np.arange(n), group)
+    return np.where(inside[:, None] == inside, near, far) * (1 - np.eye(n))
+
+
+def test_partitions_by_hand():
+    assert partition(matrix(5, 0.1, 0.9, [1, 3])) == (pytest.approx(0.9), (1, 3), (0, 2, 4))
+    assert partition(matrix(4, 0.1, 0.9, [0, 2])) == (pytest.approx(0.9), (0, 2), (1, 3))
+    odd = matrix(5, 0.1, 0.9, [2])  # one option against four
+    assert partition(odd, halves=False) == (pytest.approx(0.9), (2,), (0, 1, 3, 4))
+    cut, one, _ = partition(odd)
+    assert len(one) == 2 and 2 in one and cut == pytest.approx((3 * 0.9 + 3 * 0.1) / 6)
+    with pytest.raises(ValueError, match="nothing to split in 1 option"):
+        partition(np.zeros((1, 1)))
+
+
+def test_the_position_that_disagrees_most_is_split():
+    rows = [
+        {"position": place, "a": a, "b": b, "distance": distance[a, b]}
+        for place, distance in [
+            (0, matrix(5, 0.1, 0.6, [0, 1])),
+            (2, matrix(3, 0.2, 0.8, [1])),
+        ]
+        for a, b in combinations(range(len(distance)), 2)
+    ]
+    assert best_split(pd.DataFrame(rows)) == (2, (1,), (0, 2))
+    assert best_split(pd.DataFrame(rows[:10])) == (0, (0, 1), (2, 3, 4))
+
+
+def test_two_supernets_of_one_split_own_the_space_between_them():
+    parts = gm_nas(SPOS, repeats=2)
+    assert [(part.epochs, part.start) for part in parts] == [(1, FIRST)] * 2
+    (place, one), (same, other) = (part.method.paths.build(MINI, 1).only[0] for part in parts)
+    assert place == same and sorted(one + other) == [0, 1, 2, 3, 4] and len(one) == 2
+    split = GradientSplit(FIRST, repeats=2, batch=128)
+    table = Run(split).table("distances")  # it is there
+    assert len(table) == 3 * 10 and table.distance.between(0, 2).all()
+    assert best_split(table) == (place, one, other)
+    assert split.images == 2 * 128 * 15
+    scores = part_scores(parts, images=64)
+    assert scores.epochs == SPOS.epochs
+    found = Run(scores).compute().table("scores")
+    owned = found.part == parts[0].method.name
+    assert [MINI.parse(code)[place] in one for code in found.code] == owned.tolist()
+    anew = gm_nas(SPOS, repeats=2, start=False)
+    assert [part.start for part in anew] == [None, None] and key(anew[0]) != key(parts[0])
+    assert [part.method for part in anew] == [part.method for part in parts]
+
+
+def test_measuring_leaves_no_trace_and_is_the_same_again(monkeypatch, tmp_path):
+    first = Run(FIRST).compute()
+    before = (first.folder / "last.pt").read_bytes()
+    found = Run(GradientSplit(FIRST, repeats=2)).compute().table("distances")
+    assert (first.folder / "last.pt").read_bytes() == before
+    monkeypatch.setenv("PADALIB_DATA", str(tmp_path / "elsewhere"))
+    assert Run(GradientSplit(FIRST, repeats=2)).compute().table("distances").equals(found)
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda: gm_nas(replace(SPOS, epochs=2)), "2 epochs are too few for three trainings"),
+        (
+            lambda: GradientSplit(replace(SPOS, space=replace(MINI, extent=3))),
+            "mini shares operations between positions, so no position can be split",
+        ),
+    ],
+)
+def test_what_cannot_be_split_is_said(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()

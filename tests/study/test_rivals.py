@@ -1,0 +1,519 @@
+"""The comparison of rivals, on made-up scores and tables with known answers."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from padalib import data, samplers, spaces
+from padalib.engine.identity import key
+from padalib.ranking import pairs, report
+from padalib.ranking.report import Ranked
+from padalib.samplers import Accumulate, Shuffled
+from padalib.study import (
+    claims,
+    controls,
+    rivals,
+    rivals_claims,
+    rivals_figures,
+    rivals_table,
+    rivals_why,
+    scales,
+    training,
+)
+from padalib.study.rival_scales import CHOSEN, METHODS, OURS, RIVALS
+from padalib.study.rivals import EQUAL_STEPS, Read
+
+MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
+SMOKE = scales.get("smoke")
+SEEDS = range(6)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def known(space, seed=0):
+    """Truth that FLOPs explain half."""
+    codes = tuple(space.code(arch) for arch in space)
+    flops = np.array([space.flops(arch) for arch in space], float)
+    noise = np.random.default_rng(seed).normal(size=len(codes))
+    return Ranked(space, codes, flops / flops.std() + noise)
+
+
+def scores(own, noise, seeds=SEEDS):
+    """Method -> sd of its noise, other in each seed."""
+    rows = []
+    for place, (method, sd) in enumerate(noise.items()):
+        for seed in seeds:
+            rng = np.random.default_rng([seed, place])
+            value = own.true + sd * rng.normal(size=len(own.codes))
+            table = pd.DataFrame({"code": own.codes, "accuracy": value, "loss": -value})
+            rows.append(table.assign(method=method, seed=seed))
+    return pd.concat(rows)
+
+
+def curves(names, seeds=SEEDS):
+    """Two epochs a run: half the steps, and no p, for those of several paths."""
+    rows = []
+    for method in names:
+        for seed in seeds:
+            for epoch in (1, 2):
+                few = method in ("FairNAS", "SUMNAS")
+                row = {"method": method, "seed": seed, "epoch": epoch, "loss": 2.0 - 0.1 * seed}
+                row |= {"images": 640, "steps": 5 if few else 10}
+                logged = method in ("SPOS", "PA", "PA&DA", "DA", "curriculum", "size-curriculum")
+                row |= {f"p_{op}": 0.2 if logged else np.nan for op in MINI.ops}
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+NOISE = dict.fromkeys(METHODS, 1.0) | {"PA&DA": 0.05, "PA": 0.05, "sandwich": 0.05}
+CHAIN_NOISE = {"SPOS": 1.0, "PA": 0.1, "PA&DA": 0.1, "size-curriculum": 0.1}
+
+
+def read(noise=NOISE, chain=CHAIN_NOISE, chosen_on=None):
+    mini, other = known(MINI), known(CHAIN, 1)
+    steps = curves([EQUAL_STEPS], (0, 1)).assign(images=6400, steps=50)
+    names = [name for name in noise if name != EQUAL_STEPS]
+    cost = pd.DataFrame({"method": METHODS, "ratio": 1.0, "ratio_low": 0.9, "ratio_high": 1.1})
+    cost.loc[cost.method == "NSAS", "ratio"] = 1.2
+    memory = pd.DataFrame({"method": METHODS, "weights": 10, "kept": 20, "peak": 100})
+    memory.loc[memory.method == "SUMNAS", "peak"] = 130
+    own = scores(mini, noise)
+    more = scores(mini, {EQUAL_STEPS: 0.5}, (0, 1))
+    return Read(
+        {"mini": (pd.concat([own, more]), mini), "chain-mini": (scores(other, chain), other)},
+        chosen_on,
+        pd.concat([curves(names), steps]),
+        cost,
+        memory,
+    )
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Fewer draws: what is asked here does not need their number."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "STEPS", 200)
+        patch.setattr(report, "DRAWS", 20)
+        patch.setattr(rivals_why, "DRAWS", 400)
+        patch.setattr(rivals_why.related, "__defaults__", (400,))
+        yield
+
+
+@pytest.fixture(scope="module")
+def planted(few):
+    """PA&DA, PA and the sandwich rank well, all others alike and worse."""
+    return rivals.analyse(read(), SMOKE)
+
+
+def by_key(tables):
+    return {claim.key: claim for claim in rivals_claims.conclude(tables, "mini")}
+
+
+def compared(noise):
+    """The claims about rivals in one space, by key."""
+    own = known(MINI)
+    table = scores(own, noise)
+    rows = rivals.against_rivals(
+        {"mini": controls.measure(table, own)}, {"mini": (table, own)}, list(controls.OUTCOMES)
+    )
+    found = [*rivals_claims.together(rows, "mini"), *rivals_claims.each(rows, "mini")]
+    return {claim.key: claim for claim in found}
+
+
+# --- PA&DA beside each, and beside all ---
+
+
+def test_one_rival_that_is_as_good_is_enough_that_it_does_not_surpass_the_others(planted):
+    found = by_key(planted)
+    for measure in controls.OUTCOMES:
+        assert found[f"12.each.fairnas.{measure}"].verdict == claims.SHOWN
+        assert found[f"12.each.sandwich.{measure}"].verdict == claims.EQUIVALENT
+        whole = found[f"12.surpasses.{measure}"]
+        assert whole.verdict == claims.NOT_SHOWN and whole.bound == controls.BOUND
+        assert abs(whole.effect) < 0.02 and "equivalent beside sandwich" in whole.evidence
+        assert np.isfinite(whole.visible) and len(whole.intervals) == 3 * 9
+        assert found[f"12.controls.{measure}"].verdict == claims.SHOWN
+
+
+def test_what_is_better_than_every_rival_surpasses_them():
+    found = compared(NOISE | {"sandwich": 1.0})
+    for measure in controls.OUTCOMES:
+        whole = found[f"12.surpasses.{measure}"]
+        assert whole.verdict == claims.SHOWN and whole.p <= 0.05
+        rows = [found[f"12.each.{rivals_claims.slug(r)}.{measure}"] for r in RIVALS[:9]]
+        assert whole.effect == pytest.approx(min(row.effect for row in rows))
+
+
+def test_better_than_some_and_worse_than_others_is_mixed():
+    whole = compared(NOISE | {"PA&DA": 1.0, "DYNAS": 3.0})["12.surpasses.tau_loss"]
+    assert whole.verdict == claims.MIXED and whole.effect < -0.1
+    assert f"{OURS} − sandwich" in whole.evidence
+
+
+def test_holm_is_over_all_rivals_outcomes_and_spaces(planted):
+    rows = planted["contrasts"]
+    assert len(rows) == 2 * len(RIVALS) + 2 * 1  # of the chain's, one is a rival
+    assert rows.holm.tolist() == pytest.approx(claims.holm(rows.p.tolist()))
+    assert set(rows.tests) == {len(rows)}
+    found = by_key(planted)
+    assert found["12.controls.tau_loss.chain-mini"].statement.endswith("(`chain-mini`)")
+    assert "12.surpasses.tau_loss.chain-mini" not in found  # no published rival was trained there
+    within = found["12.each.size-curriculum.within_flops.chain-mini"]
+    assert "fifths of FLOPs" in within.statement
+
+
+def test_what_has_more_images_is_in_no_comparison(planted):
+    for name in ("contrasts", "differences", "more"):
+        assert EQUAL_STEPS not in {*planted[name].a, *planted[name].b}
+    assert EQUAL_STEPS not in set(planted["ranks"].method)
+    assert EQUAL_STEPS not in set(planted["runs_explained"].method)
+    assert EQUAL_STEPS in set(planted["cards"].method) & set(planted["costs"].method)
+
+
+# --- critical differences ---
+
+
+def test_groups_by_hand():
+    def apart(*pairs):
+        return {frozenset(pair) for pair in pairs}
+
+    assert rivals.groups("abcd", apart()) == [(0, 3)]
+    assert rivals.groups("abcd", apart("ad")) == [(0, 2), (1, 3)]
+    assert rivals.groups("abcd", apart("ab", "bc", "cd", "ac", "bd", "ad")) == []
+    # b and c are told apart, though a and d are not: no group holds both.
+    assert rivals.groups("abcd", apart("bc")) == [(0, 1), (2, 3)]
+    assert rivals.groups("abc", apart("ab", "ac")) == [(1, 2)]
+
+
+def test_every_pair_is_tested_once_and_groups_follow(planted):
+    rows, ranks = planted["differences"], planted["ranks"]
+    n = len(METHODS)
+    assert len(rows) == n * (n - 1) and set(rows.tests) == {n * (n - 1)}  # two outcomes
+    assert rows.holm.tolist() == pytest.approx(claims.holm(rows.p.tolist()))
+    for measure in controls.OUTCOMES:
+        own = ranks[ranks.measure == measure].set_index("method")
+        assert set(own.index[:3]) == {"PA&DA", "PA", "sandwich"}
+        assert own["mean"].is_monotonic_decreasing
+        assert own["groups"].iloc[:3].str.startswith("1").all()
+        if measure == "tau_loss":  # by the other, few architectures say less
+            assert "1" not in own["groups"].iloc[3]
+        assert own["rank"].sum() == pytest.approx(n * (n + 1) / 2)
+
+
+# --- report cards ---
+
+
+def test_cards_have_every_method_and_what_needs_no_training(planted):
+    cards = planted["cards"]
+    for space in ("mini", "chain-mini"):
+        own = set(cards.method[cards.space == space])
+        assert {"FLOPs of live options", "parameters", "PA&DA"} <= own
+    own = cards.query("space == 'mini'").set_index(["method", "measure"])
+    for name in (*METHODS, "FLOPs of live options"):
+        assert np.isfinite(own.loc[(name, "with_flops"), ["low", "high"]].astype(float)).all()
+    assert ("PA&DA", "within_flops") in own.index
+
+
+def test_a_row_without_an_interval_is_an_error():
+    own = known(MINI)
+    table = scores(own, {"PA&DA": 0.1, "NSAS": 0.2}, (0,))
+    rows = rivals.against_rivals(
+        {"mini": controls.measure(table, own)}, {"mini": (table, own)}, ["tau"]
+    )
+    with pytest.raises(ValueError, match=r"of PA&DA - NSAS in mini has the value .* two seeds"):
+        rivals.complete(rows, "contrasts")
+    cards = pd.DataFrame(
+        {"method": ["NSAS"], "space": ["mini"], "measure": ["tau"], "value": [0.5], "low": [0.4]}
+    )
+    rivals.complete(cards.assign(seeds=2), "cards")
+    with pytest.raises(ValueError, match=r"cards: tau of NSAS in mini has the value 0\.500"):
+        rivals.complete(cards.assign(seeds=1), "cards")
+    rivals.complete(cards.assign(seeds=1, method="parameters"), "cards")  # it has no seeds
+
+
+# --- cost ---
+
+
+def test_cost_is_counted_in_spos(planted):
+    costs = planted["costs"].set_index("method")
+    assert costs.steps["SUMNAS"] == 10 and costs.steps["SPOS"] == 20
+    assert costs.images[EQUAL_STEPS] == 10 * costs.images["SPOS"]
+    assert costs.time["NSAS"] == pytest.approx(1.2)
+    assert costs.time[EQUAL_STEPS] == pytest.approx(10 * costs.time["SUMNAS"])
+    assert costs.peak[EQUAL_STEPS] == costs.peak["SUMNAS"] == pytest.approx(1.3)
+    assert costs.flops["PA"] == pytest.approx(1)  # the made-up p are uniform
+    assert costs.flops[EQUAL_STEPS] == pytest.approx(10 * costs.flops["SUMNAS"])
+    assert costs.flops["sandwich"] != pytest.approx(1, abs=0.02)
+    card = planted["cards"].query("space == 'mini' and measure == 'tau_loss'").set_index("method")
+    assert costs.tau_loss.to_dict() == pytest.approx(card.value[costs.index].to_dict())
+    assert (costs.tau_loss_low < costs.tau_loss).all()
+
+
+def test_the_front_by_hand():
+    # (1, .5) and (3, .7) stand; (2, .4) is beaten by the first, (3, .6) by the second.
+    assert rivals.front([1, 2, 3, 3], [0.5, 0.4, 0.7, 0.6]) == [True, False, True, False]
+    assert rivals.front([1, 1], [0.5, 0.5]) == [True, True]  # equal ones beat nobody
+
+
+# --- how the others are chosen ---
+
+
+def test_the_rule_takes_the_four_best_of_those_that_mean_something_elsewhere(few):
+    own = known(MINI)
+    noise = dict(zip(METHODS, np.linspace(0.2, 3.0, len(METHODS)), strict=True))
+    order = [name for name in METHODS if name not in ("SPOS", *rivals.SPOS_ITSELF)]
+    table = rivals.choose((scores(own, noise, (0, 1)), own), SMOKE)
+    assert table.method[table.chosen].tolist()[:1] == order[:1] and table.chosen.sum() == 4
+    assert not set(table.method) & {"SPOS", *rivals.SPOS_ITSELF}
+    assert table.both.is_monotonic_decreasing
+    assert table.both.tolist() == pytest.approx(
+        ((table.tau_loss + table.within_flops) / 2).tolist()
+    )
+    assert set(table.method[table.trained]) == {"PA", "PA&DA", "size-curriculum"}  # smoke's chain
+    assert rivals.choose(None, SMOKE).empty
+
+
+def test_what_is_left_out_elsewhere_is_spos_there():
+    for name in ("macro12", "chain-mini"):
+        space = spaces.get(name)
+        archs = [space.sample(np_rng(k)) for k in range(20)]
+        for method in METHODS:
+            paths = samplers.get(method).paths.build(space, 4)
+            paths.new_epoch(3)
+            plain = samplers.get(method)
+            alike = paths.group == 1 and (plain.data.cls, plain.update.cls) == (
+                Shuffled, Accumulate,
+            )  # fmt: skip
+            if method in rivals.SPOS_ITSELF:
+                assert alike and [paths.weight(a) for a in archs] == pytest.approx([1.0] * 20)
+    uneven = samplers.get("sbs").paths.build(MINI, 4)
+    assert uneven.weight((3, 3, 3)) != pytest.approx(1)
+
+
+def np_rng(seed):
+    import torch
+
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.skipif(
+    not (ROOT / "data/results/rivals/chosen.csv").exists(), reason="rivals is not published"
+)
+def test_the_scale_trains_elsewhere_what_the_rule_chose():
+    table = pd.read_csv(ROOT / "data/results/rivals/chosen.csv")
+    assert set(table.method[table.chosen]) == set(CHOSEN)
+
+
+# --- what explains tau ---
+
+
+def explained(rows, draws=400):
+    return rivals_why.related(pd.DataFrame(rows), draws).set_index(["measure", "outcome", "how"])
+
+
+def test_what_differs_between_methods_alone_says_nothing_within_them():
+    rng = np.random.default_rng(0)
+    rows = [
+        {"method": f"m{k}", "seed": s, "flops": float(k), "agreement": rng.normal(),
+         "tau_loss": k + 0.1 * rng.normal(), "within_flops": rng.normal()}
+        for k in range(8) for s in range(6)
+    ]  # fmt: skip
+    found = explained(rows)
+    over = found.loc["flops", "tau_loss", rivals_why.OVER]
+    assert over.rho > 0.9 and over.low > 0.8 and (over.over, over.n) == ("methods", 8)
+    assert np.isnan(found.rho["flops", "tau_loss", rivals_why.WITHIN])
+    assert found.n["flops", "tau_loss", rivals_why.WITHIN] == 0
+    assert abs(found.rho["agreement", "within_flops", rivals_why.OVER]) < 0.4
+    assert set(found.tests) == {6} and found.holm.isna().sum() == 2
+
+
+def test_what_goes_with_tau_within_methods_and_against_it_between_them():
+    rng = np.random.default_rng(1)
+    rows = []
+    for k in range(6):
+        for s in range(8):
+            own = rng.normal()
+            rows.append({"method": f"m{k}", "seed": s, "loss": -10 * k + own,
+                         "tau_loss": 10 * k + own, "within_flops": own})  # fmt: skip
+    found = explained(rows)
+    assert found.high["loss", "tau_loss", rivals_why.OVER] < 0
+    within = found.loc["loss", "tau_loss", rivals_why.WITHIN]
+    assert within.rho == pytest.approx(1) and (within.over, within.n) == ("runs", 48)
+
+
+def test_the_measures_of_a_run(planted):
+    rows = planted["runs_explained"].set_index(["method", "seed"])
+    assert len(rows) == len(METHODS) * len(SEEDS)
+    assert rows.weighted["SPOS", 0] == pytest.approx(0.4)  # two of five options
+    assert rows.flops["SPOS", 0] == pytest.approx(np.mean([MINI.flops(arch) for arch in MINI]))
+    assert rows.train_loss["PA", 3] == pytest.approx(1.7)
+    options = [f"p_{name}" for name in MINI.ops]
+    assert rows[options].sum(axis=1).tolist() == pytest.approx([1.0] * len(rows))
+    assert rows.p_nor_conv_3x3["FairNAS", 0] == pytest.approx(0.2)
+    assert rows.p_nor_conv_3x3["sandwich", 0] > 0.3
+    own = known(MINI)
+    table = scores(own, {"PA": 0.4}, (0, 1, 2))
+    wide = table.pivot(index="code", columns="seed", values="loss").loc[list(own.codes)]
+    expected = np.mean([pairs.tau(wide[0].to_numpy(), wide[k].to_numpy()).value for k in (1, 2)])
+    assert rivals_why.agreement(table, own)["PA", 0] == pytest.approx(expected)
+    assert np.isnan(rivals_why.agreement(table[table.seed == 0], own)["PA", 0])
+
+
+def test_claims_of_what_explains_tau_say_both(planted):
+    found = by_key(planted)
+    own = found["12.explained.agreement.tau_loss"]
+    assert own.intervals[0].over == "methods" and own.intervals[0].n == len(METHODS)
+    assert "Within methods" in own.evidence and own.unit == "rho"
+    assert own.effect > 0  # less noise agrees more, and ranks better
+    flops = found["12.explained.flops.tau_loss"]
+    assert f"Within methods {claims.UNMEASURABLE}" in flops.evidence  # fixed for each method
+
+
+# --- the table of methods ---
+
+
+def test_each_method_is_read_from_its_own_file():
+    for name in METHODS:
+        own = rivals_table.about(name)
+        assert own.adds.endswith(".") and own.lines > 20
+        for file in own.files:
+            assert (ROOT / file).exists()
+        controlled = name in ("curriculum", "size-curriculum", "balanced")
+        assert (own.paper == "none: a control of ours") is controlled, name
+        assert controlled or re.search(r"20\d\d\)?$", own.paper), name
+    own = rivals_table.about("SUMNAS as released")
+    assert own.files == ("padalib/samplers/sumnas.py",)
+    assert own.options == "redraw=epoch, momentum=kept" and own.paper.endswith("ICLR 2022")
+    assert own.adds.startswith("SUMNAS: a fair group of paths")
+    assert any(text.startswith("`momentum`: In the released code") for text in own.differs)
+    assert rivals_table.about("PA&DA").files == (
+        "padalib/samplers/pa.py", "padalib/samplers/da.py",
+    )  # fmt: skip
+
+
+def test_departures_are_the_marked_comments_whole():
+    found = rivals_table.departures(samplers.sandwich)
+    source = Path(samplers.sandwich.__file__).read_text()
+    assert len(found) == source.count("# differs:")
+    assert found[0] == (
+        "`connected`: Paths through which no signal passes have one output for all images, which "
+        "no target can teach; public code draws them too."
+    )
+
+
+def test_the_table_has_a_line_for_each_method_with_cost_and_card(planted):
+    rows = rivals_table.table(planted, "mini").set_index("method")
+    assert list(rows.index) == list(METHODS)
+    assert rows.time["NSAS"] == "1.20" and rows.memory["SUMNAS"] == "1.30"
+    assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", rows["tau, by loss"]["PA"])
+    text = rivals_table.markdown(rows.reset_index())
+    assert text.count("\n") == len(METHODS) + 1
+    links = re.findall(r"\]\(\.\./([^)]+)\)", text)
+    assert all((ROOT / link).exists() for link in links) and len(links) == len(METHODS) + 1
+    said = rivals_table.code_differs()
+    assert "- **PA&DA**: as PA and DA." in said
+    assert "- **SUMNAS as released** (redraw=epoch, momentum=kept): as SUMNAS." in said
+
+
+# --- runs and scales ---
+
+
+def test_the_study_asks_for_each_method_and_the_starved_one_at_equal_steps():
+    found = rivals.trainings(SMOKE)
+    pairs_of = {(config.method.name, config.seed) for config in found}
+    assert {(name, seed) for name in METHODS for seed in SMOKE.seeds} < pairs_of
+    longer = [config for config in found if config.method.name == EQUAL_STEPS]
+    assert [config.seed for config in longer] == list(SMOKE.seeds)
+    own = SMOKE.training("SUMNAS", 0)
+    assert longer[0].epochs == 10 * own.epochs  # five paths, two passes each
+    assert replace(longer[0], epochs=own.epochs, method=own.method) == own
+    (chain,) = SMOKE.beside
+    assert {c.method.name for c in rivals.trainings(chain)} == set(chain.methods)
+    keys = [key(config) for config in rivals.configs(SMOKE)]
+    assert len(keys) == len(set(keys))
+    assert {c.train for c in rivals.memories(SMOKE)} <= {*found}
+
+
+def test_the_scale_shares_its_runs_with_controls_and_spaces(monkeypatch):
+    monkeypatch.setattr(data, "fingerprint", lambda name: name)  # photographs may not be there
+    scale, finished, across = (scales.get(name) for name in ("rivals", "controls", "spaces"))
+    own = {key(config) for config in rivals.scorings(scale)}
+    for method in ("SPOS", "PA", "PA&DA", "curriculum"):
+        for seed in finished.seeds[:8]:
+            assert key(finished.scoring(finished.training(method, seed))) in own
+    assert scale.seeds == finished.seeds[:8] and scale.ranked == 1000
+    assert scale.rank_images is None and set(scale.methods) == set(METHODS)
+    choice, macro12, chain = scale.beside
+    assert choice.space == scale.space and not set(choice.seeds) & set(scale.seeds)
+    assert {key(c) for c in rivals.scorings(macro12)} >= {
+        key(across.scoring(across.training(m, s))) for m in ("SPOS", "PA") for s in across.seeds
+    }
+    (of_chain,) = [each for each in finished.beside if each.space.name == "chain-mini"]
+    assert {key(c) for c in rivals.scorings(chain)} >= {
+        key(of_chain.scoring(of_chain.training("SPOS", s))) for s in of_chain.seeds
+    }
+    for each in (macro12, chain):
+        assert {"SPOS", OURS, *CHOSEN} == set(each.methods)
+        assert not set(each.methods) & set(rivals.SPOS_ITSELF)
+
+
+class Book:
+    """A workbook whose tables say who asked for what."""
+
+    def __init__(self, scale, redraw, beside=()):
+        self.scale, self.redraw, self.beside, self.asked = scale, redraw, beside, {}
+
+    def table(self, name, asked, workers=None):
+        self.asked[name] = len(asked), workers
+        return pd.DataFrame({"scale": [self.scale.name]})
+
+    def reference(self):
+        return self.scale.name
+
+
+@pytest.mark.parametrize("redraw", [True, False])
+def test_the_seeds_of_the_choice_are_read_apart(monkeypatch, redraw):
+    monkeypatch.setattr(controls, "ranked", lambda scale, reference: reference)
+    scale = scales.get("rivals")
+    others = [Book(each, redraw) for each in scale.beside]
+    book = Book(scale, redraw, others)
+    found = rivals.read(book)
+    assert list(found.spaces) == ["nasbench201", "macro12", "chain-mini"]
+    assert {name: known for name, (_, known) in found.spaces.items()} == {
+        "nasbench201": "rivals", "macro12": "rivals-macro12", "chain-mini": "rivals-chain",
+    }  # fmt: skip
+    assert found.chosen_on is not None and found.chosen_on[1] == "rivals-choice"
+    runs = 0 if redraw else len(METHODS) * len(scale.seeds) + 3
+    timed = 0 if redraw else len(METHODS)
+    assert book.asked == {
+        "scores": (runs, None), "curves": (runs, None), "cost": (timed, 1), "memory": (timed, None),
+    }  # fmt: skip
+    assert others[0].asked == {"scores": (0 if redraw else len(METHODS) * 2, None)}
+
+
+# --- the figures ---
+
+
+def test_the_figures_show_every_method_cost_and_measure(planted):
+    figure = rivals_figures.draw(planted, "mini")
+    for axes in figure.axes:
+        labels = [text.get_text() for text in axes.get_yticklabels()]
+        assert len(labels) == len(METHODS) and labels[0].partition("  ")[0] in (
+            "PA&DA", "PA", "sandwich",
+        )  # fmt: skip
+    said = rivals_figures.caption(SMOKE, planted, rivals_claims.conclude(planted, "mini"))
+    assert "PA&DA surpasses the others, tau, ranked by loss: not shown (" in said
+    figure = rivals_figures.draw_cost(planted["costs"])
+    assert [axes.get_xlabel() for axes in figure.axes] == list(rivals_figures.COSTS.values())
+    for axes, more in zip(figure.axes, (1, 0, 0, 1), strict=True):  # two lack what costs tenfold
+        numbers = [text.get_text() for text in axes.texts]
+        assert numbers == [str(k + 1) for k in range(len(METHODS) + more)]
+    assert "Not beaten on both" in rivals_figures.caption_cost(SMOKE, planted["costs"])
+    rows = planted["explained"]
+    figure = rivals_figures.draw_explained(rows)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert "exposure of conv 3×3" in labels and len(labels) == rows.measure.nunique()
+    assert "within methods" in rivals_figures.caption_explained(SMOKE, rows)
