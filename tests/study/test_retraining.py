@@ -381,3 +381,41 @@ def test_searches_refuse_what_cannot_be_searched():
         SearchConfig(TrainConfig(data="digits-small"), split="validation")
     with pytest.raises(ValueError, match=r"10\D?000"):
         SearchConfig(TrainConfig(data="digits-small"), images=10_000).check()
+
+
+class Book:
+    """A workbook whose tables are made up; notes which runs it was asked for."""
+
+    def __init__(self, scale, redraw):
+        self.scale, self.redraw, self.asked, self.saved = scale, redraw, {}, {}
+
+    def table(self, name, configs, source, columns=None):
+        self.asked[name] = configs
+        if name == "retraining_searches":
+            return searched(self.scale, {("SPOS", 2): "1-1-1", ("SPOS", 0): "0-3-1"})
+        archs = retraining.chosen(self.scale, self.table("retraining_searches", [], source))
+        space = self.scale.space
+        codes = {space.code(space.canonical(arch)) for own in archs.values() for arch in own}
+        rows = [[code, seed, 50.0 + seed] for code in sorted(codes) for seed in SEEDS]
+        return pd.DataFrame(rows, columns=["code", "seed", "accuracy"])
+
+    def reference(self, archs, name):
+        codes = [self.scale.space.code(arch) for arch in archs]
+        return pd.DataFrame({"code": codes, "accuracy": np.arange(len(codes), dtype=float)})
+
+    def save(self, name, rows):
+        self.saved[name] = rows
+        return rows
+
+
+@pytest.mark.parametrize("redraw", [True, False])
+def test_what_was_found_is_read_with_its_truth_and_redrawn_without_any_run(redraw):
+    scale = scales.get("smoke")
+    lacks = replace(scale, studies=("search",))
+    book = Book(scale, redraw)
+    ((space, (runs, truth)),) = retraining.read([book, Book(lacks, redraw)]).items()
+    assert space == "mini" and list(runs.name.unique()) == ["SPOS", UNTRAINED, *CONTROLS[:3]]
+    assert set(truth.index) == set(runs.code) and truth.is_unique
+    assert len(runs) == (2 + 2 + 1 + 1 + scale.retraining.draws) * 3
+    assert book.saved["retraining_runs"] is runs
+    assert bool(book.asked["retraining_scores"]) == (not redraw)
