@@ -73,6 +73,10 @@ def test_the_first_screen_says_what_was_published():
         told("controls", "06.pa_spos.tau_loss.chain-mini"): "without a schedule",
         told("controls", "06.pa_spos.tau_loss.conv64"): "without a schedule, on CIFAR-10",
         told("controls", "06.pada_pa.within_flops"): "the data half",
+        told("spaces", "09.gain.tau_loss.macro"): "another space",
+        told("spaces", "09.yoked.tau_loss.macro"): "another space, replayed",
+        told("spaces", "09.variance.raw.macro12"): "the variance without a schedule",
+        told("spaces", "09.variance.raw.conv64"): "the same, in the smaller space",
         told("full", "05.seeds"): "more seeds, at full scale",
         told("cifar", "01.steps"): "the variance",
         told("cifar", "04.free_finds").removesuffix(" share of the top tenth"): "no training",
@@ -86,6 +90,10 @@ def test_the_first_screen_says_what_was_published():
     ):
         assert own[key].verdict == claims.EQUIVALENT
     assert own["06.pa_curriculum.tau_loss"].verdict == claims.SHOWN
+    across = claims.read(RESULTS / "spaces")
+    for key in ("yoked.tau_loss.macro", "variance.raw.macro12", "variance.raw.conv64"):
+        assert across[f"09.{key}"].verdict == claims.EQUIVALENT
+    assert across["09.gain.tau_loss.macro"].verdict == claims.SHOWN
     assert own["06.pada_pa.within_flops"].verdict == claims.OPPOSITE
     gains = pd.read_csv(RESULTS / "controls" / "gains.csv").set_index(["measure", "control"])
     row = gains.loc[("tau_loss", "curriculum")]
