@@ -265,6 +265,13 @@ def over_spaces(contrasts: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def where(over: pd.DataFrame) -> str:
+    """Rows of `over_spaces` as HTML that cuts no text; cells without a number are empty."""
+    columns = ["question", "measure", "told", "mean", "low", "high", "holm", "between", "p_same"]
+    with pd.option_context("display.max_colwidth", None):
+        return over[columns].to_html(na_rep="", float_format="{:.3f}".format)
+
+
 def _told(names: Mapping[str, Sequence[str]]) -> str:
     """'shown in 2 of 3 spaces (macro, mini), equivalent in 1 (conv64)'."""
     n = sum(map(len, names.values()))
