@@ -21,6 +21,7 @@ from padalib.engine.files import write_bytes
 from padalib.ranking import report
 from padalib.study import effects, figures, named, reproduction, scales
 
+BY_FLOPS = ("within_flops", "within_flops_loss", "between_flops", "within_quintiles", "with_flops")
 DRAWN = ("tau", "within_flops", "with_flops", "upper_half", "top_decile", "p_at_10")
 
 
@@ -64,7 +65,7 @@ def read(
     ranked = report.Ranked(own, tuple(true.index), true.to_numpy())
     card = report.card(wide, ranked, loss)
     free = report.controls(ranked)
-    others, apart = published(known, wide.index)
+    others, apart = published(known, wide.index, free[report.CONTROLS[0]])
     others = {label: card for label, card in others.items() if card.family.iloc[0] not in free}
     others = free | others
     name = re.sub(r"[^\w.-]+", "_", path.stem).strip(".") or "scores"
@@ -79,10 +80,13 @@ def read(
     return Scored(name, cards, bias, about, tuple(notes), tuple(free))
 
 
-def published(known: Truth, codes: Collection[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+def published(
+    known: Truth, codes: Collection[str], flops: pd.DataFrame | None = None
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """The published cards of the same space, truth and architectures, by name; and why not others.
 
-    tau of different sets of architectures must not be compared.
+    tau of different sets of architectures must not be compared; nor are measures `BY_FLOPS` where
+    the FLOPs, whose card of the same architectures is `flops`, were those of other networks.
     """
     found: dict[str, pd.DataFrame] = {}
     notes = []
@@ -94,12 +98,13 @@ def published(known: Truth, codes: Collection[str]) -> tuple[dict[str, pd.DataFr
         what, count = f"The published supernets of scale {name}", rows.architectures.iloc[0]
         if "source" in rows:  # of a whole space
             dataset, source = rows.dataset.iloc[0], rows.source.iloc[0]
-            same = count == len(codes) == len(known.table)
+            same, theirs = count == len(codes) == len(known.table), "all of the space"
         else:
             rows = rows.assign(family=rows.method, label=rows.method + f" ({name})")
-            reference = _reference(folder, known, count)
-            if reference is None:  # it shows them of another scale
+            path = _reference(folder, known, count)
+            if path is None:  # it shows them of another scale
                 continue
+            reference, theirs = pd.read_csv(path), f"those of {path}"
             dataset, source = reference.dataset.iloc[0], reference.source.iloc[0]
             same = set(reference.code) == set(codes)
         if (dataset, source) != (known.dataset, known.source):
@@ -110,19 +115,36 @@ def published(known: Truth, codes: Collection[str]) -> tuple[dict[str, pd.DataFr
             others = f"{len(codes):,}" if count != len(codes) else f"{count:,} others"
             notes.append(
                 f"{what} rank {count:,} architectures, your file {others}: tau of different sets "
-                "must not be compared, so yours is not placed among them"
+                f"must not be compared, so yours is not placed among them: score {theirs} to be so"
             )
         else:
+            if flops is not None and _other_flops(rows, flops):
+                rows = rows[~rows.measure.isin(BY_FLOPS)]
+                notes.append(
+                    f"{what} had smaller networks, whose FLOPs are in another order, so yours is "
+                    "placed among them by other measures only"
+                )
             cards = rows.groupby("label", sort=False)
             found |= {label: card for label, card in cards if not _twice(card, found)}
     return found, notes
 
 
-def _reference(folder: Path, known: Truth, count: int) -> pd.DataFrame | None:
-    """The architectures that the cards of a space rank, with their truth; None if not there."""
-    tables = (pd.read_csv(path) for path in sorted(folder.glob("reference*.csv")))
-    fits = (t for t in tables if len(t) == count and t.code.isin(known.table.index).all())
-    return next(fits, None)
+def _reference(folder: Path, known: Truth, count: int) -> Path | None:
+    """The table of the architectures that the cards of a space rank; None if not there."""
+    for path in sorted(folder.glob("reference*.csv")):
+        codes = pd.read_csv(path).code
+        if len(codes) == count and codes.isin(known.table.index).all():
+            return path
+    return None
+
+
+def _other_flops(rows: pd.DataFrame, flops: pd.DataFrame) -> bool:
+    """Whether published rows rank by other FLOPs: alone these reach another tau."""
+    own, theirs = (
+        table[table.measure == "tau"].value
+        for table in (flops, rows[rows.family == report.CONTROLS[0]])
+    )
+    return not theirs.empty and not np.isclose(own.iloc[0], theirs.iloc[0], atol=1e-9)
 
 
 def _twice(card: pd.DataFrame, found: dict[str, pd.DataFrame]) -> bool:
@@ -200,10 +222,10 @@ def _place(by: dict[str, pd.DataFrame], measure: str, names: tuple[str, ...]) ->
     if np.isnan(own) or others.empty:
         return None
     free = others.index.isin(names)
-    kinds = ((~free, "published supernets"), (free, "rankings without training"))
+    kinds = ((~free, "published supernet", ""), (free, "ranking", " without training"))
     above = " and ".join(
-        f"{int((others[kind] > own).sum())} of {kind.sum()} {name}"
-        for kind, name in kinds
+        f"{int((others[kind] > own).sum())} of {_counted(kind.sum(), noun)}{rest}"
+        for kind, noun, rest in kinds
         if kind.any()
     )
     return (
