@@ -14,6 +14,7 @@ from padalib.benchmarks.checks import problems
 from padalib.engine import paths
 from padalib.spaces import Arch, Space
 
+LARGEST = 1000  # architectures to train alone, one by one, unless a number is asked for
 KEPT = ("mini", "chain-mini")  # spaces whose table the project keeps; `padalib truth` makes them
 
 
@@ -74,7 +75,7 @@ def check_dataset(dataset: str | None, held: Iterable[str], path: Path, source: 
     if dataset not in (held := list(held)):
         raise ValueError(
             f"pass dataset=, one of {', '.join(held) or 'none'}, got {dataset!r}: "
-            f"{path} ({source}) has no other"
+            f"{path} ({source}) has no other. On the command line it is --dataset"
         )
 
 
@@ -97,10 +98,13 @@ def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
     whole = whole_of(space)
     kept, root = own_path(whole), paths.project_root()
     if whole.name not in KEPT:
+        named = space.name if space.name in spaces.SPACES else "<file.py:NAME>"
+        some = " --archs 200" if len(space) > LARGEST else ""
+        code = "" if some else "or `alone.save(alone.build(space), path)`, "
         remedy = (
-            "train its architectures alone with `alone.save(alone.build(space), path)`, or with "
-            "`padalib truth --space <file.py:NAME> --data <name>`, and pass that path=; "
-            f"{understood(reader)}"
+            f"train its architectures alone with `padalib truth --space {named} --data <name>"
+            f"{some}`, {code}and pass the path of that table (path=, or --truth on the command "
+            "line)" + (f"; {understood(reader)}" if space.benchmark else "")
         )
     elif path.resolve() == kept.resolve():
         inside, place = kept.relative_to(root), shlex.quote(str(root))

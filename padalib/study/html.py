@@ -55,9 +55,11 @@ def write(scale: str) -> Path:
     folders = [paths.own_folder(scale), paths.own_folder(scale, redraw=True)]
     folder = next((each for each in folders if _executed(each)), None)
     if folder is None:
+        redrawn = f", or `make figures SCALE={scale}` to redraw what is published"
+        published = any(paths.published_results(scale).glob("*.csv"))
         raise NotebookError(
-            f"nothing executed in {folders[0]} yet; run `make reproduce SCALE={scale}`, or `make "
-            "figures` to redraw what is published"
+            f"nothing executed in {folders[0]} yet; run `make reproduce SCALE={scale}`"
+            + (redrawn if published else "")
         )
     pages = driver.writable(folder / "html")
     executed = _executed(folder)

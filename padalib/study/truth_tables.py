@@ -1,18 +1,26 @@
 """Truth tables of our own, made here and, by maintainers, published; and readers' own."""
 
 import math
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from padalib import data as datasets
 from padalib import spaces
 from padalib.benchmarks import about, alone, layouts, truth
+from padalib.benchmarks.layouts import LARGEST
 from padalib.engine import paths
 from padalib.spaces import Space
 from padalib.study import named
 
 SEEDS = 3  # of each architecture, where no table says how many
-LARGEST = 1000  # architectures to train alone, one by one, unless a number is asked for
+
+
+def check(asked: Iterable[str], drawn: int | None = None) -> None:
+    """ValueError for a space that is unknown or too large, before any of them is trained."""
+    for each in asked:
+        _check_size(named.space(each), drawn or 0)
 
 
 def make(
@@ -77,7 +85,7 @@ def make_own(
     )
     table = alone.build(fitted, range(seeds), workers, drawn or 0, data=data, **recipe)
     alone.save(table, path)
-    use = f"padalib report scores.csv --space {asked} --truth {path}"
+    use = shlex.join(["padalib", "report", "scores.csv", "--space", asked, "--truth", str(path)])
     return "\n".join([*_said(fitted, path), f"use it: {use}"])
 
 
