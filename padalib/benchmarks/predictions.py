@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from padalib.ranking.vectors import few
 from padalib.spaces import Space
 
 LEAST = 20  # architectures of a card
@@ -45,12 +46,14 @@ def read_scores(path: Path | str, space: Space) -> tuple[pd.DataFrame, list[str]
     except FileNotFoundError:
         raise ScoresError(f"there is no file {path}") from None
     except (ValueError, OSError) as error:
-        raise ScoresError(f"{path} cannot be read as CSV: {error}") from error
+        raise ScoresError(f"{path} cannot be read as CSV: {str(error).strip()}") from error
     raw.columns = [str(name).strip().lower() for name in raw.columns]
     named = {key: next((n for n in names if n in raw), None) for key, names in NAMES.items()}
     wrong = []
-    if (named["code"] is None) == (named["string"] is None):
+    if named["code"] is None and named["string"] is None:
         wrong.append("it needs one column of architectures: `code` (3-0-2) or `arch` (a string)")
+    elif named["code"] and named["string"]:
+        wrong.append(f"`code` and `{named['string']}` both name architectures: leave one out")
     if named["score"] is None and "loss" not in raw:
         wrong.append(
             "it needs a column `score` (or `accuracy`), higher being better, or `loss`, lower "
@@ -62,6 +65,8 @@ def read_scores(path: Path | str, space: Space) -> tuple[pd.DataFrame, list[str]
         wrong.append("it has no rows")
     if wrong:
         found = ", ".join(raw.columns) or "none"
+        if len(raw.columns) == 1 and re.search(r"[;\t]", found):
+            found += ". Separate them by commas"
         raise ScoresError(f"{path} holds no scores: {'; '.join(wrong)}. Its columns: {found}")
     column = named["code"] or named["string"]
     read = space.parse if named["code"] else space.encode
@@ -79,9 +84,16 @@ def read_scores(path: Path | str, space: Space) -> tuple[pd.DataFrame, list[str]
     for row in double.index[double]:
         own = table.loc[row]
         wrong.append((row + 2, f"{own.code}, seed {int(own.seed)}, stands in a row above too"))
+    hint = ""
+    if double.any():
+        several = [name for name in others if raw[name].nunique() > 1]
+        hint = several and f"They differ in {few(several)}: pass the rows of one of each"
+    elif len(wrong) >= len(raw) and not named["code"]:
+        codes = raw[column].str.fullmatch(r"\s*\d+(-\d+)*\s*").all()
+        hint = f"These are codes: call the column `code`, not `{column}`" if codes else ""
     if not wrong:
         wrong += _uneven(table)
-    refuse(path, wrong)
+    refuse(path, wrong, hint or "")
     if "score" not in table:
         table["score"] = -table.loss
         notes.append("There is no score: ranked by the loss, the lowest first")
@@ -94,15 +106,18 @@ def _check_enough(path: Path, table: pd.DataFrame) -> None:
     count = table.code.nunique()
     if count < LEAST:
         raise ScoresError(
-            f"{path} scores {count} architectures, too few for intervals: at least {LEAST} are "
-            "needed"
+            f"{path} scores {count} architecture{'s' * (count != 1)}, too few for intervals: at "
+            f"least {LEAST} are needed"
         )
-    values = table.groupby("seed").score.nunique()
-    if (values == 1).any():
-        raise ScoresError(
-            f"{path}: all scores of seed {int(values.idxmin())} are equal, so they rank nothing; "
-            "was the network trained, and the column the right one?"
-        )
+    for name, what in (("score", "scores"), ("loss", "losses")):
+        if name not in table:
+            continue
+        values = table.groupby("seed")[name].nunique()
+        if (values == 1).any():
+            raise ScoresError(
+                f"{path}: all {what} of seed {int(values.idxmin())} are equal, so they rank "
+                "nothing; was the network trained, and the column the right one?"
+            )
 
 
 def _each(cells: pd.Series, read: Callable, wrong: list) -> Iterator:
@@ -140,20 +155,22 @@ def _finite(text: str) -> float:
 def _uneven(table: pd.DataFrame) -> list[tuple[int, str]]:
     """Architectures that some seed has no score of, at the row where they first stand."""
     counts = table.groupby("code").seed.nunique()
-    few = counts[counts < table.seed.nunique()]
+    short = counts[counts < table.seed.nunique()]
     first = table.drop_duplicates("code").reset_index().set_index("code")["index"]
     return [
         (int(first[code]) + 2, f"{code} has scores of {n} of {table.seed.nunique()} seeds only")
-        for code, n in few.items()
+        for code, n in short.items()
     ]
 
 
-def refuse(path: Path, wrong: list[tuple[int, str]]) -> None:
+def refuse(path: Path, wrong: list[tuple[int, str]], hint: str = "") -> None:
     """Raise a ScoresError that lists what is wrong in which row, if anything is."""
     if wrong:
         lines = [f"- row {row}: {reason}" for row, reason in sorted(wrong)]
-        more = f"\n... and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-        raise ScoresError(f"{path} has {len(lines)} bad rows:\n" + "\n".join(lines[:SHOWN]) + more)
+        more = f"\n... and {len(lines) - SHOWN:,} more" if len(lines) > SHOWN else ""
+        rows = f"{len(lines):,} bad row{'s' * (len(lines) > 1)}"
+        listed = "\n".join(lines[:SHOWN]) + more + (f"\n{hint}" if hint else "")
+        raise ScoresError(f"{path} has {rows}:\n{listed}")
 
 
 # --- published prediction files ---

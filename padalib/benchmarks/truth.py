@@ -170,10 +170,11 @@ class Truth:
         return [split for split in SPLITS if not self.table.filter(like=f"{split}_acc").empty]
 
     def _refuse_absent(self, split: str) -> None:
-        if split not in self._splits:
+        if split not in (held := self._splits):
+            others = f"{', '.join(held)}, so pass split={held[-1]!r}" if held else "none"
             raise ValueError(
                 f"the table ({self.source}) has no {split} accuracies on {self.dataset}: it has "
-                f"{', '.join(self._splits) or 'none'}"
+                f"{others}"
             )
 
     @cached_property

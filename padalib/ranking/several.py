@@ -15,6 +15,7 @@ from padalib.engine import checked
 from padalib.engine.runs import Run
 from padalib.ranking import pairs
 from padalib.ranking.scores import ScoreConfig
+from padalib.ranking.vectors import few
 from padalib.samplers.base import part
 from padalib.samplers.restricted import Only, RestrictedPaths
 from padalib.samplers.spos import UniformPaths
@@ -172,6 +173,18 @@ def by_part(scores: pd.DataFrame, true: pd.Series) -> pd.DataFrame:
     a part, `tau_across` that of its architectures against all others: it counts pairs of one
     supernet with another only. It falls below the rest where a supernet scores too high or low.
     """
+    if not isinstance(true, pd.Series):
+        raise ValueError(
+            f"the truth must be a Series of accuracies by code, such as `Truth.accuracy()`, got "
+            f"{type(true).__name__}"
+        )
+    if "part" not in scores or scores.code.duplicated().any():
+        raise ValueError(
+            "the scores must be a table of `part_scores`, with a column `part`, of one split: a "
+            "row for each architecture"
+        )
+    if absent := list(scores.code[~scores.code.isin(true.index)]):
+        raise ValueError(f"{few(absent)} have no known accuracy: leave out their rows")
     pred, parts = scores.accuracy.to_numpy(float), scores.part.to_numpy()
     truth = true.loc[scores.code].to_numpy(float)
     rows = []

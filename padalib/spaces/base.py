@@ -127,7 +127,7 @@ class Space:
     def parse(self, code: str) -> Arch:
         """The inverse of `code`."""
         try:
-            return self.validate(int(option) for option in code.split("-"))
+            return self.validate(int(k) if k.strip().isdecimal() else k for k in code.split("-"))
         except ValueError as error:
             raise ValueError(f"{code!r} is not an architecture of {self.name}: {error}") from None
 
