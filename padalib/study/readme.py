@@ -20,7 +20,7 @@ SCALES = {  # in the README in this order, and what they are
 }
 FOLDERS = {  # where two have a claim of one key, the later one is shown
     "cifar": (
-        *("cifar", "controls", "tuning", "budget", "noise", "shot", "spaces", "rivals"),
+        *("cifar", "controls", "tuning", "budget", "noise", "spaces", "rivals"),
         *("retraining", "full"),
     ),
     "laptop": ("laptop",),

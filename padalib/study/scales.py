@@ -306,7 +306,6 @@ SCALES = {
     )
 }
 SCALES["spaces"] = space_scales.make(SCALES["controls"])
-SCALES["shot"] = space_scales.cells(SCALES["controls"])
 SCALES["rivals"] = rival_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["retraining"] = retraining_scales.make(ON_CIFAR, FRESH)
 

@@ -422,9 +422,8 @@ def test_the_scale_trains_nothing_anew_that_controls_has(monkeypatch):
             "cifar10-16", 10, 64, 0.1
         )  # fmt: skip
         assert (by[name].crop, by[name].flip, by[name].rank_images) == (2, True, None)
-    shot = scales.get("shot")
-    assert shot.finished == finished.name and shot.space.name == "nb1shot1-3"
-    assert shot.listed and shot.seeds == (5, 6, 7) and "yoked PA" not in shot.methods
+    cells = by["nb1shot1-3"]
+    assert cells.listed and cells.seeds == (5, 6, 7) and "yoked PA" not in cells.methods
     assert len(by["macro12"].ranked_archs()) == 256 and len(by["macro"].ranked_archs()) == 1000
 
 
