@@ -56,6 +56,7 @@ def table(
         row["peak"] = memory.peak[name] / memory.peak["SPOS"]
         row["kept"] = held / memory.kept["SPOS"]
         rows.append(row)
+    rows.sort(key=lambda row: row["method"] == EQUAL_STEPS)  # last: in no comparison
     return _reached(pd.DataFrame(rows), measured, known)
 
 
