@@ -45,7 +45,8 @@ BEST = 4  # so many methods are trained in the other spaces
 
 def methods(scale: Scale) -> tuple[str, ...]:
     """Those of one supernet: all where PA has a schedule; elsewhere those that the scale chose."""
-    return SINGLE if scheduled(scale.space) else scale.methods
+    every = SINGLE if scheduled(scale.space) else scale.methods
+    return tuple(name for name in every if name not in scale.left_out)
 
 
 def of_several(scale: Scale) -> tuple[str, ...]:

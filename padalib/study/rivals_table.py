@@ -138,11 +138,13 @@ CARD = {
 
 
 def table(tables: Mapping[str, pd.DataFrame], space: str) -> pd.DataFrame:
-    """A row a method: what its file says, its cost in SPOS's, its card with joint intervals."""
+    """A row a method that was trained: what its file says, its cost in SPOS's, its card."""
     costs = tables["costs"].set_index("method")
     cards = tables["cards"].query("space == @space").set_index(["method", "measure"])
     rows = []
     for name in METHODS:
+        if name not in costs.index:
+            continue
         own = about(name)
         row = {"method": name, "paper": own.paper, "adds": own.adds}
         row |= {head: f"{costs.loc[name, key]:.2f}" for key, head in COLUMNS.items()}

@@ -94,6 +94,7 @@ class Scale:
     # The study of rivals: methods of several passes a step also at SPOS's number of steps, on the
     # first so many seeds.
     equal_steps: int = 0
+    left_out: tuple[str, ...] = ()  # rivals that it does not train
     split_on: tuple[int, int] = (10, 64)  # batches that decide GM-NAS's split, images of each
     # The study of tuning: learning rates, the seeds that choose among them, and epochs of SPOS that
     # cost the FLOPs of PA's.
