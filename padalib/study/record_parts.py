@@ -108,14 +108,22 @@ def method(name: str) -> Method:
     return samplers.compose(name, **chosen)
 
 
-def shaped(name: str, space: Space) -> Space:
-    """The network of a candidate; a space without such fields keeps its own."""
-    changes = {}
-    for each in pieces(name):
-        if PIECES[each].role == "network":
-            changes |= PIECES[each].what
+def fitted(name: str, space: Space) -> str:
+    """The candidate without the shapes that the network of a space cannot have."""
     known = {own.name for own in fields(space)}
-    return replace(space, **changes) if set(changes) <= known else space
+    shapes = [each for each in pieces(name) if PIECES[each].role == "network"]
+    return joined([p for p in pieces(name) if p not in shapes or set(PIECES[p].what) <= known])
+
+
+def shaped(name: str, space: Space) -> Space:
+    """The network of a candidate; ValueError where a space has no such shape."""
+    if fitted(name, space) != joined(pieces(name)):
+        raise ValueError(
+            f"candidate {name!r} shapes its network in a way that {space.name} cannot have: take "
+            f"{fitted(name, space)!r}"
+        )
+    shapes = [PIECES[each].what for each in pieces(name) if PIECES[each].role == "network"]
+    return replace(space, **shapes[0]) if shapes else space
 
 
 def training(scale: Scale, name: str, seed: int) -> TrainConfig:

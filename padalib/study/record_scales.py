@@ -6,10 +6,15 @@ Macro from `spaces`.
 
 from dataclasses import replace
 
-from padalib.study.record_parts import TRIED
+from padalib.study.record_parts import TRIED, fitted
 from padalib.study.scale import Scale
 
 CHOICE_SEEDS, SEEDS = (0, 1), tuple(range(5, 13))
+# All of `pada_options.OPTIONS`.
+ABLATED = (
+    *("plain mean", "raw norms", "norms by size", "live only", "free options", "per edge"),
+    *("scores kept", "first shuffled"),
+)
 # What is reported. It has to be what `record.choose` takes on `CHOICE_SEEDS`: a test holds it to
 # the published choice. Until there is one, it is what reasoning favours.
 WINNER = "structure + sharing + averaging + two cells"
@@ -20,12 +25,15 @@ def make(controls: Scale, across: Scale) -> Scale:
     (macro,) = [each for each in across.beside if each.space.name == "macro"]
     own = {"methods": ("SPOS", "PA"), "secondary": (), "studies": ("record",)}
     own |= {"seeds": SEEDS, "winner": WINNER, "notebooks": ("15",), "beside": ()}
-    macro = replace(macro, name="record-macro", finished=None, **own)
+    there = {"winner": fitted(WINNER, macro.space)}
+    macro = replace(macro, name="record-macro", finished=None, **own | there)
     return replace(
         controls,
         name="record",
         tried=TRIED,
         rate_seeds=CHOICE_SEEDS,
+        ablated=ABLATED,
+        whole=("SPOS", "PA", WINNER),
         alone=64,
-        **own | {"beside": (macro,)},
+        **own | {"studies": ("record", "pada_options"), "beside": (macro,)},
     )

@@ -12,7 +12,7 @@ from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
 EVERY = (
     *STUDIES,
     *("controls", "budget", "interventions", "along", "exposure", "across", "search", "rivals"),
-    *("tuning", "retraining", "record"),
+    *("tuning", "retraining", "record", "pada_options"),
 )
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
@@ -84,6 +84,7 @@ SCALES = {
             equal_flops=3,
             tried=("SPOS", "PA", "structure + averaging + two cells"),
             winner="structure + averaging + two cells",
+            ablated=("per edge",),
             beside=(
                 Scale(
                     "smoke-chain",
