@@ -57,11 +57,12 @@ def reported(scale: Scale) -> list[ScoreConfig]:
 
 
 def wholes(scale: Scale) -> list[ScoreConfig]:
-    """Scores of every class of the space, for the first seeds."""
+    """Scores of every class of the space by the scale's methods for it and the winner."""
+    methods = (*scale.whole, scale.winner) if scale.whole else ()
     return [
         _scored(scale, name, seed, archs=None)
         for seed in scale.seeds[:WHOLE_SEEDS]
-        for name in scale.whole
+        for name in methods
     ]
 
 

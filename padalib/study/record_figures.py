@@ -11,18 +11,19 @@ from padalib.study.controls_figures import SHADES
 from padalib.study.record import AIMS, CHOOSES
 from padalib.study.scale import Scale
 
-REACHED = {"tau_loss": "o", "with_flops": "^", "within_flops": "s", "top_decile": "D"}
-SHORT = {"tau_loss": "tau by loss", "with_flops": "with the\nFLOPs' rank",
-         "within_flops": "within\nequal FLOPs", "top_decile": "best tenth"}  # fmt: skip
+SHORT = {
+    "tau_loss": "tau by loss", "with_flops": "with the\nFLOPs' rank",
+    "within_flops": "within\nequal FLOPs", "top_decile": "among the\nbest tenth",
+}  # fmt: skip
 
 
 def draw(tried: pd.DataFrame, tables: dict[str, pd.DataFrame], winner: str) -> Figure:
     """Left: candidates where they are chosen. Right: the aims, and each part left out."""
     with figures.style():
         figure = Figure(figsize=(6.75, 5.4))
-        left, right = figure.add_gridspec(1, 2, width_ratios=(1, 1.1))
+        left, right = figure.add_gridspec(1, 2, width_ratios=(1, 1.6))
         _tried(figure.add_subplot(left), tried)
-        upper, lower = right.subgridspec(2, 1, hspace=0.45)
+        upper, lower = right.subgridspec(2, 1, height_ratios=(1, 1.5))
         _reached(figure.add_subplot(upper), tables["cards"], winner)
         _parts(figure.add_subplot(lower), pd.concat([tables["contrasts"], tables["parts"]]))
     return figure
@@ -33,11 +34,12 @@ def _tried(axes: Axes, rows: pd.DataFrame) -> None:
         for name in OUTCOMES:
             fill = SHADES[name] if row.chosen else "white"
             axes.plot(getattr(row, name), place, "o", color=SHADES[name], mfc=fill, ms=3.5)
-    axes.set_yticks(range(len(rows)), rows.candidate, fontsize=5.5)
+    names = [fill(name, 46) for name in rows.candidate]
+    axes.set_yticks(range(len(rows)), names, fontsize=5)
     axes.invert_yaxis()
     for name, shade in SHADES.items():
         axes.plot([], [], "o", color=shade, mfc="white", ms=3.5, label=OUTCOMES[name])
-    axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), fontsize=6)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), fontsize=6, handlelength=1)
     axes.set(xlabel="tau, on the half that chooses")
 
 
@@ -48,15 +50,17 @@ def _reached(axes: Axes, cards: pd.DataFrame, winner: str) -> None:
         shade = figures.colour(method)
         for place, measure in enumerate(AIMS):
             if measure in own.index:
-                row, x = own.loc[measure], place + shift
-                axes.plot([x, x], [row.low, row.high], color=shade, lw=0.8)
-                axes.plot(x, row.value, REACHED[measure], color=shade, ms=4)
-        axes.plot([], [], "o", color=shade, ms=4, label="chosen" if method == winner else method)
+                row, y = own.loc[measure], place + shift
+                axes.plot([row.low, row.high], [y, y], color=shade, lw=0.8)
+                axes.plot(row.value, y, "o", color=shade, ms=3.5)
+        axes.plot([], [], "o", color=shade, ms=3.5, label="chosen" if method == winner else method)
     for place, (aim, _) in enumerate(AIMS.values()):
-        axes.plot([place - 0.35, place + 0.35], [aim, aim], color="black", lw=1)
-    axes.set_xticks(range(len(AIMS)), [SHORT[measure] for measure in AIMS])
-    axes.legend(fontsize=6, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    axes.set(ylabel="tau")
+        axes.plot([aim, aim], [place - 0.35, place + 0.35], color="black", lw=1)
+    axes.set_yticks(range(len(AIMS)), [SHORT[measure] for measure in AIMS], fontsize=6)
+    axes.invert_yaxis()
+    legend = {"ncols": 3, "handlelength": 1, "columnspacing": 0.8, "loc": "lower center"}
+    axes.legend(fontsize=6, bbox_to_anchor=(0.4, 1.0), **legend)
+    axes.set(xlabel="reached; black: aim")
 
 
 def _parts(axes: Axes, rows: pd.DataFrame) -> None:
@@ -76,7 +80,7 @@ def _parts(axes: Axes, rows: pd.DataFrame) -> None:
         axes.plot(row.difference, y, "o", color=shade, mfc="white", ms=3.5)
     axes.set_yticks(range(len(names)), names, fontsize=6)
     axes.invert_yaxis()
-    axes.set(xlabel=f"what the chosen one has more of tau; grey: ±{BOUND:g}")
+    axes.set(xlabel=f"chosen less others; grey: ±{BOUND:g}")
 
 
 def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
@@ -85,7 +89,7 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
     reached = [
         f"{said} {claims.interval(own.value[name], own.low[name], own.high[name])} (aim {aim:g})"
         for name, (aim, said) in AIMS.items()
-        if name in own.index
+        if name in own.index and pd.notna(own.value[name])
     ]
     rows = tables["contrasts"]
     rows = rows[(rows.b == "PA") & (rows.measure == CHOOSES)]

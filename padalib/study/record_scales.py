@@ -33,7 +33,7 @@ def make(controls: Scale, across: Scale) -> Scale:
         tried=TRIED,
         rate_seeds=CHOICE_SEEDS,
         ablated=ABLATED,
-        whole=("SPOS", "PA", WINNER),
+        whole=("SPOS", "PA"),
         alone=64,
         **own | {"studies": ("record", "pada_options"), "beside": (macro,)},
     )

@@ -289,7 +289,7 @@ def test_the_figure_shows_every_candidate_aim_and_part():
     figure = record_figures.draw(tried, tables, WINNER)
     left, upper, lower = figure.axes
     assert [text.get_text() for text in left.get_yticklabels()] == tried.candidate.tolist()
-    assert len(upper.get_xticks()) == len(record.AIMS)
+    assert len(upper.get_yticks()) == len(record.AIMS)
     assert [text.get_text() for text in lower.get_yticklabels()] == [
         "− SPOS", "− PA", "without structure", "without averaging",
     ]  # fmt: skip
