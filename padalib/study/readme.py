@@ -21,7 +21,7 @@ SCALES = {  # in the README in this order, and what they are
 FOLDERS = {  # where two have a claim of one key, the later one is shown
     "cifar": (
         *("cifar", "controls", "tuning", "budget", "noise", "spaces", "rivals"),
-        *("retraining", "full"),
+        *("retraining", "record", "full"),
     ),
     "laptop": ("laptop",),
 }
@@ -40,7 +40,7 @@ PAPER = {
     "It ranks more consistently": (
         *("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07", "14"),
     ),
-    "It surpasses other improved approaches": ("12",),
+    "It surpasses other improved approaches": ("12", "15"),
     "It does so in various search spaces": ("09",),
     "It finds better architectures": ("04", "10", "13"),
     "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
@@ -50,9 +50,9 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("01.extent", "01.steps", "01.weighted", "02.theorem", "02.scores", "03"),
     *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
     *("04.variance", "05.seeds", "05.balanced", "05.prior", "06", "08"),
-    *("14.own_rates.pa_spos", "14.equal_flops"),
+    *("14.own_rates.pa_spos", "14.equal_flops", "15.aim", "15.beats"),
     # Of several spaces and of searches: by loss, and the paper's own method.
-    *(f"09.over.{name}.tau_loss" for name in ("pada", "norm", "data", "schedule", "yoked")),
+    *(f"09.over.{name}.tau_loss" for name in ("pada", "gain", "norm", "data", "schedule", "yoked")),
     *("09.variance.raw", "10.found.pada", "10.gain.pada", "10.limit.flops.pada"),
     *("12.surpasses", "12.controls", "13.retrained.pada", "13.retrained.pa.spos"),
 )
