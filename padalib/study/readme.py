@@ -13,19 +13,20 @@ from padalib.engine.runs import write_bytes
 from padalib.study import claims
 from padalib.study.claims import Claim
 
-SCALES = {  # in the README, in this order, under these heads
+SCALES = {  # in the README in this order, and what they are
     "cifar": "CIFAR-10, NAS-Bench-201 (`cifar`)",
     "laptop": "digits, `mini` (`laptop`)",
     "laptop_chain": "digits, `chain-mini` (`laptop`)",
 }
 FOLDERS = {  # where two have a claim of one key, the later one is shown
     "cifar": (
-        *("cifar", "controls", "tuning", "budget", "noise", "shot", "spaces", "rivals"),
-        *("retraining", "full"),
+        *("cifar", "controls", "tuning", "budget", "noise", "spaces", "rivals"),
+        *("retraining", "record", "full"),
     ),
     "laptop": ("laptop",),
 }
 ELSEWHERE = {"chain-mini": "laptop_chain"}  # ends of keys that name another column's space
+CHAIN = {column: space for space, column in ELSEWHERE.items()}
 # What the paper says, and the claims that answer to it, by the beginnings of their keys.
 PAPER = {
     "Large gradient variance spoils the ranking": (
@@ -39,7 +40,7 @@ PAPER = {
     "It ranks more consistently": (
         *("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07", "14"),
     ),
-    "It surpasses other improved approaches": ("12",),
+    "It surpasses other improved approaches": ("12", "15"),
     "It does so in various search spaces": ("09",),
     "It finds better architectures": ("04", "10", "13"),
     "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
@@ -48,9 +49,11 @@ PAPER = {
 HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("01.extent", "01.steps", "01.weighted", "02.theorem", "02.scores", "03"),
     *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
-    *("04.variance", "05.seeds", "05.balanced", "05.order.with", "05.prior", "06", "08"),
-    *("14.own_rates.pa_spos", "14.equal_flops"),
-    *("09.over", "09.variance", "10.found", "10.gain", "10.limit.flops"),
+    *("04.variance", "05.seeds", "05.balanced", "05.prior", "06", "08"),
+    *("14.own_rates.pa_spos", "14.equal_flops", "15.aim", "15.beats"),
+    # Of several spaces and of searches: by loss, and the paper's own method.
+    *(f"09.over.{name}.tau_loss" for name in ("pada", "gain", "norm", "data", "schedule", "yoked")),
+    *("09.variance.raw", "10.found.pada", "10.gain.pada", "10.limit.flops.pada"),
     *("12.surpasses", "12.controls", "13.retrained.pada", "13.retrained.pa.spos"),
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
@@ -66,9 +69,9 @@ class Found:
 
 
 def published() -> dict[str, dict[str, Found]]:
-    """Key -> column -> claim, of the scales that the README shows; in the order of `PAPER`.
+    """Key -> column -> claim, by the scales of `SCALES`; in the order of `PAPER`.
 
-    What a scale shows of a space beside its own has a column too.
+    What a scale shows of a space beside its own has a column of its own.
     """
     found: dict[str, dict[str, Found]] = {}
     for scale, folders in FOLDERS.items():
@@ -100,19 +103,15 @@ def _grouped(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 def markdown(found: dict[str, dict[str, Found]]) -> str:
     """The README's table: what the paper says, and of `HEADLINES` verdict and effect by scale."""
-    scales = [scale for scale in SCALES if any(scale in own for own in found.values())]
-    lines = [
-        f"| claim | {' | '.join(SCALES[scale] for scale in scales)} |",
-        "|---" * (1 + len(scales)) + "|",
-    ]
     shown = {key: own for key, own in found.items() if key.startswith(HEADLINES)}
+    lines = ["| claim | what came out, and at which scale |", "|---|---|"]
     for title, keys in _grouped(shown):
-        lines.append(f"| **{title}** |" + " |" * len(scales))
+        lines.append(f"| **{title}** | |")
         for key in keys:
             own = found[key]
             statement = claims.cell(next(iter(own.values())).claim.statement)
-            cells = [_short(own[s], s) if s in own else "not measured" for s in scales]
-            lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {' | '.join(cells)} |")
+            said = "<br>".join(_short(own[scale], scale) for scale in SCALES if scale in own)
+            lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {said} |")
     if rest := len(found) - len(shown):
         lines += ["", f"And {rest} more on the [page of verdicts]({DETAILS})."]
     return "\n".join(lines)
@@ -195,12 +194,13 @@ def _facts(found: Found) -> list[str]:
 
 
 def _short(found: Found, column: str) -> str:
-    numbers = claims.numbers(found.claim)
-    said = f"**{found.claim.verdict}**" + (f"<br>{claims.cell(numbers)}" if numbers else "")
-    if found.scale == column.partition("_")[0]:
-        return said
-    space = _space(found) if ELSEWHERE.get(found.claim.key.rpartition(".")[2]) != column else ""
-    return f"{said}<br>(`{found.scale}`{', ' + space if space else ''})"
+    """Verdict, effect and where, on one line: its scale, and its space if it has another one."""
+    numbers = claims.cell(claims.numbers(found.claim))
+    space = _space(found)
+    if not space and column in CHAIN:
+        space = f"`{CHAIN[column]}`"
+    where = f"`{found.scale}`{', ' + space if space else ''}"
+    return " ".join(part for part in (f"**{found.claim.verdict}**", numbers, f"({where})") if part)
 
 
 def anchor(key: str) -> str:

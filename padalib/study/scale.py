@@ -101,6 +101,10 @@ class Scale:
     rates: tuple[Positive, ...] = ()
     rate_seeds: tuple[int, ...] = ()
     equal_flops: int | None = None
+    # The study of the record: candidates that are tried on `rate_seeds`, and the one reported.
+    tried: tuple[str, ...] = ()
+    winner: str = ""
+    ablated: tuple[str, ...] = ()  # and PA&DA's options that are changed, see `pada_options`
     # The study of interventions: images, and uniform paths, of a step.
     batch_sizes: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()

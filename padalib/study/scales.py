@@ -6,13 +6,13 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
-from padalib.study import retraining_scales, rival_scales, space_scales
+from padalib.study import record_scales, retraining_scales, rival_scales, space_scales
 from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
 
 EVERY = (
     *STUDIES,
     *("controls", "budget", "interventions", "along", "exposure", "across", "search", "rivals"),
-    *("tuning", "retraining"),
+    *("tuning", "retraining", "record", "pada_options"),
 )
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
@@ -78,7 +78,7 @@ SCALES = {
             searches=Searches(16, 4, rungs=(28, 85)),
             studies=EVERY,
             retraining=Retraining(epochs=1, draws=2, known=True),
-            notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14"),
+            notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14", "15"),
             equal_steps=2,
             # Tests train each by itself; here one of every kind is enough.
             left_out=(
@@ -88,6 +88,9 @@ SCALES = {
             rates=(0.1, 0.2),
             rate_seeds=(2, 3),
             equal_flops=3,
+            tried=("SPOS", "PA", "structure + averaging + two cells"),
+            winner="structure + averaging + two cells",
+            ablated=("per edge",),
             beside=(
                 Scale(
                     "smoke-chain",
@@ -312,8 +315,8 @@ SCALES = {
     )
 }
 SCALES["spaces"] = space_scales.make(SCALES["controls"])
-SCALES["shot"] = space_scales.cells(SCALES["controls"])
 SCALES["rivals"] = rival_scales.make(SCALES["controls"], SCALES["spaces"])
+SCALES["record"] = record_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["retraining"] = retraining_scales.make(ON_CIFAR, FRESH)
 
 

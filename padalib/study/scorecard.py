@@ -6,6 +6,7 @@ architectures against the same truth.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +63,9 @@ def read(
     wide, loss = wide.loc[true.index], None if loss is None else loss.loc[true.index]
     ranked = report.Ranked(own, tuple(true.index), true.to_numpy())
     card = report.card(wide, ranked, loss)
-    others, apart = published(known, len(wide))
     free = report.controls(ranked)
+    others, apart = published(known, wide.index)
+    others = {label: card for label, card in others.items() if card.family.iloc[0] not in free}
     others = free | others
     name = re.sub(r"[^\w.-]+", "_", path.stem).strip(".") or "scores"
     shown = f"{name} (yours)" if name in others else name
@@ -77,35 +79,59 @@ def read(
     return Scored(name, cards, bias, about, tuple(notes), tuple(free))
 
 
-def published(known: Truth, architectures: int) -> tuple[dict[str, pd.DataFrame], list[str]]:
+def published(known: Truth, codes: Collection[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """The published cards of the same space, truth and architectures, by name; and why not others.
 
-    tau of different sets of architectures must not be compared. So only cards of the whole space
-    are taken, for a ranking of the whole space.
+    tau of different sets of architectures must not be compared.
     """
     found: dict[str, pd.DataFrame] = {}
     notes = []
     for name in scales.SCALES:
-        path = paths.published_results(name) / "cards.csv"
-        rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"space": []})
-        rows = rows[rows.space == known.space]
-        if rows.empty:
+        folder = paths.published_results(name)
+        rows = pd.read_csv(folder / "cards.csv") if (folder / "cards.csv").exists() else None
+        if rows is None or (rows := rows[rows.space == known.space]).empty:
             continue
-        first, what = rows.iloc[0], f"The published supernets of scale {name}"
-        if (first.dataset, first.source) != (known.dataset, known.source):
+        what, count = f"The published supernets of scale {name}", rows.architectures.iloc[0]
+        if "source" in rows:  # of a whole space
+            dataset, source = rows.dataset.iloc[0], rows.source.iloc[0]
+            same = count == len(codes) == len(known.table)
+        else:
+            rows = rows.assign(family=rows.method, label=rows.method + f" ({name})")
+            reference = _reference(folder, known, count)
+            if reference is None:  # it shows them of another scale
+                continue
+            dataset, source = reference.dataset.iloc[0], reference.source.iloc[0]
+            same = set(reference.code) == set(codes)
+        if (dataset, source) != (known.dataset, known.source):
             notes.append(
-                f"{what} were held against {first.dataset} ({first.source}), so yours is not "
-                "placed among them"
+                f"{what} were held against {dataset} ({source}), so yours is not placed among them"
             )
-        elif not first.architectures == architectures == len(known.table):
+        elif not same:
+            others = f"{len(codes):,}" if count != len(codes) else f"{count:,} others"
             notes.append(
-                f"{what} rank {first.architectures:,} architectures, your file {architectures:,}: "
-                "tau of different sets must not be compared, so yours is not placed among them"
+                f"{what} rank {count:,} architectures, your file {others}: tau of different sets "
+                "must not be compared, so yours is not placed among them"
             )
         else:
-            rows = rows[~rows.family.isin(report.CONTROLS)]
-            found |= dict(iter(rows.groupby("label", sort=False)))
+            cards = rows.groupby("label", sort=False)
+            found |= {label: card for label, card in cards if not _twice(card, found)}
     return found, notes
+
+
+def _reference(folder: Path, known: Truth, count: int) -> pd.DataFrame | None:
+    """The architectures that the cards of a space rank, with their truth; None if not there."""
+    tables = (pd.read_csv(path) for path in sorted(folder.glob("reference*.csv")))
+    fits = (t for t in tables if len(t) == count and t.code.isin(known.table.index).all())
+    return next(fits, None)
+
+
+def _twice(card: pd.DataFrame, found: dict[str, pd.DataFrame]) -> bool:
+    """Whether these numbers are there already: scales show runs of each other."""
+    return any(
+        other.family.iloc[0] == card.family.iloc[0]
+        and list(other.value.dropna()) == list(card.value.dropna())
+        for other in found.values()
+    )
 
 
 def _doubts(card: pd.DataFrame, seeds: int) -> list[str]:

@@ -106,16 +106,15 @@ class Workbook:
     def of_other(self, scale: str | None, table: str, name: str) -> pd.DataFrame | None:
         """A table of another scale, kept beside our own as `name`; None where there is none.
 
-        As computed here, else as published; when redrawing the copy that is published with ours.
+        As computed here, if of the same runs as what is published; else as published, and what was
+        taken is printed. When redrawing, the copy that is published with ours.
         """
         if scale is None:
             return None
-        places = [paths.published_results(self.name) / f"{name}.csv"]
+        place = paths.published_results(self.name) / f"{name}.csv"
         if not self.redraw:
-            folders = (paths.own_folder(scale) / "results", paths.published_results(scale))
-            places = [folder / f"{table}.csv" for folder in folders]
-        path = next((place for place in places if place.exists()), None)
-        return None if path is None else self.save(name, pd.read_csv(path))
+            place = _other_folder(scale, table) / f"{table}.csv"
+        return self.save(name, pd.read_csv(place)) if place.exists() else None
 
     def reference(
         self,
@@ -192,6 +191,23 @@ class Workbook:
 
 def _write(path: Path, rows: pd.DataFrame) -> None:
     write_bytes(path, rows.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _other_folder(scale: str, table: str) -> Path:
+    own, public = paths.own_folder(scale) / "results", paths.published_results(scale)
+    if not (own / f"{table}.csv").exists():
+        return public
+    if (public / f"{table}.csv").exists() and _runs(own) != _runs(public):
+        print(f"{table} of {scale} is the published one: {own} holds other runs, of older code?")
+        return public
+    print(f"{table} of {scale} is the one computed here, in {own}")
+    return own
+
+
+def _runs(folder: Path) -> set[str]:
+    """The keys of the runs behind a folder of tables."""
+    path = folder / "runs.csv"
+    return set(pd.read_csv(path).run) if path.exists() else set()
 
 
 def _with_origin(run: Run, rows: pd.DataFrame) -> pd.DataFrame:

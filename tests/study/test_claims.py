@@ -81,25 +81,29 @@ def test_the_interval_that_decides_is_printed():
     assert claims.deciding(below).over == "b"
 
 
-def test_the_table_has_a_row_a_claim_and_a_cell_a_scale(project, monkeypatch):
+def test_the_table_has_a_row_a_claim_and_a_line_a_scale(project, monkeypatch):
     save(project / "data/results/laptop", "02", claim("02.best", -1.0, -1.1, -0.9))
     save(project / "data/results/laptop", "01", MANY[2], MANY[3])
     save(project / "data/results/cifar", "01", MANY[0], claim("01.both", 4, 3, 5))
+    save(project / "data/results/controls", "06", claim("06.both", 4, 3, 5))
+    save(project / "data/results/controls", "06", claim("06.both.chain-mini", 4, 3, 5))
     save(project / "data/results/smoke", "01", claim("01.smoke", 4, 3, 5))
-    monkeypatch.setattr(readme, "HEADLINES", ("01", "02"))
+    monkeypatch.setattr(readme, "HEADLINES", ("01", "02", "06"))
     head, line, *rows = readme.markdown(readme.published()).splitlines()
-    assert head == f"| claim | {readme.SCALES['cifar']} | {readme.SCALES['laptop']} |"
-    assert head.count("|") == line.count("|") == 4
+    assert head.count("|") == line.count("|") == 3
     assert rows == [
-        "| **The variance is least in proportion to the gradient norms** | | |",
-        "| [02.best is so](data/results/README.md#02best) | not measured "
-        "| **opposite here**<br>-1.00 [-1.10, -0.90] |",
-        "| **PA&DA lowers the variance in training** | | |",
+        "| **The variance is least in proportion to the gradient norms** | |",
+        "| [02.best is so](data/results/README.md#02best) "
+        "| **opposite here** -1.00 [-1.10, -0.90] (`laptop`) |",
+        "| **PA&DA lowers the variance in training** | |",
         "| [01.tau is so](data/results/README.md#01tau) "
-        "| **shown**<br>+0.44 [+0.28, +0.59] tau | not measured |",
-        "| [01.both is so](data/results/README.md#01both) | **shown**<br>+4.0 [+3.0, +5.0] "
-        "| **not shown**<br>+0.050 [-0.030, +0.130] |",
-        "| [is open](data/results/README.md#01none) | not measured | **not measurable** |",
+        "| **shown** +0.44 [+0.28, +0.59] tau (`cifar`) |",
+        "| [01.both is so](data/results/README.md#01both) | **shown** +4.0 [+3.0, +5.0] "
+        "(`cifar`)<br>**not shown** +0.050 [-0.030, +0.130] (`laptop`) |",
+        "| [is open](data/results/README.md#01none) | **not measurable** (`laptop`) |",
+        "| **It ranks more consistently** | |",
+        "| [06.both.chain-mini is so](data/results/README.md#06bothchain-mini) "
+        "| **shown** +4.0 [+3.0, +5.0] (`controls`, `chain-mini`) |",
     ]
     words = [cell.split("](")[0].split("<br>") for row in rows for cell in row.split("|")]
     assert max(len(part) for parts in words for part in parts) <= 65, "fits a page's width"
@@ -126,7 +130,7 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
         ("99.mine", "More"),
     ]
     rows = readme.markdown(found)
-    assert "**shown**<br>+1.00 [+0.50, +2.00]<br>(`controls`) | not measured |" in rows
+    assert "| **shown** +1.00 [+0.50, +2.00] (`controls`) |" in rows
     assert "[99.mine" not in rows and rows.endswith(
         "And 2 more on the [page of verdicts](data/results/README.md)."
     )

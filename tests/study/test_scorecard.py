@@ -1,6 +1,7 @@
 """The card of anybody's scores: aligned by architecture, told in words, and written."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ from padalib.benchmarks import truth
 from padalib.benchmarks.predictions import ScoresError, few_shot_logs, read_scores
 from padalib.cli import main
 from padalib.engine import paths
+from padalib.ranking import report
 from padalib.study import scorecard
 
 MINI = spaces.get("mini")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -219,3 +222,46 @@ def test_it_is_not_placed_where_other_things_were_ranked(tmp_path, monkeypatch, 
     found = scorecard.read(path, "mini")
     assert len(found.cards) == 3
     assert re.search(words, found.notes[0]) if words else not found.notes
+
+
+def known_of(space, reference, everything=False):
+    """The truth that published rows were held against, as if its table were at hand."""
+    codes = reference.code
+    if everything:
+        codes = [space.code(arch) for arch in space]
+    table = pd.DataFrame({"test_acc": 90.0}, index=pd.Index(codes, name="code"))
+    return truth.Truth(space.name, reference.dataset[0], table, reference.source[0], "official")
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "file", "names"),
+    [
+        ("nasbench201", "controls", "reference", {"PA (controls)", "yoked PA (controls)"}),
+        ("conv64", "controls", "reference_conv64", {"SPOS (controls)", "PA (controls)"}),
+        ("macro", "spaces", "reference_macro", {"PA&DA (spaces)", "curriculum (spaces)"}),
+        ("macro12", "spaces", "reference", {"SPOS (spaces)", "size-curriculum (spaces)"}),
+        ("chain-mini", "controls", "reference_chain", {"PA (controls)"}),
+    ],
+)
+def test_scores_of_our_architectures_stand_beside_our_published_supernets(name, scale, file, names):
+    """Of every space of which cards are published; with no table of its truth at hand."""
+    space = spaces.get(name)
+    reference = pd.read_csv(ROOT / "data" / "results" / scale / f"{file}.csv")
+    found, notes = scorecard.published(known_of(space, reference), reference.code)
+    assert names <= set(found), notes
+    cards = [c for c in found.values() if c.family.iloc[0] not in report.CONTROLS]
+    numbers = [tuple(card.value.dropna()) for card in cards]
+    assert len(set(numbers)) == len(numbers)  # none twice, though scales show runs of each other
+    few, notes = scorecard.published(known_of(space, reference), reference.code[1:])
+    assert not few and re.search("your file [0-9,]+: tau of different sets", notes[0])
+    other = known_of(space, reference.assign(source="another table"))
+    few, notes = scorecard.published(other, reference.code)
+    assert not few and "yours is not placed among them" in notes[0]
+
+
+def test_scores_of_the_whole_space_stand_beside_those_of_full_scale():
+    reference = pd.read_csv(ROOT / "data" / "results" / "controls" / "reference.csv")
+    known = known_of(spaces.get("nasbench201"), reference, everything=True)
+    found, notes = scorecard.published(known, known.table.index)
+    assert "SPOS 16/64/1000" in found and not any("controls" in label for label in found)
+    assert any("rank 1,000 architectures, your file 15,625" in note for note in notes)
