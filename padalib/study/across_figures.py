@@ -110,7 +110,9 @@ def _said(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         asked = ASKED[row.question]
         mean = "" if math.isnan(row.p) else f"; mean {claims.interval(row.mean, row.low, row.high)}"
         where = {True: " with a schedule", False: " without one", None: ""}[asked.where]
-        yield f"{asked.a} − {asked.b}{where}: shown in {row.shown} of {row.spaces} spaces{mean}."
+        against = f", opposite in {row.opposite}" if row.opposite else ""
+        told = f"shown in {row.shown} of {row.spaces} spaces{against}"
+        yield f"{asked.a} − {asked.b}{where}: {told}{mean}."
 
 
 def draw_variance(rows: pd.DataFrame) -> Figure:

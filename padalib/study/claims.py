@@ -52,9 +52,9 @@ class Interval:
         freedom = self.freedom
         if math.isnan(freedom):
             freedom = self.n - 1 if few else math.inf
-        t = stats.t(freedom)
-        needed = t.ppf(1 - LEVEL / 2 / tests) + t.ppf(POWER)
-        return float((self.high - self.low) / 2 * needed / t.ppf(0.975))
+        shares = [1 - LEVEL / 2 / tests, POWER, 0.975]
+        shown, seen, half = stats.t.ppf(shares, freedom)
+        return float((self.high - self.low) / 2 * (shown + seen) / half)
 
 
 def judge(

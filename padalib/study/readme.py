@@ -20,7 +20,7 @@ SCALES = {  # in the README in this order, and what they are
 }
 FOLDERS = {  # where two have a claim of one key, the later one is shown
     "cifar": (
-        *("cifar", "controls", "tuning", "budget", "noise", "shot", "spaces", "rivals"),
+        *("cifar", "controls", "tuning", "budget", "noise", "spaces", "rivals"),
         *("retraining", "record", "full"),
     ),
     "laptop": ("laptop",),
@@ -52,7 +52,7 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("04.variance", "05.seeds", "05.balanced", "05.prior", "06", "08"),
     *("14.own_rates.pa_spos", "14.equal_flops", "15.aim", "15.beats"),
     # Of several spaces and of searches: by loss, and the paper's own method.
-    *(f"09.over.{name}.tau_loss" for name in ("pada", "norm", "data", "schedule", "yoked")),
+    *(f"09.over.{name}.tau_loss" for name in ("pada", "gain", "norm", "data", "schedule", "yoked")),
     *("09.variance.raw", "10.found.pada", "10.gain.pada", "10.limit.flops.pada"),
     *("12.surpasses", "12.controls", "13.retrained.pada", "13.retrained.pa.spos"),
 )

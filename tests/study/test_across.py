@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_scores import known, scores
 from scipy import optimize, stats
 
 from padalib import data, spaces
 from padalib.engine.identity import key
-from padalib.ranking.report import Ranked
 from padalib.study import across, across_claims, across_figures, claims, controls, effects, scales
 from padalib.study.across import ASKED, QUESTIONS, Finished
 from padalib.study.workbook import Workbook
@@ -20,30 +20,6 @@ MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 TINY = replace(spaces.get("macro"), strides=(2, 1, 1, 1), channels=2, size=8)
 SEEDS = range(8)
 PUBLISHED = Path(__file__).resolve().parents[2] / "data" / "results" / "controls"
-
-
-def known(space, seed=0):
-    """Truth that FLOPs explain half; what is trained as one has one truth."""
-    codes = tuple(space.code(arch) for arch in space)
-    flops = np.array([space.flops(arch) for arch in space], float)
-    named = [space.truth_key(space.canonical(arch)) for arch in space]
-    noise = np.random.default_rng(seed).normal(size=len(codes))
-    own = flops / flops.std() + noise
-    first: dict[str, float] = {}
-    pairs = zip(named, own, strict=True)
-    return Ranked(space, codes, np.array([first.setdefault(name, v) for name, v in pairs]))
-
-
-def scores(own, noise, seeds=SEEDS):
-    """Method -> sd of its noise, other in each seed."""
-    rows = []
-    for place, (method, sd) in enumerate(noise.items()):
-        for seed in seeds:
-            rng = np.random.default_rng([seed, place])
-            value = own.true + sd * rng.normal(size=len(own.codes))
-            table = pd.DataFrame({"code": own.codes, "accuracy": value, "loss": -value})
-            rows.append(table.assign(method=method, seed=seed))
-    return pd.concat(rows)
 
 
 SCHEDULED = dict.fromkeys(("PA", "yoked PA", "curriculum", "PA&DA"), 0.02)
@@ -422,9 +398,8 @@ def test_the_scale_trains_nothing_anew_that_controls_has(monkeypatch):
             "cifar10-16", 10, 64, 0.1
         )  # fmt: skip
         assert (by[name].crop, by[name].flip, by[name].rank_images) == (2, True, None)
-    shot = scales.get("shot")
-    assert shot.finished == finished.name and shot.space.name == "nb1shot1-3"
-    assert shot.listed and shot.seeds == (5, 6, 7) and "yoked PA" not in shot.methods
+    cells = by["nb1shot1-3"]
+    assert cells.listed and cells.seeds == (5, 6, 7) and "yoked PA" not in cells.methods
     assert len(by["macro12"].ranked_archs()) == 256 and len(by["macro"].ranked_archs()) == 1000
 
 
