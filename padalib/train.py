@@ -3,6 +3,7 @@
 import math
 import zlib
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -19,6 +20,7 @@ from padalib.samplers import Method, alone, watch, yoked
 from padalib.spaces import Arch, Space, Supernet
 
 STREAMS = ("data", "augment", "paths", "network")
+_network = attrgetter("space", "arch", "bn")  # what decides which weights there are
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class TrainConfig:
     lr: Positive = 0.05  # at the start; cosine to 0, constant within an epoch (released recipe)
     momentum: Annotated[float, Within(0, 1)] = 0.9  # released recipe
     weight_decay: NotNegative = 2.5e-4  # released recipe
+    nesterov: bool | None = field(default=None, metadata={"identity": "given"})  # its momentum
+    warmup: Count | None = field(default=None, metadata={"identity": "given"})  # epochs below lr
     clip: Positive = 5.0  # of the gradient's norm (released recipe)
     crop: Whole = 1  # pixels of random shift
     flip: bool = False  # mirror images; of digits that makes others
@@ -219,6 +223,7 @@ class Trainer:
         if config.start is not None:
             self.net.load_state_dict(Run(config.start).compute().load_state("last")["net"])
         how = {"momentum": config.momentum, "weight_decay": config.weight_decay, "foreach": True}
+        how["nesterov"] = bool(config.nesterov)
         self.optimizer = torch.optim.SGD(self.net.parameters(), config.lr, **how)
         self.paths, self.data, self.update = self.new_samplers()
         self.passes = self.paths.group * self.update.passes  # forward and backward, of one step
@@ -241,10 +246,10 @@ class Trainer:
         """Train one epoch; where a loss or a gradient was not finite, what and in which step."""
         config = self.config
         lr = config.lr * (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
+        lr *= min(1.0, (self.epoch + 1) / ((config.warmup or 0) + 1))  # 1/(n+1), 2/(n+1), ..., 1
         self.optimizer.param_groups[0]["lr"] = lr
-        self.paths.new_epoch(self.epoch)
-        self.data.new_epoch(self.epoch)
-        self.update.new_epoch(self.epoch)
+        for part in (self.paths, self.data, self.update):
+            part.new_epoch(self.epoch)
         self.net.train()
         self.net.schedule(self.epoch / config.epochs, self.generators["network"])
         records = torch.zeros(self.steps, 3, device=config.device)  # loss, accuracy, norm
@@ -252,6 +257,7 @@ class Trainer:
         for step in range(self.steps):
             index, records[step] = self.step(self.paths.draw(self.generators["paths"]))
             drawn[index] = True
+        self.update.end_epoch(self.optimizer)
         records = records.cpu()  # the epoch's only wait for the device
         self.epoch += 1
         images = self.steps * config.batch * self.passes
@@ -328,10 +334,6 @@ def stream(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(f"{name}/{seed}".encode()))
 
 
-def _network(config: TrainConfig) -> tuple[Any, ...]:
-    return config.space, config.arch, config.bn
-
-
 def build(config: TrainConfig) -> Supernet:
     """The untrained network of a run."""
     seed = zlib.crc32(f"init/{config.seed}".encode())
@@ -342,7 +344,7 @@ def build(config: TrainConfig) -> Supernet:
 def build_samplers(config: TrainConfig, n: int) -> watch.Samplers:
     """The path sampler, the data sampler and the update rule of a run, at their start."""
     method, where = config.method, (config.space, config.epochs)
-    update = method.update.build(*where)
+    update = method.rule(*where)
     if config.arch is not None:
         return alone.AlonePath(*where, config.arch), samplers.Shuffled(n, config.epochs), update
     return method.paths.build(*where), method.data.build(n, config.epochs), update

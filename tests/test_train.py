@@ -22,7 +22,9 @@ from padalib.data import ImageSet
 from padalib.engine.launch import grid
 from padalib.engine.runs import Run, RunError
 from padalib.ranking.scores import ScoreConfig
-from padalib.samplers import update
+from padalib.samplers import compose, update
+from padalib.samplers.averaged import Averaged
+from padalib.samplers.together import PartingByComplexity
 from padalib.train import TrainConfig, Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,6 +106,11 @@ CONFIGS = {
     "MAGIC-T": small("MAGIC-T"),
     "density-aware": small("density-aware"),
     "NSAS": small("NSAS", batch=64),
+    "averaged": small(compose("averaged", around=Averaged, since=0.3, decay=0.9), keep=(2,)),
+    "averaged DYNAS": small(
+        compose("averaged DYNAS", update=PartingByComplexity, around=Averaged, since=0.3)
+    ),
+    "RSA": small("RSA", nesterov=True, warmup=1),
     "running": small(bn="running"),
     "alone": small(arch=(3, 0, 2), bn="running"),
     "zero_grad": small(variant("SPOS", zero_grad=True)),

@@ -73,9 +73,10 @@ def understood(reader: Reader) -> str:
 def check_dataset(dataset: str | None, held: Iterable[str], path: Path, source: str) -> None:
     """ValueError unless the data set is one of those that a file holds."""
     if dataset not in (held := list(held)):
+        given = "no dataset was named" if dataset is None else f"there is no dataset {dataset!r}"
         raise ValueError(
-            f"pass dataset=, one of {', '.join(held) or 'none'}, got {dataset!r}: "
-            f"{path} ({source}) has no other. On the command line it is --dataset"
+            f"{given}: {path} ({source}) holds {', '.join(held) or 'none'}, so name one of them "
+            "(dataset=, on the command line --dataset)"
         )
 
 

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from padalib.engine.checked import Count
 from padalib.engine.runs import Run
-from padalib.ranking.several import sub_supernet
+from padalib.ranking.scores import ScoreConfig
+from padalib.ranking.several import mean_flops, part_scores, sub_supernet, what
 from padalib.spaces import Arch
 from padalib.train import FromTraining, TrainConfig, Trainer, stream
 
@@ -118,22 +119,84 @@ def best_split(table: pd.DataFrame, halves: bool = True) -> tuple[int, tuple, tu
 
 
 def gm_nas(
-    config: TrainConfig, repeats: int = 10, start: bool = True, halves: bool = True
+    config: TrainConfig,
+    repeats: int = 10,
+    size: int | None = None,
+    start: bool = True,
+    halves: bool = True,
 ) -> tuple[TrainConfig, ...]:
-    """The two sub-supernets of one split, at `config`'s images but for those of the split.
+    """The two sub-supernets of one split, at `config`'s images, one epoch being for the split.
 
-    Trains the first supernet and measures, if that is not done. Its epochs and those of each
-    sub-supernet are a third, as the public code's first 60 (20 of the one, 20 of each). With one
-    split of its two or more levels this is its cheapest form. ValueError below three epochs.
+    Trains the first supernet and measures, on `repeats` batches of `size` images (None: the run's
+    batch), if that is not done. With one split of its two or more levels this is its cheapest form.
+    ValueError below four epochs.
     """
-    if config.epochs < 3:
-        raise ValueError(f"{config.epochs} epochs are too few for three trainings: use 3 or more")
-    each = round(config.epochs / 3)
-    first = replace(config, epochs=config.epochs - 2 * each, keep=())
-    split = GradientSplit(first, repeats=repeats, batch=config.batch)
-    place, *groups = best_split(Run(split).compute().table("distances"), halves)
     # differs: the public code copies the optimiser, too, and at the end trains anew (start=False).
+    each, split = _plan(config, repeats, size)
+    place, *groups = best_split(Run(split).compute().table("distances"), halves)
     return tuple(
-        sub_supernet(config, ((place, tuple(own)),), each, first if start else None)
+        sub_supernet(config, ((place, tuple(own)),), each, split.train if start else None)
         for own in groups
     )
+
+
+def _plan(config: TrainConfig, repeats: int, size: int | None) -> tuple[int, GradientSplit]:
+    """Epochs of each sub-supernet, and the split. A third each, as the public code's first 60."""
+    if config.epochs < 4:
+        raise ValueError(
+            f"{config.epochs} epochs are too few for three trainings and a split: use 4 or more"
+        )
+    each = round((config.epochs - 1) / 3)
+    first = replace(config, epochs=config.epochs - 1 - 2 * each, keep=())
+    return each, GradientSplit(first, repeats=repeats, batch=size or config.batch)
+
+
+@dataclass(frozen=True)
+class SplitScores(ScoreConfig):
+    """Scores by the two supernets of `gm_nas`, with the tables of `PartScores`.
+
+    `train` says how they are trained, and in how many epochs in all; it is not trained itself.
+    Which positions they own is known after the first training only, so they are trained when this
+    is computed. ValueError for a split that takes more images than the epoch that is left for it.
+    """
+
+    repeats: Count = 10  # batches that decide the split
+    size: Count | None = None  # images of each; as in training if None
+    start: bool = True  # from the first supernet; else anew
+    halves: bool = True  # groups of equal size
+
+    @property
+    def split(self) -> GradientSplit:
+        """What decides where to split."""
+        return _plan(self.train, self.repeats, self.size)[1]
+
+    @property
+    def needs(self) -> tuple[GradientSplit]:
+        """The split."""
+        return (self.split,)
+
+    @property
+    def label(self) -> str:
+        """A name for people."""
+        return f"scores of 2 supernets, {self.train.label}"
+
+    def check(self) -> None:
+        """ValueError where the images do not fit, or the split takes too many."""
+        super().check()
+        self.split.check()
+        images, n = self.split.images, len(self.train.images())
+        if images > n:
+            raise ValueError(
+                f"{self.label}: the split takes {images} images, an epoch has {n}; use fewer "
+                "`repeats`, or a smaller `size`"
+            )
+
+    def compute(self, run: Run) -> None:
+        """Train what is not trained, then score."""
+        self.check()
+        parts = gm_nas(self.train, self.repeats, self.size, self.start, self.halves)
+        own = part_scores(parts, **what(self))
+        own.compute(run)
+        split = {"training": "split", "owns": False, "images": self.split.images, "steps": 0}
+        split |= {"flops": mean_flops(self.split.train)}  # its paths are as those
+        run.write_table("parts", pd.concat([own.spent(), pd.DataFrame([split])]))

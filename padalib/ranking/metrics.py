@@ -128,7 +128,10 @@ def precision_at(pred: ArrayLike, true: ArrayLike, fraction: float) -> float:
     cut of `pred` count by their expected value, as if broken at random.
     """
     pred, true = _vectors(pred, true)
-    k = _top_k(len(pred), fraction)
+    return _precision(pred, true, _top_k(len(pred), fraction))
+
+
+def _precision(pred: np.ndarray, true: np.ndarray, k: int) -> float:
     good = true >= _kth_best(true, k)
     cut = _kth_best(pred, k)
     above = pred > cut
@@ -145,7 +148,11 @@ def regret(pred: ArrayLike, true: ArrayLike, k: int) -> float:
     pred, true = _vectors(pred, true)
     if not (k >= 1 and k == int(k)):
         raise ValueError(f"k must be at least 1, got {k}: it counts the architectures looked at")
-    k = min(int(k), len(pred))
+    return _regret(pred, true, int(k))
+
+
+def _regret(pred: np.ndarray, true: np.ndarray, k: int) -> float:
+    k = min(k, len(pred))
     cut = _kth_best(pred, k)
     sure = true[pred > cut]
     tied = np.sort(true[pred == cut])[::-1]
@@ -168,6 +175,12 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
     "regret_5": partial(regret, k=5),
     "regret_10": partial(regret, k=10),
 }
+
+
+def picked(pred: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """The measures of the top, of vectors that are known to be finite and of one length."""
+    found = {f"p_at_{p}": _precision(pred, true, _top_k(len(pred), p / 100)) for p in (5, 10)}
+    return found | {f"regret_{k}": _regret(pred, true, k) for k in (1, 10)}
 
 
 def bootstrap(

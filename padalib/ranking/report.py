@@ -9,7 +9,7 @@ Medicine 2008).
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import combinations
 
 import numpy as np
@@ -200,23 +200,23 @@ def _picked(
     `some` of the seeds are resampled; the interval is moved to the mean of all.
     """
     true, names = ranked.true, ("p_at_5", "p_at_10", "regret_1", "regret_10")
-    fns: Mapping[str, Callable] = {name: metrics.METRICS[name] for name in names}
     order = np.argsort(ranked.clusters, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(ranked.clusters))[:-1])
     rng = np.random.default_rng(0)
     drawn: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(DRAWS):
         at = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
-        for name, fn in fns.items():
-            drawn[name].append(np.mean([fn(x[at], true[at]) for x in some]))
-    rows = {}
-    for name, fn in fns.items():
-        values = np.array([fn(x, true) for x in vectors])
+        found = [metrics.picked(x[at], true[at]) for x in some]
+        for name in names:
+            drawn[name].append(np.mean([own[name] for own in found]))
+    rows, whole = {}, [metrics.picked(x, true) for x in vectors]
+    for name in names:
+        values = np.array([own[name] for own in whole])
         row = _row(values, 0.0)
         moved = (
             0.0
             if len(some) == len(vectors)
-            else values.mean() - np.mean([fn(x, true) for x in some])
+            else values.mean() - np.mean([metrics.METRICS[name](x, true) for x in some])
         )
         low, high = np.quantile(drawn[name], [0.025, 0.975]) + moved
         half = _half(metrics.seeds_summary(values))

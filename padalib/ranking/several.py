@@ -1,12 +1,13 @@
-"""Several supernets that share the architectures of a space: their runs, and scores by the owner.
+"""Few-shot NAS: several supernets share a space, and an architecture is scored by its owner.
 
-Few-shot NAS (Zhao et al., "Few-Shot Neural Architecture Search", ICML 2021): one supernet is
-trained on everything; then, for each option of one position, another goes on from its weights and
-is trained on the architectures with that option. An architecture is scored by the one that owns it.
+Zhao et al., "Few-Shot Neural Architecture Search", ICML 2021: one supernet is trained on
+everything; then, for each option of one position, another goes on from its weights and is trained
+on the architectures with that option. `PartScores` is for any such division.
 """
 
 from dataclasses import dataclass, field, replace
-from math import isinf
+from math import isinf, nan
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from padalib.samplers.base import part
 from padalib.samplers.restricted import Only, RestrictedPaths
 from padalib.samplers.spos import UniformPaths
 from padalib.spaces import Arch
+from padalib.spaces.base import LISTED
 from padalib.train import TrainConfig, build_samplers, load
 
 FIRST, EACH = 600, 300  # epochs of the paper: of the one supernet, and of each that follows
@@ -35,6 +37,15 @@ def few_shot(config: TrainConfig, position: int = 0, start: bool = True) -> tupl
     # differs: the public code splits the first edge, as the default here does; the choice is free.
     checked.whole("position", position, 0, len(config.space.positions) - 1)
     n = len(config.space.positions[position].options)
+    each, first = divided(config, n, start)
+    return tuple(sub_supernet(config, ((position, (k,)),), each, first) for k in range(n))
+
+
+def divided(config: TrainConfig, n: int, start: bool = True) -> tuple[int, TrainConfig | None]:
+    """Epochs of each of `n` sub-supernets, and the run they start from, in few-shot NAS's shares.
+
+    ValueError for too few epochs.
+    """
     if config.epochs < n + start:
         raise ValueError(
             f"{config.epochs} epochs are too few for {n} supernets"
@@ -44,8 +55,7 @@ def few_shot(config: TrainConfig, position: int = 0, start: bool = True) -> tupl
     # not divide are then left out.
     scaled = round(config.epochs * EACH / (FIRST + EACH * n)) if start else config.epochs
     each = max(1, min(scaled, (config.epochs - start) // n))
-    first = replace(config, epochs=config.epochs - n * each, keep=()) if start else None
-    return tuple(sub_supernet(config, ((position, (k,)),), each, first) for k in range(n))
+    return each, replace(config, epochs=config.epochs - n * each, keep=()) if start else None
 
 
 def sub_supernet(
@@ -71,8 +81,10 @@ class PartScores(ScoreConfig):
     """Scores as `ScoreConfig`'s, each architecture by the first of several supernets that draws it.
 
     `train` is the first supernet, `others` are the rest, all after the same epoch. Architectures
-    that are one function may have several owners; of a class its representative is scored. The
-    table has a column `part` more. ValueError for supernets that cannot stand in one table.
+    that are one function may have several owners; of a class its representative is scored. One
+    that none draws, for no signal passes through it, is the first one's. The table has a column
+    `part` more; the table `parts` says what each training cost (`spent`). ValueError for supernets
+    that cannot stand in one table.
     """
 
     others: tuple[TrainConfig, ...] = field(default=(), kw_only=True)
@@ -103,13 +115,23 @@ class PartScores(ScoreConfig):
         return f"scores of {len(self.parts)} supernets, {self.train.label}"
 
     @property
+    def trainings(self) -> list[TrainConfig]:
+        """All that it rests on, those that others start from once and before them."""
+        found: dict[TrainConfig, None] = {}
+
+        def add(config: TrainConfig) -> None:
+            for need in config.needs:
+                add(need)
+            found[config] = None
+
+        for own in self.parts:
+            add(own)
+        return list(found)
+
+    @property
     def epochs(self) -> int:
-        """Epochs of all the trainings that it rests on, those that others start from once."""
-        runs, todo = set(), [*self.parts]
-        while todo:
-            runs.add(config := todo.pop())
-            todo += config.needs
-        return sum(config.epochs for config in runs)
+        """Epochs of all these trainings."""
+        return sum(config.epochs for config in self.trainings)
 
     def inputs(self) -> dict:
         """The data's hash; what a part learns from besides."""
@@ -130,6 +152,8 @@ class PartScores(ScoreConfig):
         found = []
         for arch in archs:
             own = [k for k, paths in enumerate(samplers) if not isinf(paths.weight(arch))]
+            if not own and not any(self.train.space.live(arch)):
+                own = [0]
             if not own:
                 raise ValueError(
                     f"none of the {len(samplers)} supernets is trained on architecture "
@@ -154,6 +178,31 @@ class PartScores(ScoreConfig):
         table = table.iloc[np.lexsort((table.code.map(order), split))]
         run.log(f"scored {len(archs)} architectures on {', '.join(self.splits)}")
         run.write_table("scores", table.reset_index(drop=True))
+        run.write_table("parts", self.spent())
+
+    def spent(self) -> pd.DataFrame:
+        """A row a training, all being done: images, steps, and mean FLOPs of the paths drawn.
+
+        `owns`: it is one of the supernets that score, not one that others start from.
+        """
+        rows = []
+        for config in self.trainings:
+            curves = Run(config).table("curves")
+            row = {"training": config.method.name, "owns": config in self.parts}
+            row |= {"images": curves.images.sum(), "steps": curves.steps.sum()}
+            rows.append(row | {"flops": mean_flops(config)})
+        return pd.DataFrame(rows)
+
+
+def mean_flops(config: TrainConfig) -> float:
+    """Of the paths that a run draws, all through by the same probabilities: exact.
+
+    NaN where the space is too large to list.
+    """
+    space, paths = config.space, build_samplers(config, config.batch)[0]
+    if len(space) > LISTED:
+        return nan
+    return sum(space.flops(arch) / paths.weight(arch) for arch in space) / len(space)
 
 
 def _common(config: TrainConfig) -> tuple:
@@ -166,12 +215,22 @@ def part_scores(parts: tuple[TrainConfig, ...], **fields) -> PartScores:
     return PartScores(first, others=tuple(others), **fields)
 
 
-def by_part(scores: pd.DataFrame, true: pd.Series) -> pd.DataFrame:
+def what(scoring: ScoreConfig) -> dict:
+    """What a config scores, and on which images: the keywords for another that scores the same."""
+    return {
+        name: getattr(scoring, name) for name in ("splits", "images", "batch", "archs", "codes")
+    }
+
+
+def by_part(
+    scores: pd.DataFrame, true: pd.Series, by: Literal["accuracy", "loss"] = "accuracy"
+) -> pd.DataFrame:
     """Are scores of different supernets comparable? Means of each beside those of the truth.
 
-    `scores` is a table of `PartScores` on one split, `true` the truth by code. `tau` is that inside
-    a part, `tau_across` that of its architectures against all others: it counts pairs of one
-    supernet with another only. It falls below the rest where a supernet scores too high or low.
+    `scores` is a table of `PartScores` on one split, `true` the truth by code; a score is the
+    accuracy, or the loss negated. `tau` is that inside a part, `tau_across` that of its
+    architectures against all others: it counts pairs of one supernet with another only. It falls
+    below the rest where a supernet scores too high or low.
     """
     if not isinstance(true, pd.Series):
         raise ValueError(
@@ -185,7 +244,8 @@ def by_part(scores: pd.DataFrame, true: pd.Series) -> pd.DataFrame:
         )
     if absent := list(scores.code[~scores.code.isin(true.index)]):
         raise ValueError(f"{few(absent)} have no known accuracy: leave out their rows")
-    pred, parts = scores.accuracy.to_numpy(float), scores.part.to_numpy()
+    parts = scores.part.to_numpy()
+    pred = scores.accuracy.to_numpy(float) if by == "accuracy" else -scores.loss.to_numpy(float)
     truth = true.loc[scores.code].to_numpy(float)
     rows = []
     for name in dict.fromkeys(parts):

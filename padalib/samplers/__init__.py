@@ -1,6 +1,6 @@
 """Training methods, each a composition of a path sampler, a data sampler and an update rule."""
 
-from padalib.samplers import close, density, dynas, magic, nsas, sandwich, sumnas
+from padalib.samplers import close, density, dynas, magic, nsas, rsa, sandwich, sumnas
 from padalib.samplers.balanced import BalancedPaths
 from padalib.samplers.base import (
     DataSampler,
@@ -14,6 +14,7 @@ from padalib.samplers.curriculum import Curriculum
 from padalib.samplers.da import GradNormData
 from padalib.samplers.fairnas import FairPaths
 from padalib.samplers.pa import GradNormPaths
+from padalib.samplers.residual import ResidualPaths
 from padalib.samplers.spos import Bootstrap, Shuffled, UniformPaths
 from padalib.samplers.update import Accumulate, UpdateRule
 from padalib.samplers.yoked import ReplayedPaths
@@ -24,6 +25,7 @@ def compose(
     paths: type | Part = UniformPaths,
     data: type | Part = Shuffled,
     update: type | Part = Accumulate,
+    around: type | Part | None = None,
     **options,
 ) -> Method:
     """A method of given parts (classes, or `part(cls, option=...)`), one path group a step.
@@ -32,8 +34,11 @@ def compose(
     uses, and the whole of your own modules among that (`engine.source` says what cannot be seen).
     If any of it changes later, the method is refused until it is composed again.
     """
-    parts = [own if isinstance(own, Part) else part(own) for own in (paths, data, update)]
-    return Method(name, *parts).with_options(name, **options)
+    given = {"paths": paths, "data": data, "update": update, "around": around}
+    parts = {
+        role: own if isinstance(own, Part) else part(own) for role, own in given.items() if own
+    }
+    return Method(name, **parts).with_options(name, **options)
 
 
 METHODS = {
@@ -62,6 +67,7 @@ METHODS = {
         compose("density-aware", density.DensityPaths),
         compose("NSAS", nsas.ConstrainedPaths, update=nsas.Weighted),
         compose("CLOSE", update=close.Parting),
+        compose("RSA", **rsa.PARTS),
         compose("yoked PA", ReplayedPaths),
         compose("bootstrap", data=Bootstrap),
         compose("shuffled-data", data=GradNormData, permuted=True),
@@ -91,6 +97,7 @@ __all__ = [
     "PathSampler",
     "ProductPaths",
     "ReplayedPaths",
+    "ResidualPaths",
     "Shuffled",
     "UniformPaths",
     "UpdateRule",

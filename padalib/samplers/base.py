@@ -243,6 +243,8 @@ class Method:
     data: Part
     update: Part
     zero_grad: bool = False  # differs: True leaves zeros as torch 1.7 did (unsampled ops move)
+    # A rule around the update rule, which it is given as its third argument (`samplers.averaged`).
+    around: Part | None = field(default=None, metadata={"identity": "given"})
 
     def __post_init__(self) -> None:
         checked.check(self)
@@ -252,6 +254,17 @@ class Method:
                 "that zero_grad could leave at zero: leave it out"
             )
 
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Its parts, by role."""
+        found = {"paths": self.paths, "data": self.data, "update": self.update}
+        return found | ({"around": self.around} if self.around else {})
+
+    def rule(self, space: Space, epochs: int) -> Any:
+        """The update rule at a run's start, with what is around it."""
+        rule = self.update.build(space, epochs)
+        return self.around.build(space, epochs, rule) if self.around else rule
+
     def with_options(self, name: str, **options: Any) -> "Method":
         """A variant under a new name: each option goes to the part that has it.
 
@@ -259,8 +272,7 @@ class Method:
         part has.
         """
         parts, unknown = {}, set(options)
-        for role in ("paths", "data", "update"):
-            old: Part = getattr(self, role)
+        for role, old in self.parts.items():
             old.check()
             taken = set(inspect.signature(old.cls).parameters)
             mine = {key: value for key, value in options.items() if key in taken}

@@ -1,8 +1,9 @@
-"""Part of a space: some positions choose among some of their options only, all uniformly.
+"""Part of a space, uniformly: some positions choose among some of their options, or one level.
 
 What the sub-supernets of few-shot NAS are trained with (Zhao et al., "Few-Shot Neural Architecture
 Search", ICML 2021), and those of GM-NAS (Hu et al., "Generalizing Few-Shot NAS with Gradient
-Matching", ICLR 2022). `ranking.several` makes their runs, and scores by them.
+Matching", ICLR 2022); one level of complexity is what those of EFS-NAS (AAAI 2025) are trained
+with. `ranking.several` scores by them.
 """
 
 import math
@@ -12,6 +13,7 @@ import torch
 
 from padalib.engine import checked
 from padalib.engine.checked import Whole
+from padalib.samplers.balanced import BalancedPaths
 from padalib.samplers.base import PathSampler
 from padalib.spaces import Arch, Space
 
@@ -54,6 +56,30 @@ class RestrictedPaths(PathSampler):
                 return math.inf
             share *= len(options) / len(self.space.positions[place].options)
         return share
+
+
+class LevelPaths(BalancedPaths):
+    """Uniform over the architectures of one level of `BalancedPaths` by depth.
+
+    ValueError for a level that the space has not.
+    """
+
+    def __init__(self, space: Space, epochs: int, level: Whole = 1) -> None:
+        super().__init__(space, epochs, by="depth")
+        self.level = checked.options(type(self), {"level": level})["level"]
+        if self.level not in super().levels:
+            raise ValueError(
+                f"{space.name} has levels {', '.join(map(str, super().levels))}, got {self.level}"
+            )
+
+    @property
+    def levels(self) -> dict[int, list[Arch]]:
+        return {self.level: super().levels[self.level]}
+
+    def weight(self, arch: Arch) -> float:
+        """1 / (|A| p(arch)); infinite for what is never drawn."""
+        own = any(self.space.live(arch)) and max(1, self.space.depth(arch)) == self.level
+        return len(self.levels[self.level]) / len(self.space) if own else math.inf
 
 
 def _different(values: Sequence[int]) -> bool:

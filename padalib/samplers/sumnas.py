@@ -23,7 +23,8 @@ class Reptile(Accumulate):
     """Inner steps by the run's lr (not decayed), momentum and clip; outer ones by `outer`'s cosine.
 
     Weights that no path of the step holds do not move. Weight decay is the outer step's alone:
-    `decay`, not the run's. ValueError for an unknown option value.
+    `decay`, not the run's. In the curves `grad_norm` is a mean over passes, and `clipped` the share
+    of passes that were. ValueError for an unknown option value.
     """
 
     summed, clears, passes = False, True, 2
@@ -48,6 +49,13 @@ class Reptile(Accumulate):
         # paths hold by the whole; 'holders' averages over the paths that hold a weight.
         self.mean = mean
         self.buffers: dict[int, Tensor] = {}  # the inner momentum
+        self.taken, self.clipped = 0, torch.zeros(())  # passes of this epoch
+
+    def new_epoch(self, epoch: int) -> None:
+        self.taken, self.clipped = 0, torch.zeros(())
+
+    def log(self) -> dict[str, float]:
+        return {"clipped": float(self.clipped) / self.taken}  # the loop's own is of the means
 
     def step(self, net, optimizer, clip, archs, index, x, y, paths, data):
         weights = weights_of(optimizer)
@@ -62,6 +70,7 @@ class Reptile(Accumulate):
                     weight.grad = None
                 record = self.backward(net, [arch], index, x, y, paths, data)
                 norm, scale = clip_gradients(optimizer, clip)
+                self.taken, self.clipped = self.taken + 1, self.clipped + (norm > clip)
                 paths.observe([arch], net, scale)
                 self._inner(weights, optimizer.defaults)
                 records.append(torch.stack([*record, norm]))

@@ -68,6 +68,9 @@ class UpdateRule:
     def new_epoch(self, epoch: int) -> None:
         """Called before epoch `epoch` (from 0)."""
 
+    def end_epoch(self, optimizer: torch.optim.Optimizer) -> None:
+        """Called after the last step of each epoch."""
+
     def step(
         self,
         net: Supernet,

@@ -29,7 +29,7 @@ def epoch(trainer: Any) -> str | None:
     Samplers of padalib, which keep these rules, are not watched.
     """
     method = trainer.config.method
-    mine = [part for part in (method.paths, method.data, method.update) if part.code]
+    mine = [part for part in method.parts.values() if part.code]
     if trainer.config.arch is not None or not mine:
         return trainer.train_epoch()
     watch = _Watch(trainer, mine)

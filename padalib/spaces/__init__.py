@@ -1,7 +1,7 @@
 """Search spaces: what an architecture is, which ones are the same function, and what they cost."""
 
 from padalib.engine import origin
-from padalib.spaces.base import Arch, Entries, Position, Space
+from padalib.spaces.base import IDENTITIES, Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
 from padalib.spaces.checking import check
@@ -66,6 +66,7 @@ def label(space: Space) -> str:
 __all__ = [
     "BN_MODES",
     "CONVS",
+    "IDENTITIES",
     "LAYOUTS",
     "OPS",
     "PRECISIONS",

@@ -21,6 +21,7 @@ from padalib.engine import origin
 
 Arch = tuple[int, ...]
 LISTED = 10**6  # a space of at most so many architectures can be listed
+IDENTITIES = ("identity", "skip", "skip_connect")  # options that hand on what they get
 IMAGES = 2  # that costs are counted on: of a single one of one pixel there are no statistics
 
 
@@ -46,6 +47,7 @@ class Space:
     classes_out: int  # labels
     kind = "position"  # what a position is called in tables
     extent = 1  # consecutive positions that share one set of weights
+    shortcuts: tuple[int, ...] = ()  # positions from the input to the output past all others
     benchmark: str | None = None  # the public truth table that lists its architectures
 
     # --- what a subclass gives ---

@@ -61,6 +61,11 @@ class CellSpace(Space):
         return tuple(Position(f"{j}<-{i}", self.ops) for i, j in self.edges)
 
     @property
+    def shortcuts(self) -> tuple[int, ...]:
+        """The edge from the cell's input to its output, where there are others."""
+        return (self.edges.index((0, self.nodes - 1)),) if self.nodes > 2 else ()
+
+    @property
     def benchmark(self) -> str | None:
         """NAS-Bench-201 lists all cells of four nodes over its operations, and nothing else."""
         return "nasbench201" if self.nodes == 4 else None

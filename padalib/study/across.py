@@ -253,12 +253,13 @@ def over_spaces(contrasts: pd.DataFrame) -> pd.DataFrame:
     for (question, measure), each in own.groupby(["question", "measure"], sort=False):
         told = {word: each.space[each.verdict == word].tolist() for word in claims.VERDICTS}
         row = {"question": question, "measure": measure, "spaces": len(each)}
-        row |= {"shown": len(told[claims.SHOWN]), "told": _told(told)}
+        row |= {"shown": len(told[claims.SHOWN]), "opposite": len(told[claims.OPPOSITE])}
+        row["told"] = _told(told)
         known = errors(each) > 0
         if known.sum() >= LEAST:
             row |= effects.pooled(each.difference[known], errors(each)[known])._asdict()
         rows.append(row)
-    first = ["question", "measure", "spaces", "shown", "told"]
+    first = ["question", "measure", "spaces", "shown", "opposite", "told"]
     table = pd.DataFrame(rows, columns=[*first, *effects.Pooled._fields])
     table["holm"], pooled = math.nan, table.p.notna()
     table.loc[pooled, "holm"] = claims.holm(table.p[pooled].tolist())

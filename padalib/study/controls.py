@@ -128,15 +128,17 @@ def compare(
             gaps = [outcomes.combine((1, -1), (runs[a, s], runs[b, s])) for s in seeds]
             unit = "seeds"
             if YOKED in (a, b):
-                unit, gaps = (
-                    "swapped pairs of seeds",
-                    [
-                        outcomes.combine([1 / len(own)] * len(own), [gaps[k] for k in own])
-                        for own in swapped(len(seeds))
-                    ],
-                )
+                unit, gaps = "swapped pairs of seeds", by_pairs(gaps)
             rows.append({"measure": name, "a": a, "b": b} | outcomes.mean(gaps, known, unit))
     return pd.DataFrame(rows)
+
+
+def by_pairs(gaps: Sequence[Estimate]) -> list[Estimate]:
+    """The mean of each two seeds that share schedules, of an estimate a seed."""
+    return [
+        outcomes.combine([1 / len(own)] * len(own), [gaps[k] for k in own])
+        for own in swapped(len(gaps))
+    ]
 
 
 def swapped(n: int) -> list[list[int]]:

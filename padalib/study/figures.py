@@ -55,6 +55,10 @@ COLOURS = {
     "MAGIC-T": "#47A352",
     "density-aware": "#665C3D",
     "NSAS": "#66290A",
+    "CLOSE": "#6C5484",
+    "few-shot NAS": "#0C0CC0",
+    "GM-NAS": "#5454FC",
+    "EFS-NAS": "#3C3C54",
 }
 OWN = "#4F23F9"  # methods of your own
 OPERATIONS = {

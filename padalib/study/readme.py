@@ -20,8 +20,8 @@ SCALES = {  # in the README in this order, and what they are
 }
 FOLDERS = {  # where two have a claim of one key, the later one is shown
     "cifar": (
-        *("cifar", "controls", "tuning", "budget", "noise", "shot", "spaces", "rivals"),
-        *("retraining", "full"),
+        *("cifar", "controls", "tuning", "budget", "noise", "spaces", "rivals"),
+        *("retraining", "record", "full"),
     ),
     "laptop": ("laptop",),
 }
@@ -40,7 +40,7 @@ PAPER = {
     "It ranks more consistently": (
         *("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07", "14"),
     ),
-    "It surpasses other improved approaches": ("12",),
+    "It surpasses other improved approaches": ("12", "15"),
     "It does so in various search spaces": ("09",),
     "It finds better architectures": ("04", "10", "13"),
     "Supernets that others trained at full scale (PA&DA is not among them)": ("05",),
@@ -50,9 +50,9 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("01.extent", "01.steps", "01.weighted", "02.theorem", "02.scores", "03"),
     *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
     *("04.variance", "05.seeds", "05.balanced", "05.prior", "06", "08"),
-    *("14.own_rates.pa_spos", "14.equal_flops"),
+    *("14.own_rates.pa_spos", "14.equal_flops", "15.aim", "15.beats"),
     # Of several spaces and of searches: by loss, and the paper's own method.
-    *(f"09.over.{name}.tau_loss" for name in ("pada", "norm", "data", "schedule", "yoked")),
+    *(f"09.over.{name}.tau_loss" for name in ("pada", "gain", "norm", "data", "schedule", "yoked")),
     *("09.variance.raw", "10.found.pada", "10.gain.pada", "10.limit.flops.pada"),
     *("12.surpasses", "12.controls", "13.retrained.pada", "13.retrained.pa.spos"),
 )
@@ -124,6 +124,7 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         "",
         "Written by `padalib publish` from the tables beside it. An interval is of 95 %. *Shown*: "
         "every interval excludes no effect. *Equivalent*: every one lies inside the bound. "
+        f"*{claims.CORRECTED.capitalize()}*: {claims.WHY_CORRECTED}. "
         "*Not measurable*: there is no effect to judge, and the claim says what was found. "
         "*Smallest visible*: an effect of that size would have been shown four times in five. "
         "Below the tables stands each claim in full.",
@@ -142,7 +143,7 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         lines += ["", f"## {key}", "", f"{first.statement}.{where}", ""]
         for column, each in own.items():
             claim = each.claim
-            lines.append(f"- {_where(column, each)}: **{claim.verdict}**. {claim.evidence}.")
+            lines.append(f"- {_where(column, each)}: **{claims.told(claim)}**. {claim.evidence}.")
             lines += [f"  {fact}." for fact in _facts(each)]
     return "\n".join(lines) + "\n"
 
@@ -167,7 +168,8 @@ def _line(key: str, column: str, found: Found) -> str:
     shown = f"[{claim.figure}]({_figure(found)})" if claim.figure else ""
     asked = f"[{claims.cell(claim.statement)}](#{anchor(key)})"
     numbers = claims.cell(claims.numbers(claim))
-    return f"| {asked} | {_where(column, found)} | {claim.verdict} | {numbers} | {seen} | {shown} |"
+    cells = (asked, _where(column, found), claims.told(claim), numbers, seen, shown)
+    return f"| {' | '.join(cells)} |"
 
 
 def _figure(found: Found) -> str:
@@ -200,7 +202,9 @@ def _short(found: Found, column: str) -> str:
     if not space and column in CHAIN:
         space = f"`{CHAIN[column]}`"
     where = f"`{found.scale}`{', ' + space if space else ''}"
-    return " ".join(part for part in (f"**{found.claim.verdict}**", numbers, f"({where})") if part)
+    return " ".join(
+        part for part in (f"**{claims.told(found.claim)}**", numbers, f"({where})") if part
+    )
 
 
 def anchor(key: str) -> str:

@@ -10,13 +10,17 @@ from padalib.study.scale import Scale
 
 OURS = "PA&DA"  # of which the claim is
 PARTS = ("SPOS", "PA", "DA")  # what it is made of, and what it starts from
+STARVED = "SUMNAS"  # also trained at equal steps
+SEVERAL = ("few-shot NAS", "GM-NAS", "EFS-NAS")  # train more than one supernet: `rivals_several`
 PUBLISHED = (
     *("FairNAS", "sbs", "sandwich", "DYNAS", "SUMNAS", "SUMNAS as released", "MAGIC-T"),
-    *("density-aware", "NSAS"),
+    *("density-aware", "NSAS", "CLOSE"),
+    *SEVERAL,
 )
 CONTROLS = ("curriculum", "size-curriculum", "balanced")  # no gradient, and no paper
 RIVALS = (*PUBLISHED, *CONTROLS)
 METHODS = (*PARTS, OURS, *RIVALS)
+SINGLE = tuple(name for name in METHODS if name not in SEVERAL)
 
 SEEDS = tuple(range(5, 13))
 CHOICE_SEEDS = (0, 1)  # nothing is reported on them
@@ -33,7 +37,7 @@ def make(controls: Scale, across: Scale) -> Scale:
         name="rivals",
         space=replace(spaces.get("nasbench201"), channels=8, cells=1, size=16),
         seeds=SEEDS,
-        methods=METHODS,
+        methods=SINGLE,
         secondary=(),
         equal_steps=3,
         studies=("rivals",),
@@ -41,7 +45,8 @@ def make(controls: Scale, across: Scale) -> Scale:
         beside=(),
     )
     choice = replace(main, name="rivals-choice", seeds=CHOICE_SEEDS, equal_steps=0)
-    few = {"methods": tuple(dict.fromkeys(("SPOS", OURS, *CHOSEN))), "secondary": ()}
+    few = dict.fromkeys(("SPOS", OURS, *(name for name in CHOSEN if name in SINGLE)))
+    few = {"methods": tuple(few), "secondary": ()}
     few |= {"studies": ("rivals",), "beside": ()}
     macro12 = replace(across, name="rivals-macro12", finished=None, **few)
     chain = replace(chain, name="rivals-chain", **few)

@@ -4,31 +4,39 @@ Fixed before any of these runs was made: the rivals, the seeds, the two outcomes
 `controls`, and how the methods are chosen that other spaces see (`choose`, on other seeds). All
 methods have the same images through forward and backward. One of several passes a step, SUMNAS,
 takes so few steps then that it is also trained as many steps as SPOS, on more images: that run
-stands beside, and is in no comparison.
+stands beside, and is in no comparison. Methods of several supernets divide the images among them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from padalib.engine.runs import Config
+from padalib.probes.cost import CostConfig
 from padalib.probes.memory import MemoryConfig
 from padalib.ranking.ranked import Ranked
 from padalib.ranking.scores import ScoreConfig
-from padalib.study import claims, controls, outcomes, rivals_why, training
+from padalib.study import (
+    claims,
+    controls,
+    outcomes,
+    rivals_costs,
+    rivals_several,
+    rivals_why,
+    training,
+)
 from padalib.study.controls import BOUND, OTHERS, OUTCOMES, Measured, scheduled
-from padalib.study.rival_scales import METHODS, OURS, RIVALS
+from padalib.study.rival_scales import CHOSEN, METHODS, OURS, RIVALS, SEVERAL, SINGLE, STARVED
+from padalib.study.rivals_costs import EQUAL_STEPS
 from padalib.study.scale import Scale
 from padalib.study.workbook import Workbook
 from padalib.train import TrainConfig
 
 FIGURE, COST_FIGURE, WHY_FIGURE = "12_rivals", "12_cost", "12_explained"
-STARVED = "SUMNAS"  # also trained at equal steps
-EQUAL_STEPS = f"{STARVED}, equal steps"
 # Where every option has weights these draw uniform paths: they are SPOS itself.
-SPOS_ITSELF = ("curriculum", "balanced", "sbs")
+SPOS_ITSELF = ("curriculum", "balanced", "sbs", "EFS-NAS")
 BEST = 4  # so many methods are trained in the other spaces
 
 
@@ -36,12 +44,18 @@ BEST = 4  # so many methods are trained in the other spaces
 
 
 def methods(scale: Scale) -> tuple[str, ...]:
-    """All where PA has a schedule; elsewhere those that the scale chose."""
-    return METHODS if scheduled(scale.space) else scale.methods
+    """Those of one supernet: all where PA has a schedule; elsewhere those that the scale chose."""
+    every = SINGLE if scheduled(scale.space) else scale.methods
+    return tuple(name for name in every if name not in scale.left_out)
+
+
+def of_several(scale: Scale) -> tuple[str, ...]:
+    """Those of several supernets: all, or elsewhere those that were chosen."""
+    return SEVERAL if scheduled(scale.space) else tuple(m for m in SEVERAL if m in CHOSEN)
 
 
 def trainings(scale: Scale) -> list[TrainConfig]:
-    """Each method with each seed, and the starved one at equal steps."""
+    """Each method of one supernet with each seed, and the starved one at equal steps."""
     every = [scale.training(name, seed) for seed in scale.seeds for name in methods(scale)]
     return [*every, *at_equal_steps(scale)]
 
@@ -58,25 +72,34 @@ def at_equal_steps(scale: Scale) -> list[TrainConfig]:
     return found
 
 
-def base(name: str) -> str:
-    """The method that a row of a table is of."""
-    return STARVED if name == EQUAL_STEPS else name
-
-
 def scorings(scale: Scale) -> list[ScoreConfig]:
     """Scores of each of these at its end."""
     return [scale.scoring(config) for config in trainings(scale)]
 
 
+def scorings_of_several(scale: Scale) -> dict[ScoreConfig, str]:
+    """Scores of several supernets, and the method that each is of."""
+    asked = [(name, seed) for seed in scale.seeds for name in of_several(scale)]
+    return {rivals_several.scoring(scale, *own): own[0] for own in asked}
+
+
+def timings(scale: Scale) -> list[CostConfig]:
+    """The cost of a step of each method: give these one worker."""
+    own = training.timings(replace(scale, methods=methods(scale)))
+    return [*own, *(rivals_several.timing(scale, name) for name in of_several(scale))]
+
+
 def memories(scale: Scale) -> list[MemoryConfig]:
     """What a step of each method holds in memory."""
-    return [MemoryConfig(scale.training(name, scale.seeds[0])) for name in methods(scale)]
+    own = [MemoryConfig(scale.training(name, scale.seeds[0])) for name in methods(scale)]
+    return [*own, *(rivals_several.held(scale, name) for name in of_several(scale))]
 
 
 def configs(scale: Scale) -> list[Config]:
     """The runs of this study but its timings, which must not compete for the machine."""
     main = scale.equal_steps and scheduled(scale.space)
-    return [*trainings(scale), *scorings(scale), *(memories(scale) if main else ())]
+    scored = [*scorings(scale), *scorings_of_several(scale)]
+    return [*trainings(scale), *scored, *(memories(scale) if main else ())]
 
 
 # --- what is read ---
@@ -91,6 +114,7 @@ class Read:
     curves: pd.DataFrame  # of the main space
     cost: pd.DataFrame
     memory: pd.DataFrame
+    parts: pd.DataFrame  # a row a training of each method of several supernets
 
 
 def read(book: Workbook) -> Read:
@@ -99,23 +123,31 @@ def read(book: Workbook) -> Read:
     for each in (book, *book.beside):
         if __name__.rpartition(".")[2] not in each.scale.studies:
             continue
-        scores = each.table("scores", [] if book.redraw else scorings(each.scale))
+        several = {} if book.redraw else scorings_of_several(each.scale)
+        asked = [] if book.redraw else [*scorings(each.scale), *several]
+        scores = each.table("scores", asked, columns=_named(several))
         own = scores, controls.ranked(each.scale, each.reference())
         if each.scale.space.name in spaces:
             chosen_on = own
         else:
             spaces[each.scale.space.name] = own
+    several = {} if book.redraw else scorings_of_several(book.scale)
+    parts = book.table("parts", list(several), columns=_named(several))
     asked = [[], [], []]
     if not book.redraw:
-        timed = replace(book.scale, methods=methods(book.scale))
-        asked = [trainings(book.scale), training.timings(timed), memories(book.scale)]
+        asked = [trainings(book.scale), timings(book.scale), memories(book.scale)]
     curves, cost, memory = (
         book.table(name, own, workers=workers)
         for name, own, workers in zip(
             ("curves", "cost", "memory"), asked, (None, 1, None), strict=True
         )
     )
-    return Read(spaces, chosen_on, curves, cost, memory)
+    return Read(spaces, chosen_on, curves, cost, memory, parts)
+
+
+def _named(several: Mapping[ScoreConfig, str]) -> Callable[[Config], dict[str, str]]:
+    """For `Workbook.table`: the method's name, where its first supernet has another."""
+    return lambda config: {"method": several[config]} if config in several else {}
 
 
 # --- analysis ---
@@ -127,7 +159,8 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     contrasts: PA&DA less each rival, in every space, both outcomes (Holm over all these rows).
     more: the same by other measures (Holm among themselves). differences: all pairs of methods in
     the main space (Holm among themselves). ranks: each method's place in that space. cards; costs;
-    chosen: how the methods of the other spaces were. runs_explained, explained: see `rivals_why`.
+    by_part, comparable: see `rivals_several`. chosen: how the methods of the other spaces were.
+    runs_explained, explained: see `rivals_why`.
     """
     measured = {name: controls.measure(*own) for name, own in found.spaces.items()}
     cards = [controls.cards(*own)[0].assign(space=name) for name, own in found.spaces.items()]
@@ -142,14 +175,16 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
         "differences": differences,
         "ranks": ranks(of_main[0], differences, cards[0]),
         "cards": pd.concat(cards, ignore_index=True),
-        "costs": costs(found, scale, draws, *of_main),
+        "costs": rivals_costs.table(found, scale, draws, *of_main),
+        "by_part": rivals_several.by_part(*found.spaces[main]),
+        "comparable": rivals_several.comparable(*found.spaces[main], BOUND),
         "chosen": choose(found.chosen_on, scale),
         "runs_explained": rivals_why.runs(
             equal, draws, found.spaces[main], of_main[0], scale.space
         ),
     }
     tables["explained"] = rivals_why.related(tables["runs_explained"])
-    for name in ("contrasts", "more", "differences", "cards"):
+    for name in ("contrasts", "more", "differences", "cards", "comparable"):
         complete(tables[name], name)
     return tables
 
@@ -248,52 +283,6 @@ def complete(rows: pd.DataFrame, name: str) -> None:
             f"{name}: {row.measure} of {who} in {row.space if 'space' in rows else 'its space'} "
             f"has the value {row[value]:.3f} and no interval: train it with two seeds or more"
         )
-
-
-def costs(
-    found: Read, scale: Scale, draws: pd.DataFrame, measured: Measured, known: Ranked
-) -> pd.DataFrame:
-    """What each method costs over its whole training, beside what it reaches in the main space.
-
-    images through forward and backward, steps of the optimiser; and as multiples of SPOS's: flops
-    of the paths that it draws (interval over seeds), time of its passes on the same paths (over
-    timed pairs of blocks), memory at the peak of a step, kept from one step to the next.
-    """
-    curves = found.curves
-    equal = curves[curves.method != EQUAL_STEPS]
-    paid = training.paid(equal, training.path_flops(scale.space), draws).set_index("method")
-    cost, memory = found.cost.set_index("method"), found.memory.set_index("method")
-    total = curves.groupby(["method", "seed"], sort=False)[["images", "steps"]].sum()
-    rows = []
-    for method, own in total.groupby(level=0, sort=False):
-        name = base(str(method))
-        images, steps = own.iloc[0]
-        more = images / total.images["SPOS"].iloc[0]
-        row = {"method": method, "images": int(images), "steps": int(steps)}
-        for kind, table, columns in (
-            ("flops", paid, ("flops", "low", "high")),
-            ("time", cost, ("ratio", "ratio_low", "ratio_high")),
-        ):
-            ends = [table.loc[name, column] * more for column in columns]
-            row |= dict(zip((kind, f"{kind}_low", f"{kind}_high"), ends, strict=True))
-        for column in ("peak", "kept"):
-            row[column] = memory.loc[name, column] / memory.loc["SPOS", column]
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    for measure in OUTCOMES:
-        by = {name: [e for (m, _), e in measured[measure].items() if m == name]
-              for name in table.method}  # fmt: skip
-        reached = pd.DataFrame([outcomes.mean(by[name], known) for name in table.method])
-        table[measure] = reached.difference
-        for end, ends in zip(("low", "high"), outcomes.joint(reached), strict=True):
-            table[f"{measure}_{end}"] = ends.clip(-1.0, 1.0)
-    return table
-
-
-def front(cost: Sequence[float], value: Sequence[float]) -> list[bool]:
-    """Of each whether none is at least as good on both, and better on one (Pareto)."""
-    points = list(zip(cost, value, strict=True))
-    return [not any(c <= x and v >= y and (c, v) != (x, y) for c, v in points) for x, y in points]
 
 
 def choose(chosen_on: tuple[pd.DataFrame, Ranked] | None, scale: Scale) -> pd.DataFrame:

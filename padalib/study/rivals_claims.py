@@ -28,6 +28,7 @@ def conclude(tables: Mapping[str, pd.DataFrame], main: str) -> list[Claim]:
     """All claims; `main` is the space that has all rivals."""
     return [
         *together(tables["contrasts"], main),
+        *comparable(tables["comparable"]),
         *explained(tables["explained"]),
         *each(tables["contrasts"], main),
     ]
@@ -95,6 +96,25 @@ def each(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
 def slug(method: str) -> str:
     """A method's name in a key."""
     return method.lower().replace(" ", "_").replace("&", "")
+
+
+def comparable(rows: pd.DataFrame) -> Iterator[Claim]:
+    """Scores of several supernets beside those of one, a claim a method that has several."""
+    for row in rows.itertuples():
+        said = (
+            f"tau by loss is {row.across:.3f} over pairs that two of its supernets score and "
+            f"{row.within:.3f} over pairs of one; {row.control}'s, on the same pairs, "
+            f"{row.control_across:.3f} and {row.control_within:.3f}. Difference of the differences "
+            f"{outcomes.told(row)}"
+        )
+        yield outcomes.claim(
+            f"12.comparable.{slug(row.method)}",
+            f"Scores of different supernets of {row.method} are less comparable than one's",
+            row,
+            said,
+            wanted=-1,
+            unit="tau",
+        )
 
 
 def explained(rows: pd.DataFrame) -> Iterator[Claim]:

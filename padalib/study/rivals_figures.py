@@ -7,10 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from padalib.study import claims, figures, rivals, rivals_why
+from padalib.study import claims, figures, rivals_costs, rivals_why
 from padalib.study.controls import OUTCOMES
 from padalib.study.controls_figures import SHADES
 from padalib.study.rival_scales import OURS
+from padalib.study.rivals_costs import EQUAL_STEPS
 from padalib.study.scale import Scale
 
 LINE = 0.16  # inches
@@ -106,16 +107,16 @@ def draw_cost(costs: pd.DataFrame) -> Figure:
 def _pareto(axes: Axes, costs: pd.DataFrame, cost: str) -> None:
     own = costs[costs.tau_loss.notna()]
     if cost in ("flops", "time"):  # ten times as far to the right, it would crowd all others
-        own = own[own.method != rivals.EQUAL_STEPS]
+        own = own[own.method != EQUAL_STEPS]
     best = own[own.method.isin(unbeaten(own, cost))].sort_values(cost)
     axes.plot(best[cost], best.tau_loss, color=figures.GREY, lw=0.8, drawstyle="steps-post")
     for place, row in zip(own.index, own.itertuples(), strict=True):
-        x, shade = getattr(row, cost), figures.colour(rivals.base(row.method))
+        x, shade = getattr(row, cost), figures.colour(rivals_costs.base(row.method))
         axes.plot([x, x], [row.tau_loss_low, row.tau_loss_high], color=shade, lw=0.7)
         if f"{cost}_low" in own:
             ends = [getattr(row, f"{cost}_{end}") for end in ("low", "high")]
             axes.plot(ends, [row.tau_loss] * 2, color=shade, lw=0.7)
-        full = "white" if row.method == rivals.EQUAL_STEPS else shade
+        full = "white" if row.method == EQUAL_STEPS else shade
         axes.plot(x, row.tau_loss, "o", color=shade, mfc=full, ms=4)
         axes.annotate(
             str(place + 1), (x, row.tau_loss), (3, 3), textcoords="offset points", fontsize=6
@@ -127,8 +128,8 @@ def _pareto(axes: Axes, costs: pd.DataFrame, cost: str) -> None:
 
 def unbeaten(costs: pd.DataFrame, cost: str) -> list[str]:
     """The methods at equal images that no other beats in both, that cost and tau by loss."""
-    own = costs[costs.tau_loss.notna() & (costs.method != rivals.EQUAL_STEPS)]
-    return own.method[rivals.front(own[cost], own.tau_loss)].tolist()
+    own = costs[costs.tau_loss.notna() & (costs.method != EQUAL_STEPS)]
+    return own.method[rivals_costs.front(own[cost], own.tau_loss)].tolist()
 
 
 def caption_cost(scale: Scale, costs: pd.DataFrame) -> str:
@@ -136,11 +137,11 @@ def caption_cost(scale: Scale, costs: pd.DataFrame) -> str:
     said = []
     for cost, named in COSTS.items():
         said.append(f"by {named.partition(',')[0]}: {', '.join(unbeaten(costs, cost))}")
-    more = costs.set_index("method").loc[rivals.EQUAL_STEPS]
+    more = costs.set_index("method").loc[EQUAL_STEPS]
     return (
         f"Scale {scale.name}. tau against cost. Not beaten on both at once, {'; '.join(said)}. "
         "Bars: 95 %, tau over seeds and architectures. All have the same images, but for "
-        f"{rivals.EQUAL_STEPS} (hollow): {more.flops:.1f} times SPOS's FLOPs and {more.time:.1f} "
+        f"{EQUAL_STEPS} (hollow): {more.flops:.1f} times SPOS's FLOPs and {more.time:.1f} "
         "times its time, so it is left out of these two panels."
     )
 

@@ -7,7 +7,7 @@ mark where its public code, or its paper, does something else (`# differs:`).
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,10 +16,12 @@ import pandas as pd
 
 import padalib
 from padalib import samplers
+from padalib.ranking import gradient_split, level_split, several
 from padalib.samplers import Accumulate, Shuffled, UniformPaths
 from padalib.samplers.base import Method
 from padalib.study.rival_scales import CONTROLS, METHODS
 
+OF_SEVERAL = {"few-shot NAS": several, "GM-NAS": gradient_split, "EFS-NAS": level_split}
 PLAIN = (UniformPaths, Shuffled, Accumulate)  # SPOS's own parts
 VENUE = re.compile(
     r"\b(?:AAAI|CVPR|ECCV|ICCV|ICLR|ICML|NeurIPS)(?: Findings)? (?:19|20)\d\d\)?", re.ASCII
@@ -41,15 +43,17 @@ class About:
 
 def about(method: Method | str) -> About:
     """Of one method; ValueError where its file has no docstring."""
+    if method in OF_SEVERAL:
+        return _of([OF_SEVERAL[method]], [], cited=True)
     method = samplers.get(method) if isinstance(method, str) else method
-    modules = own_modules(method)
+    parts = (method.paths, method.data, method.update)
+    set_here = [f"{name}={value}" for part in parts for name, value in part.options]
+    return _of(own_modules(method), set_here, cited=method.name not in CONTROLS)
+
+
+def _of(modules: Sequence[ModuleType], set_here: Sequence[str], cited: bool) -> About:
     told = [" ".join(_paragraphs(module)[0].split()) for module in modules]
-    paper = "" if method.name in CONTROLS else next(filter(None, map(citation, modules)), "")
-    set_here = [
-        f"{name}={value}"
-        for part in (method.paths, method.data, method.update)
-        for name, value in part.options
-    ]
+    paper = next(filter(None, map(citation, modules)), "") if cited else ""
     root = Path(padalib.__file__).parents[1]
     files = [Path(inspect.getfile(module)) for module in modules]
     return About(
@@ -134,11 +138,13 @@ CARD = {
 
 
 def table(tables: Mapping[str, pd.DataFrame], space: str) -> pd.DataFrame:
-    """A row a method: what its file says, its cost in SPOS's, its card with joint intervals."""
+    """A row a method that was trained: what its file says, its cost in SPOS's, its card."""
     costs = tables["costs"].set_index("method")
     cards = tables["cards"].query("space == @space").set_index(["method", "measure"])
     rows = []
     for name in METHODS:
+        if name not in costs.index:
+            continue
         own = about(name)
         row = {"method": name, "paper": own.paper, "adds": own.adds}
         row |= {head: f"{costs.loc[name, key]:.2f}" for key, head in COLUMNS.items()}

@@ -94,11 +94,17 @@ class Scale:
     # The study of rivals: methods of several passes a step also at SPOS's number of steps, on the
     # first so many seeds.
     equal_steps: int = 0
+    left_out: tuple[str, ...] = ()  # rivals that it does not train
+    split_on: tuple[int, int] = (10, 64)  # batches that decide GM-NAS's split, images of each
     # The study of tuning: learning rates, the seeds that choose among them, and epochs of SPOS that
     # cost the FLOPs of PA's.
     rates: tuple[Positive, ...] = ()
     rate_seeds: tuple[int, ...] = ()
     equal_flops: int | None = None
+    # The study of the record: candidates that are tried on `rate_seeds`, and the one reported.
+    tried: tuple[str, ...] = ()
+    winner: str = ""
+    ablated: tuple[str, ...] = ()  # and PA&DA's options that are changed, see `pada_options`
     # The study of interventions: images, and uniform paths, of a step.
     batch_sizes: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
@@ -139,6 +145,13 @@ class Scale:
                 f"scale {self.name} has secondary methods on fewer seeds, which only the studies "
                 f"{', '.join(MATCHED)} can compare, and runs {', '.join(sorted(others))}: give "
                 "these a scale of their own"
+            )
+        known = [samplers.METHODS.get(name) for name in (*self.methods, *self.secondary)]
+        clears = [own.name for own in known if own and own.update.cls.clears]
+        if self.zero_grad and clears:
+            raise ValueError(
+                f"scale {self.name} leaves gradients at zero between steps (zero_grad), and "
+                f"{', '.join(clears)} drops them within a step: leave one of them out"
             )
         if self.listed and self.ranked is not None:
             raise ValueError(

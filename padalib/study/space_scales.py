@@ -16,9 +16,10 @@ LISTED = ("SPOS", "PA", "PA&DA", "curriculum")  # of the cells whose accuracy is
 UNSCHEDULED = ("SPOS", "PA", "size-curriculum", "PA&DA")  # where the curriculum is SPOS itself
 
 
-def _whole(controls: Scale) -> Scale:
-    """`macro12`, from `controls`."""
-    return replace(
+def make(controls: Scale) -> Scale:
+    """The scale `spaces`, made from `controls` and from its `conv64`, whose runs it takes too."""
+    (conv64,) = [each for each in controls.beside if each.space.name == "conv64"]
+    whole = replace(
         controls,
         name="spaces",
         space=replace(spaces.get("macro12"), **SMALL),
@@ -31,12 +32,6 @@ def _whole(controls: Scale) -> Scale:
         notebooks=("09",),
         beside=(),
     )
-
-
-def make(controls: Scale) -> Scale:
-    """The scale `spaces`, made from `controls` and from its `conv64`, whose runs it takes too."""
-    (conv64,) = [each for each in controls.beside if each.space.name == "conv64"]
-    whole = _whole(controls)
     macro = replace(
         whole,
         name="spaces-macro",
@@ -45,17 +40,13 @@ def make(controls: Scale) -> Scale:
         ranked=1000,
     )
     conv64 = replace(conv64, name="spaces-conv64", studies=("across",))
-    return replace(whole, beside=(macro, conv64))
-
-
-def cells(controls: Scale) -> Scale:
-    """The scale `shot`: cells of NAS-Bench-101, of which the truth knows a sample."""
-    return replace(
-        _whole(controls),
-        name="shot",
+    cells = replace(
+        whole,
+        name="spaces-cells",
         space=replace(spaces.get("nb1shot1-3"), **SMALL, cells=1),
         seeds=SEEDS[:3],
         methods=LISTED,
         listed=True,
         rank_images=1000,  # paths through its cells have hardly a beginning in common
     )
+    return replace(whole, beside=(macro, cells, conv64))

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from padalib.engine.runs import Config
 from padalib.probes.cost import CostConfig
 from padalib.ranking import metrics
-from padalib.spaces import Space
+from padalib.spaces import Arch, Space
 from padalib.study import claims, contests, figures, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.ranking import scorings
@@ -87,17 +87,18 @@ def drawn(scale: Scale, methods: Sequence[str]) -> pd.DataFrame:
         config = scale.training(method, scale.seeds[0])
         paths, rng = config.method.paths.build(space, config.epochs), torch.Generator()
         rng.manual_seed(0)
-        archs = []
+        archs: Counter[Arch] = Counter()
         for _ in range(STEPS):
             paths.forget()
-            archs += paths.draw(rng)
-        rows[method] = {
-            "exposure": np.mean(
-                [space.weights(*at) > 0 for arch in archs for at in enumerate(arch)]
-            ),
-            "flops": np.mean([space.flops(arch) for arch in archs]),
-        }
-        held = Counter(own[k] for arch in archs for own, k in zip(entries.at, arch, strict=True))
+            archs.update(paths.draw(rng))
+        weighted, flops, held = 0, 0, Counter()
+        for arch, times in archs.items():
+            weighted += times * sum(space.weights(*at) > 0 for at in enumerate(arch))
+            flops += times * space.flops(arch)
+            for own, k in zip(entries.at, arch, strict=True):
+                held[own[k]] += times
+        drawn = archs.total()
+        rows[method] = {"exposure": weighted / (drawn * len(arch)), "flops": flops / drawn}
         for table in entries.tables:
             total = sum(held[entry] for entry in table)
             rows[method] |= {named[entry]: held[entry] / total for entry in table}

@@ -185,7 +185,7 @@ def test_bytes_that_are_no_text_are_refused(path):
 
 def test_another_data_set_is_refused(lines, path):
     write(path, lines)
-    with pytest.raises(ValueError, match="one of cifar10, got 'cifar100'"):
+    with pytest.raises(ValueError, match="no dataset 'cifar100'"):
         truth.load(ONE, dataset="cifar100")
 
 

@@ -123,7 +123,9 @@ def test_key_depends_on_every_field(config, monkeypatch):
 def test_states_that_are_kept_are_no_part_of_the_key():
     assert key(TRAIN) == key(dataclasses.replace(TRAIN, keep=(0, 1)))
     told = {f.name: f.metadata["identity"] for f in dataclasses.fields(TRAIN) if f.metadata}
-    assert told == dict.fromkeys(("replay", "start", "cutout"), "given") | {"keep": False}
+    assert told == dict.fromkeys(("replay", "start", "cutout", "nesterov", "warmup"), "given") | {
+        "keep": False
+    }
 
 
 def test_the_last_epoch_has_one_key_by_number_and_by_default():

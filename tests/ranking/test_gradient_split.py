@@ -14,6 +14,7 @@ from padalib.engine.identity import key
 from padalib.engine.runs import Run
 from padalib.ranking.gradient_split import (
     GradientSplit,
+    SplitScores,
     best_split,
     distances,
     gm_nas,
@@ -23,7 +24,7 @@ from padalib.ranking.several import part_scores
 from padalib.train import TrainConfig, load
 
 MINI = replace(spaces.get("mini"), channels=4)
-SPOS = TrainConfig("SPOS", epochs=3, space=MINI, data="digits-small", batch=128)
+SPOS = TrainConfig("SPOS", epochs=4, space=MINI, data="digits-small", batch=128)
 FIRST = replace(SPOS, epochs=1)
 
 
@@ -95,13 +96,30 @@ def test_two_supernets_of_one_split_own_the_space_between_them():
     assert best_split(table) == (place, one, other)
     assert split.images == 2 * 128 * 15
     scores = part_scores(parts, images=64)
-    assert scores.epochs == SPOS.epochs
+    assert scores.epochs == SPOS.epochs - 1  # and one for the split
     found = Run(scores).compute().table("scores")
     owned = found.part == parts[0].method.name
     assert [MINI.parse(code)[place] in one for code in found.code] == owned.tolist()
     anew = gm_nas(SPOS, repeats=2, start=False)
     assert [part.start for part in anew] == [None, None] and key(anew[0]) != key(parts[0])
     assert [part.method for part in anew] == [part.method for part in parts]
+
+
+def test_scores_are_a_run_whose_split_is_known_only_later():
+    config = SplitScores(SPOS, repeats=1, size=32, images=64)
+    assert config.needs == (GradientSplit(FIRST, repeats=1, batch=32),)
+    assert config.label == "scores of 2 supernets, SPOS mini seed 0"
+    run = Run(config).compute()
+    parts = gm_nas(SPOS, repeats=1, size=32)
+    twin = Run(part_scores(parts, images=64)).compute()
+    assert run.table("scores").equals(twin.table("scores"))
+    rows = run.table("parts")
+    assert rows.training.tolist() == ["SPOS", *(part.method.name for part in parts), "split"]
+    assert rows.images.tolist() == [512, 512, 512, 480] and rows.images.sum() <= 4 * 512
+    assert rows.steps.tolist() == [4, 4, 4, 0] and rows.owns.tolist() == [False, True, True, False]
+    assert rows[:3].equals(twin.table("parts"))
+    assert not Run(SPOS).done  # what it says is how, and no training
+    assert key(config) != key(replace(config, start=False)) != key(replace(config, repeats=2))
 
 
 def test_measuring_leaves_no_trace_and_is_the_same_again(monkeypatch, tmp_path):
@@ -116,7 +134,11 @@ def test_measuring_leaves_no_trace_and_is_the_same_again(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "make, said",
     [
-        (lambda: gm_nas(replace(SPOS, epochs=2)), "2 epochs are too few for three trainings"),
+        (lambda: gm_nas(replace(SPOS, epochs=3)), "3 epochs are too few for three trainings and a"),
+        (
+            lambda: SplitScores(SPOS).check(),
+            "takes 19200 images, an epoch has 512; use fewer",
+        ),
         (
             lambda: GradientSplit(replace(SPOS, space=replace(MINI, extent=3))),
             "mini shares operations between positions, so no position can be split",

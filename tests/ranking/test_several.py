@@ -13,9 +13,10 @@ from padalib import samplers, spaces
 from padalib.engine.identity import identity, key
 from padalib.engine.runs import Run
 from padalib.probes.sampled import probe
+from padalib.ranking.level_split import efs_nas
 from padalib.ranking.scores import ScoreConfig, score
-from padalib.ranking.several import by_part, few_shot, part_scores
-from padalib.samplers.restricted import RestrictedPaths
+from padalib.ranking.several import by_part, few_shot, mean_flops, part_scores
+from padalib.samplers.restricted import LevelPaths, RestrictedPaths
 from padalib.train import TrainConfig, Trainer, load
 
 MINI = replace(spaces.get("mini"), channels=4, ops=spaces.OPS[1:4])
@@ -217,8 +218,79 @@ def test_a_supernet_that_scores_too_high_is_seen_in_the_table():
     assert table.loc["x"].tolist() == [2, 51.5, 61.5, 1, 0]  # two pairs of four across are right
     assert table.loc["y"].tolist() == [2, 28.5, 63.5, 1, 0]
     assert table.columns.tolist() == ["architectures", "score", "true", "tau", "tau_across"]
-    level = scores.assign(accuracy=[51, 52, 53, 54])
+    level = scores.assign(accuracy=[51, 52, 53, 54], loss=[51, 52, 53, 54])
     assert by_part(level, true)[["tau", "tau_across"]].to_numpy().tolist() == [[1, 1], [1, 1]]
+    by_loss = by_part(level, true, "loss")  # the lower, the better
+    assert by_loss[["tau", "tau_across"]].to_numpy().tolist() == [[-1, -1], [-1, -1]]
+    assert by_loss.score.tolist() == [-51.5, -53.5]
+
+
+def test_what_all_trainings_cost_is_counted_once_each():
+    parts = few_shot(replace(SPOS, epochs=4))
+    rows = Run(part_scores(parts, images=64)).compute().table("parts")
+    assert rows.training.tolist() == ["SPOS", *(part.method.name for part in parts)]
+    assert rows.owns.tolist() == [False, True, True, True]
+    assert rows.images.tolist() == [512] * 4 and rows.steps.tolist() == [4] * 4
+    flops = {option: [] for option in range(3)}
+    for arch in MINI:
+        flops[arch[0]].append(MINI.flops(arch))
+    assert rows.flops[1:].tolist() == pytest.approx([np.mean(own) for own in flops.values()])
+    assert rows.flops[0] == pytest.approx(rows.flops[1:].mean())
+    huge = replace(SPOS, space=replace(spaces.get("mini"), nodes=5, channels=1))
+    assert np.isnan(mean_flops(huge))  # 10 edges: too many architectures to list
+
+
+# --- EFS-NAS ---
+
+FIVE = replace(MINI, ops=spaces.OPS)
+SBS = TrainConfig("sbs", epochs=5, **FIELDS | {"space": FIVE})
+
+
+def test_a_level_is_drawn_uniformly_and_nothing_else():
+    every = {arch: FIVE.depth(arch) for arch in FIVE if any(FIVE.live(arch))}
+    for level in (1, 2):
+        paths, generator = LevelPaths(FIVE, 1, level=level), rng()
+        own = [arch for arch, depth in every.items() if max(1, depth) == level]
+        drawn = {paths.draw(generator)[0] for _ in range(3000)}
+        assert drawn == set(own)
+        assert {paths.weight(arch) for arch in own} == {len(own) / 125}
+        assert {paths.weight(arch) for arch in FIVE if arch not in own} == {inf}
+    with pytest.raises(ValueError, match="mini has levels 1, 2, got 3"):
+        LevelPaths(FIVE, 1, level=3)
+
+
+def test_each_level_has_a_supernet_that_goes_on_from_a_common_one():
+    parts = efs_nas(SBS)
+    first = replace(SBS, epochs=3)
+    assert [(own.epochs, own.start) for own in parts] == [(1, first)] * 2
+    assert [own.method.name for own in parts] == ["sbs, level 1", "sbs, level 2"]
+    config = part_scores(parts, images=64)
+    assert config.epochs == SBS.epochs
+    archs = list(FIVE.classes())
+    owned = dict(zip(archs, config.owners(archs), strict=True))
+    assert {owned[arch] for arch in archs if FIVE.depth(arch) == 2} == {1}
+    assert {owned[arch] for arch in archs if FIVE.depth(arch) < 2} == {0}
+    assert owned[0, 0, 0] == 0  # no signal passes, so nobody draws it
+    table = Run(config).compute().table("scores").set_index("code")
+    assert table.part["3-0-3"] == "sbs, level 2" and table.part["0-0-0"] == "sbs, level 1"
+    anew = efs_nas(SBS, start=False)
+    assert [(own.epochs, own.start) for own in anew] == [(2, None)] * 2
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda: efs_nas(SPOS), "SPOS draws paths in another way than its levels'"),
+        (
+            lambda: efs_nas(replace(SBS, space="chain-mini")),
+            "all architectures of chain-mini have the same level, 5: there is nothing to split",
+        ),
+        (lambda: efs_nas(replace(SBS, epochs=2)), "2 epochs are too few for 2 supernets and the"),
+    ],
+)
+def test_what_has_no_levels_to_split_is_said(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
 
 
 def test_other_data_goes_through_the_parts_too():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, product
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -17,13 +18,14 @@ from padalib.probes.agreement import AgreementConfig
 from padalib.probes.cost import paired_times
 from padalib.probes.exact import ExactConfig
 from padalib.probes.sampled import VarianceConfig, probe
-from padalib.samplers import BalancedPaths, FairPaths, compose
+from padalib.samplers import BalancedPaths, FairPaths, compose, sumnas
 from padalib.samplers.density import DensityPaths, density
 from padalib.samplers.dynas import ByComplexity
 from padalib.samplers.magic import WalkingPaths
 from padalib.samplers.nsas import ConstrainedPaths, Weighted
 from padalib.samplers.sandwich import Distil, SandwichPaths, extreme, soft_loss
 from padalib.samplers.sumnas import Reptile
+from padalib.samplers.update import clip_gradients
 from padalib.study import scales, variance
 from padalib.study.own import probes as own_probes
 from padalib.train import TrainConfig, Trainer
@@ -348,6 +350,25 @@ def test_only_one_of_five_fair_paths_moves_an_option():
         times = 5 if ".ops." in name else 1 if "head" in name else 5 / 4
         torch.testing.assert_close(times * own, moved[1][name], rtol=1e-3, atol=1e-6)
         assert own.abs().sum() > 0
+
+
+def test_what_is_clipped_is_counted_by_pass(monkeypatch):
+    norms = []
+
+    def watched(optimizer, clip):
+        norm, scale = clip_gradients(optimizer, clip)
+        norms.append(float(norm))
+        return norm, scale
+
+    monkeypatch.setattr(sumnas, "clip_gradients", watched)
+    training = Trainer(TrainConfig("SUMNAS", data="digits-small", epochs=2, batch=16, clip=1.0))
+    for epoch in range(2):
+        norms.clear()
+        training.train_epoch()
+        own = np.array(norms)
+        assert len(own) == 3 * 10 and 0 < (own > 1).mean() < 1
+        assert training.history[epoch]["clipped"] == pytest.approx((own > 1).mean())
+        assert training.history[epoch]["grad_norm"] == pytest.approx(own.mean(), rel=1e-4)
 
 
 def test_gradients_of_zero_have_no_meaning_between_inner_steps():

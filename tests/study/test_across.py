@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_scores import known, scores
 from scipy import optimize, stats
 
 from padalib import data, spaces
 from padalib.engine.identity import key
-from padalib.ranking.report import Ranked
 from padalib.study import across, across_claims, across_figures, claims, controls, effects, scales
 from padalib.study.across import ASKED, QUESTIONS, Finished
 from padalib.study.workbook import Workbook
@@ -20,30 +20,6 @@ MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 TINY = replace(spaces.get("macro"), strides=(2, 1, 1, 1), channels=2, size=8)
 SEEDS = range(8)
 PUBLISHED = Path(__file__).resolve().parents[2] / "data" / "results" / "controls"
-
-
-def known(space, seed=0):
-    """Truth that FLOPs explain half; what is trained as one has one truth."""
-    codes = tuple(space.code(arch) for arch in space)
-    flops = np.array([space.flops(arch) for arch in space], float)
-    named = [space.truth_key(space.canonical(arch)) for arch in space]
-    noise = np.random.default_rng(seed).normal(size=len(codes))
-    own = flops / flops.std() + noise
-    first: dict[str, float] = {}
-    pairs = zip(named, own, strict=True)
-    return Ranked(space, codes, np.array([first.setdefault(name, v) for name, v in pairs]))
-
-
-def scores(own, noise, seeds=SEEDS):
-    """Method -> sd of its noise, other in each seed."""
-    rows = []
-    for place, (method, sd) in enumerate(noise.items()):
-        for seed in seeds:
-            rng = np.random.default_rng([seed, place])
-            value = own.true + sd * rng.normal(size=len(own.codes))
-            table = pd.DataFrame({"code": own.codes, "accuracy": value, "loss": -value})
-            rows.append(table.assign(method=method, seed=seed))
-    return pd.concat(rows)
 
 
 SCHEDULED = dict.fromkeys(("PA", "yoked PA", "curriculum", "PA&DA"), 0.02)
@@ -97,7 +73,11 @@ def test_inputs_that_nobody_learns_make_no_schedule():
 @pytest.fixture(scope="module")
 def planted():
     """Two spaces with a schedule, in one of which it is worth something; one without."""
-    own = {"mini": known(MINI), "tiny": known(TINY), "chain-mini": known(CHAIN)}
+    own = {
+        "mini": known(MINI, same=True),
+        "tiny": known(TINY, same=True),
+        "chain-mini": known(CHAIN, same=True),
+    }
     runs = {"mini": SCHEDULED, "tiny": dict.fromkeys(SCHEDULED, 0.01), "chain-mini": PLAIN}
     return across.analyse({n: (scores(own[n], runs[n]), own[n]) for n in runs}, {})
 
@@ -157,7 +137,7 @@ def test_what_needs_no_training_is_beside_every_space(planted):
 
 
 def test_what_was_trained_as_one_is_one_cluster():
-    own = known(TINY)
+    own = known(TINY, same=True)
     table = scores(own, {"PA": 0.4, "SPOS": 1.0})
     measured = controls.measure(table, own)
     rows = across.asked(measured, own, "tiny").set_index(["question", "measure"])
@@ -287,7 +267,7 @@ def test_few_spaces_are_students():
 def test_finished_rows_are_taken_of_spaces_that_are_not_ours():
     tables = [pd.read_csv(PUBLISHED / f"{name}.csv") for name in ("contrasts", "secondary")]
     other = Finished("controls", pd.concat(tables), pd.read_csv(PUBLISHED / "cards.csv"))
-    own = known(CHAIN)
+    own = known(CHAIN, same=True)
     found = across.analyse({"chain-mini": (scores(own, PLAIN), own)}, {}, other)
     rows = found["contrasts"].set_index(["space", "question", "measure"])
     assert set(rows.loc["chain-mini"].scale) == {""}
@@ -422,9 +402,8 @@ def test_the_scale_trains_nothing_anew_that_controls_has(monkeypatch):
             "cifar10-16", 10, 64, 0.1
         )  # fmt: skip
         assert (by[name].crop, by[name].flip, by[name].rank_images) == (2, True, None)
-    shot = scales.get("shot")
-    assert shot.finished == finished.name and shot.space.name == "nb1shot1-3"
-    assert shot.listed and shot.seeds == (5, 6, 7) and "yoked PA" not in shot.methods
+    cells = by["nb1shot1-3"]
+    assert cells.listed and cells.seeds == (5, 6, 7) and "yoked PA" not in cells.methods
     assert len(by["macro12"].ranked_archs()) == 256 and len(by["macro"].ranked_archs()) == 1000
 
 

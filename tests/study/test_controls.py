@@ -3,40 +3,16 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
+from made_scores import known, scores
 
 from padalib import spaces
 from padalib.engine.identity import key
 from padalib.ranking import metrics
-from padalib.ranking.report import Ranked
 from padalib.study import claims, contests, controls, controls_figures, scales
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 SEEDS = range(8)
-
-
-def known(space, seed=0):
-    codes = tuple(space.code(arch) for arch in space)
-    flops = np.array([space.flops(arch) for arch in space], float)
-    noise = np.random.default_rng(seed).normal(size=len(codes))
-    return Ranked(space, codes, flops / flops.std() + noise)
-
-
-def scores(own, noise, common=None):
-    """Method -> sd of its noise, other in each seed; `common` is an error that all seeds share."""
-    rows, shared = [], np.random.default_rng(9).normal(size=len(own.codes))
-    for place, (method, sd) in enumerate(noise.items()):
-        for seed in SEEDS:
-            rng = np.random.default_rng([seed, place])
-            value = own.true + sd * rng.normal(size=len(own.codes))
-            value += (common or {}).get(method, 0.0) * shared
-            rows.append(
-                pd.DataFrame({"code": own.codes, "accuracy": value, "loss": -value}).assign(
-                    method=method, seed=seed
-                )
-            )
-    return pd.concat(rows)
 
 
 EQUAL = {"SPOS": 2.0, "PA": 0.1, "yoked PA": 0.1, "curriculum": 0.1, "PA&DA": 1.0}
@@ -46,7 +22,10 @@ def analysed(noise=EQUAL, chain=None, common=None):
     mini, other = known(MINI), known(CHAIN, 1)
     chain = chain or {"SPOS": 0.5, "PA": 0.5}
     return controls.analyse(
-        {"mini": (scores(mini, noise, common), mini), "chain-mini": (scores(other, chain), other)}
+        {
+            "mini": (scores(mini, noise, common=common), mini),
+            "chain-mini": (scores(other, chain), other),
+        }
     )
 
 

@@ -75,7 +75,7 @@ def test_a_ragged_file_has_a_sentence_without_a_gap(tmp_path):
 
 
 def test_the_option_is_named_where_the_data_set_is_not(tmp_path):
-    with pytest.raises(ValueError, match="On the command line it is --dataset"):
+    with pytest.raises(ValueError, match="on the command line --dataset"):
         layouts.check_dataset(None, ["cifar10", "cifar100"], tmp_path, "official")
 
 

@@ -7,50 +7,33 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_scores import known, scores
 
 from padalib import data, samplers, spaces
 from padalib.engine.identity import key
 from padalib.ranking import pairs, report
-from padalib.ranking.report import Ranked
 from padalib.samplers import Accumulate, Shuffled
 from padalib.study import (
     claims,
     controls,
     rivals,
     rivals_claims,
+    rivals_costs,
     rivals_figures,
+    rivals_several,
     rivals_table,
     rivals_why,
     scales,
     training,
 )
-from padalib.study.rival_scales import CHOSEN, METHODS, OURS, RIVALS
-from padalib.study.rivals import EQUAL_STEPS, Read
+from padalib.study.rival_scales import CHOSEN, METHODS, OURS, PUBLISHED, RIVALS, SEVERAL, SINGLE
+from padalib.study.rivals import Read
+from padalib.study.rivals_costs import EQUAL_STEPS
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 SMOKE = scales.get("smoke")
 SEEDS = range(6)
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def known(space, seed=0):
-    """Truth that FLOPs explain half."""
-    codes = tuple(space.code(arch) for arch in space)
-    flops = np.array([space.flops(arch) for arch in space], float)
-    noise = np.random.default_rng(seed).normal(size=len(codes))
-    return Ranked(space, codes, flops / flops.std() + noise)
-
-
-def scores(own, noise, seeds=SEEDS):
-    """Method -> sd of its noise, other in each seed."""
-    rows = []
-    for place, (method, sd) in enumerate(noise.items()):
-        for seed in seeds:
-            rng = np.random.default_rng([seed, place])
-            value = own.true + sd * rng.normal(size=len(own.codes))
-            table = pd.DataFrame({"code": own.codes, "accuracy": value, "loss": -value})
-            rows.append(table.assign(method=method, seed=seed))
-    return pd.concat(rows)
 
 
 def curves(names, seeds=SEEDS):
@@ -68,6 +51,26 @@ def curves(names, seeds=SEEDS):
     return pd.DataFrame(rows)
 
 
+def of_several(table):
+    """`table` with the supernet that scored: one for each option of the first edge."""
+    several = table.method.isin(SEVERAL)
+    return table.assign(part=("part " + table.code.str[0]).where(several))
+
+
+def parts(seeds=SEEDS):
+    """Trainings of each seed: one common, two that score; and the split of GM-NAS."""
+    rows = [
+        {"method": name, "seed": seed, "training": training, "owns": owns, "images": images,
+         "steps": steps, "flops": flops}
+        for name in SEVERAL for seed in seeds
+        for training, owns, images, steps, flops in (
+            ("all", False, 256, 4, 10.0), ("a", True, 512, 8, 20.0), ("b", True, 512, 8, 40.0),
+            *([("split", False, 64, 0, 10.0)] if name == "GM-NAS" else ()),
+        )
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 NOISE = dict.fromkeys(METHODS, 1.0) | {"PA&DA": 0.05, "PA": 0.05, "sandwich": 0.05}
 CHAIN_NOISE = {"SPOS": 1.0, "PA": 0.1, "PA&DA": 0.1, "size-curriculum": 0.1}
 
@@ -75,19 +78,23 @@ CHAIN_NOISE = {"SPOS": 1.0, "PA": 0.1, "PA&DA": 0.1, "size-curriculum": 0.1}
 def read(noise=NOISE, chain=CHAIN_NOISE, chosen_on=None):
     mini, other = known(MINI), known(CHAIN, 1)
     steps = curves([EQUAL_STEPS], (0, 1)).assign(images=6400, steps=50)
-    names = [name for name in noise if name != EQUAL_STEPS]
+    names = [name for name in noise if name in SINGLE]
     cost = pd.DataFrame({"method": METHODS, "ratio": 1.0, "ratio_low": 0.9, "ratio_high": 1.1})
     cost.loc[cost.method == "NSAS", "ratio"] = 1.2
     memory = pd.DataFrame({"method": METHODS, "weights": 10, "kept": 20, "peak": 100})
     memory.loc[memory.method == "SUMNAS", "peak"] = 130
-    own = scores(mini, noise)
+    own = of_several(scores(mini, noise, SEEDS))
     more = scores(mini, {EQUAL_STEPS: 0.5}, (0, 1))
     return Read(
-        {"mini": (pd.concat([own, more]), mini), "chain-mini": (scores(other, chain), other)},
+        {
+            "mini": (pd.concat([own, more]), mini),
+            "chain-mini": (scores(other, chain, SEEDS), other),
+        },
         chosen_on,
         pd.concat([curves(names), steps]),
         cost,
         memory,
+        parts(),
     )
 
 
@@ -115,7 +122,7 @@ def by_key(tables):
 def compared(noise):
     """The claims about rivals in one space, by key."""
     own = known(MINI)
-    table = scores(own, noise)
+    table = scores(own, noise, SEEDS)
     rows = rivals.against_rivals(
         {"mini": controls.measure(table, own)}, {"mini": (table, own)}, list(controls.OUTCOMES)
     )
@@ -134,7 +141,7 @@ def test_one_rival_that_is_as_good_is_enough_that_it_does_not_surpass_the_others
         whole = found[f"12.surpasses.{measure}"]
         assert whole.verdict == claims.NOT_SHOWN and whole.bound == controls.BOUND
         assert abs(whole.effect) < 0.02 and "equivalent beside sandwich" in whole.evidence
-        assert np.isfinite(whole.visible) and len(whole.intervals) == 3 * 9
+        assert np.isfinite(whole.visible) and len(whole.intervals) == 3 * len(PUBLISHED)
         assert found[f"12.controls.{measure}"].verdict == claims.SHOWN
 
 
@@ -143,7 +150,7 @@ def test_what_is_better_than_every_rival_surpasses_them():
     for measure in controls.OUTCOMES:
         whole = found[f"12.surpasses.{measure}"]
         assert whole.verdict == claims.SHOWN and whole.p <= 0.05
-        rows = [found[f"12.each.{rivals_claims.slug(r)}.{measure}"] for r in RIVALS[:9]]
+        rows = [found[f"12.each.{rivals_claims.slug(r)}.{measure}"] for r in PUBLISHED]
         assert whole.effect == pytest.approx(min(row.effect for row in rows))
 
 
@@ -254,8 +261,92 @@ def test_cost_is_counted_in_spos(planted):
 
 def test_the_front_by_hand():
     # (1, .5) and (3, .7) stand; (2, .4) is beaten by the first, (3, .6) by the second.
-    assert rivals.front([1, 2, 3, 3], [0.5, 0.4, 0.7, 0.6]) == [True, False, True, False]
-    assert rivals.front([1, 1], [0.5, 0.5]) == [True, True]  # equal ones beat nobody
+    assert rivals_costs.front([1, 2, 3, 3], [0.5, 0.4, 0.7, 0.6]) == [True, False, True, False]
+    assert rivals_costs.front([1, 1], [0.5, 0.5]) == [True, True]  # equal ones beat nobody
+
+
+def test_the_cost_of_several_supernets_is_that_of_all_their_trainings(planted):
+    costs = planted["costs"].set_index("method")
+    few, gm = costs.loc["few-shot NAS"], costs.loc["GM-NAS"]
+    assert (few.images, few.steps) == (costs.images["SPOS"], 20) and gm.images == few.images + 64
+    uniform = np.mean([MINI.flops(arch) for arch in MINI]) * few.images
+    paid = 256 * 10 + 512 * 20 + 512 * 40
+    assert few.flops == pytest.approx(paid / uniform)
+    assert gm.flops == pytest.approx((paid + 640) / uniform)
+    assert gm.time == pytest.approx(gm.images / few.images) and few.time == pytest.approx(1)
+    assert few.kept == pytest.approx((20 + 10) / 20)  # one other supernet's weights
+    assert few.peak == pytest.approx(1)
+
+
+# --- are scores of several supernets comparable? ---
+
+
+def shifted(table, by):
+    """Scores of several supernets, those of the second part too high by so much."""
+    wrong = table.method.isin(SEVERAL) & (table.part == "part 1")
+    return table.assign(loss=table.loss - by * wrong, accuracy=table.accuracy + by * wrong)
+
+
+def test_a_supernet_on_a_level_of_its_own_is_seen_beside_one_supernet():
+    own = known(MINI)
+    noise = {"SPOS": 0.05, "sbs": 0.05, "few-shot NAS": 0.05, "EFS-NAS": 0.05}
+    level = of_several(scores(own, noise, SEEDS))
+    for table, verdict in ((level, claims.EQUIVALENT), (shifted(level, 5.0), claims.SHOWN)):
+        rows = rivals_several.comparable(table, own, controls.BOUND)
+        assert list(rows.method) == ["few-shot NAS", "EFS-NAS"]
+        assert list(rows.control) == ["SPOS", "sbs"] and set(rows.tests) == {2}
+        assert list(rows.verdict) == [verdict] * 2
+        for claim in rivals_claims.comparable(rows):
+            assert claim.verdict == verdict and "of one; s" in claim.evidence.lower()
+    row = rows.iloc[0]
+    assert row.difference == pytest.approx(
+        (row.across - row.within) - (row.control_across - row.control_within)
+    )
+    by_hand, first = [], np.array([code[0] for code in own.codes])
+    for _, run in shifted(level, 5.0).query("method == 'few-shot NAS'").groupby("seed"):
+        by_hand.append(pairs.tau_between(-run.loss.to_numpy(), own.true, first).value)
+    assert row.across == pytest.approx(np.mean(by_hand))
+
+
+def test_pairs_that_are_hard_for_anybody_are_no_fault_of_several_supernets():
+    own = known(MINI)
+    first = np.array([code[0] for code in own.codes]) == "1"
+    table = of_several(scores(own, {"SPOS": 0.05, "GM-NAS": 0.05}, SEEDS))
+    hard = table.code.isin(np.array(own.codes)[first])  # both methods like the second part too much
+    table = table.assign(loss=table.loss - 5.0 * hard)
+    (row,) = rivals_several.comparable(table, own, controls.BOUND).itertuples()
+    assert row.across - row.within < -0.1 and row.verdict == claims.EQUIVALENT
+
+
+def test_the_parts_of_each_seed_are_shown(planted):
+    rows = planted["by_part"]
+    assert len(rows) == len(SEVERAL) * len(SEEDS) * 5
+    assert set(rows.architectures) == {25} and rows.tau.between(-1, 1).all()
+    assert len(planted["comparable"]) == len(SEVERAL)
+    assert "12.comparable.gm-nas" in by_key(planted)
+    none = rivals_several.by_part(scores(known(MINI), {"SPOS": 1.0}, (0,)), known(MINI))
+    assert none.empty and "tau_across" in none
+
+
+def test_methods_of_several_supernets_have_the_images_of_the_others():
+    scale = scales.get("rivals")
+    for name in SEVERAL:
+        config = rivals_several.scoring(scale, name, 5)
+        assert config.archs == scale.ranked and config.splits == (scale.rank_split,)
+        if name == "GM-NAS":
+            split = config.split
+            each = (scale.epochs - 1 - split.train.epochs) / 2
+            assert each == 6 and split.images <= 45_000  # those of an epoch
+        else:
+            assert config.epochs == scale.epochs == 20
+    found = rivals.scorings_of_several(SMOKE)
+    assert list(found.values()) == [*SEVERAL] * len(SMOKE.seeds)
+    assert [sum(c.epochs for c in own.trainings) for own, name in found.items()
+            if name != "GM-NAS"] == [6, 3] * 2  # fmt: skip
+    assert rivals.of_several(SMOKE.beside[0]) == ()
+    names = [config.train.method.name for config in rivals.memories(SMOKE)]
+    assert names == [*(name for name in SINGLE if name not in SMOKE.left_out), *SEVERAL]
+    assert [config.train.method.name for config in rivals.timings(SMOKE)] == names
 
 
 # --- how the others are chosen ---
@@ -280,7 +371,7 @@ def test_what_is_left_out_elsewhere_is_spos_there():
     for name in ("macro12", "chain-mini"):
         space = spaces.get(name)
         archs = [space.sample(np_rng(k)) for k in range(20)]
-        for method in METHODS:
+        for method in SINGLE:
             paths = samplers.get(method).paths.build(space, 4)
             paths.new_epoch(3)
             plain = samplers.get(method)
@@ -346,7 +437,8 @@ def test_what_goes_with_tau_within_methods_and_against_it_between_them():
 
 def test_the_measures_of_a_run(planted):
     rows = planted["runs_explained"].set_index(["method", "seed"])
-    assert len(rows) == len(METHODS) * len(SEEDS)
+    assert len(rows) == len(SINGLE) * len(SEEDS)
+    assert not {*rows.index.unique(0)} & {*SEVERAL}  # their weights learn from different images
     assert rows.weighted["SPOS", 0] == pytest.approx(0.4)  # two of five options
     assert rows.flops["SPOS", 0] == pytest.approx(np.mean([MINI.flops(arch) for arch in MINI]))
     assert rows.train_loss["PA", 3] == pytest.approx(1.7)
@@ -365,7 +457,7 @@ def test_the_measures_of_a_run(planted):
 def test_claims_of_what_explains_tau_say_both(planted):
     found = by_key(planted)
     own = found["12.explained.agreement.tau_loss"]
-    assert own.intervals[0].over == "methods" and own.intervals[0].n == len(METHODS)
+    assert own.intervals[0].over == "methods" and own.intervals[0].n == len(SINGLE)
     assert "Within methods" in own.evidence and own.unit == "rho"
     assert own.effect > 0  # less noise agrees more, and ranks better
     flops = found["12.explained.flops.tau_loss"]
@@ -424,7 +516,9 @@ def test_the_table_has_a_line_for_each_method_with_cost_and_card(planted):
 def test_the_study_asks_for_each_method_and_the_starved_one_at_equal_steps():
     found = rivals.trainings(SMOKE)
     pairs_of = {(config.method.name, config.seed) for config in found}
-    assert {(name, seed) for name in METHODS for seed in SMOKE.seeds} < pairs_of
+    assert len(SMOKE.left_out) == 6 and {*SMOKE.left_out} < {*SINGLE}
+    trained = {*SINGLE} - {*SMOKE.left_out}
+    assert pairs_of == {(name, s) for name in (*trained, EQUAL_STEPS) for s in SMOKE.seeds}
     longer = [config for config in found if config.method.name == EQUAL_STEPS]
     assert [config.seed for config in longer] == list(SMOKE.seeds)
     own = SMOKE.training("SUMNAS", 0)
@@ -434,7 +528,8 @@ def test_the_study_asks_for_each_method_and_the_starved_one_at_equal_steps():
     assert {c.method.name for c in rivals.trainings(chain)} == set(chain.methods)
     keys = [key(config) for config in rivals.configs(SMOKE)]
     assert len(keys) == len(set(keys))
-    assert {c.train for c in rivals.memories(SMOKE)} <= {*found}
+    single = [c for c in rivals.memories(SMOKE) if c.train.method.name in SINGLE]
+    assert {c.train for c in single} <= {*found} and len(single) == len(trained)
 
 
 def test_the_scale_shares_its_runs_with_controls_and_spaces(monkeypatch):
@@ -445,7 +540,7 @@ def test_the_scale_shares_its_runs_with_controls_and_spaces(monkeypatch):
         for seed in finished.seeds[:8]:
             assert key(finished.scoring(finished.training(method, seed))) in own
     assert scale.seeds == finished.seeds[:8] and scale.ranked == 1000
-    assert scale.rank_images is None and set(scale.methods) == set(METHODS)
+    assert scale.rank_images is None and set(scale.methods) == set(SINGLE)
     choice, macro12, chain = scale.beside
     assert choice.space == scale.space and not set(choice.seeds) & set(scale.seeds)
     assert {key(c) for c in rivals.scorings(macro12)} >= {
@@ -466,8 +561,9 @@ class Book:
     def __init__(self, scale, redraw, beside=()):
         self.scale, self.redraw, self.beside, self.asked = scale, redraw, beside, {}
 
-    def table(self, name, asked, workers=None):
+    def table(self, name, asked, columns=None, workers=None):
         self.asked[name] = len(asked), workers
+        self.named = {columns(config).get("method") for config in asked} if columns else set()
         return pd.DataFrame({"scale": [self.scale.name]})
 
     def reference(self):
@@ -486,12 +582,15 @@ def test_the_seeds_of_the_choice_are_read_apart(monkeypatch, redraw):
         "nasbench201": "rivals", "macro12": "rivals-macro12", "chain-mini": "rivals-chain",
     }  # fmt: skip
     assert found.chosen_on is not None and found.chosen_on[1] == "rivals-choice"
-    runs = 0 if redraw else len(METHODS) * len(scale.seeds) + 3
+    runs = 0 if redraw else len(SINGLE) * len(scale.seeds) + 3
+    more = 0 if redraw else len(SEVERAL) * len(scale.seeds)
     timed = 0 if redraw else len(METHODS)
     assert book.asked == {
-        "scores": (runs, None), "curves": (runs, None), "cost": (timed, 1), "memory": (timed, None),
+        "scores": (runs + more, None), "parts": (more, None), "curves": (runs, None),
+        "cost": (timed, 1), "memory": (timed, None),
     }  # fmt: skip
     assert others[0].asked == {"scores": (0 if redraw else len(METHODS) * 2, None)}
+    assert others[0].named == (set() if redraw else {None, *SEVERAL})
 
 
 # --- the figures ---

@@ -224,6 +224,13 @@ def test_torch_17s_zero_grad_is_in_the_runs_identity(monkeypatch):
     assert Run(with_it).key != Run(without.training("PA&DA", 0)).key
 
 
+def test_zeros_that_a_method_drops_are_refused_by_the_scale():
+    smoke = scales.get("smoke")
+    with pytest.raises(ValueError, match=r"smoke leaves .* \(zero_grad\), and SUMNAS drops them"):
+        replace(smoke, zero_grad=True, methods=("SPOS", "SUMNAS"))
+    assert replace(smoke, zero_grad=True).training("SPOS", 0).method.zero_grad
+
+
 # --- devices ---
 
 

@@ -1,0 +1,146 @@
+"""PA&DA's options one at a time, each beside a control that has all of it but what it asks.
+
+Where paper, released code and theory differ, PA and DA have options (`samplers.pa`, `samplers.da`).
+A variant of PA stands beside runs that replay the schedule of the same variant of another seed; one
+of DA beside runs whose scores are given to images at random. Where it beats its control, gradients
+do what they are said to do; where it beats the released form, the option is worth something.
+
+PA with importance weights is not here: a replayed run does not weight its steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from padalib import samplers
+from padalib.ranking.report import Ranked
+from padalib.ranking.scores import ScoreConfig
+from padalib.samplers import ReplayedPaths, part
+from padalib.study import controls, outcomes
+from padalib.study.claims import Claim
+from padalib.study.controls import BOUND, OUTCOMES
+from padalib.study.record import FIGURE, slug
+from padalib.study.scale import Scale
+from padalib.train import TrainConfig
+
+RELEASED = ("PA", "DA")
+CONTROLS = {"PA": "yoked PA", "DA": "shuffled-data"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One change of a released method, by the method's own options."""
+
+    of: str  # PA or DA
+    change: tuple[tuple[str, Any], ...]
+    said: str
+
+
+OPTIONS = {
+    "plain mean": Option("PA", (("average", "mean"),), "norms averaged over the whole epoch"),
+    "raw norms": Option("PA", (("norm", "raw"),), "norms before clipping"),
+    "norms by size": Option("PA", (("size", "rms"),), "root mean square instead of the sum"),
+    "live only": Option("PA", (("dead", "skip"),), "what is cut off counts for nothing"),
+    "free options": Option(
+        "PA", (("parameter_free", "mean"),), "options without weights have the mean score"
+    ),
+    "per edge": Option("PA", (("shared", False),), "a score for each edge and operation"),
+    "scores kept": Option("DA", (("unseen", "keep"),), "images that were not drawn keep theirs"),
+    "first shuffled": Option("DA", (("first", "shuffled"),), "the first epoch without replacement"),
+}
+
+# --- runs ---
+
+
+def variant(scale: Scale, name: str, seed: int) -> TrainConfig:
+    """The run of an option, named 'PA, raw norms'; or of PA or DA itself."""
+    if name in RELEASED:
+        return replace(scale.training(name, seed), keep=())
+    own = OPTIONS[name]
+    base = scale.training(own.of, seed)
+    method = base.method.with_options(f"{own.of}, {name}", **dict(own.change))
+    return replace(base, method=method, keep=())
+
+
+def control(scale: Scale, name: str, seed: int) -> TrainConfig:
+    """The run beside it; of PA and DA themselves those of `controls`."""
+    if name in RELEASED:
+        return replace(scale.training(CONTROLS[name], seed), keep=())
+    own, given = OPTIONS[name], variant(scale, name, seed)
+    label = f"{CONTROLS[own.of]}, {name}"
+    if own.of == "DA":
+        return replace(given, method=given.method.with_options(label, permuted=True))
+    shared = dict(own.change).get("shared", True)
+    # As `yoked PA` is composed where nothing is changed, so that one schedule is one run.
+    paths = part(ReplayedPaths) if shared else part(ReplayedPaths, shared=False)
+    replayed = variant(scale, name, scale.partner(seed))
+    return replace(given, method=samplers.compose(label, paths), replay=replayed)
+
+
+def names(scale: Scale) -> list[str]:
+    """The options that the scale changes, after what they are changed of."""
+    return [*dict.fromkeys(OPTIONS[name].of for name in scale.ablated), *scale.ablated]
+
+
+def configs(scale: Scale) -> list[ScoreConfig]:
+    """Each option and its control, with every seed; seed by seed."""
+    return [
+        scale.scoring(make(scale, name, seed))
+        for seed in scale.seeds
+        for name in names(scale)
+        for make in (variant, control)
+    ]
+
+
+# --- analysis ---
+
+
+def analyse(scores: pd.DataFrame, known: Ranked, asked: Sequence[str]) -> pd.DataFrame:
+    """Each option (and PA and DA) less its control, and less what it is changed of: one family.
+
+    Yoked runs swap their schedules two by two, so there the two together are one unit.
+    """
+    measured, rows = controls.measure(scores, known), []
+    for name in asked:
+        of = name if name in RELEASED else OPTIONS[name].of
+        own, beside = _labels(name)
+        for against, other in (("control", beside), ("released", of)):
+            if own == other:
+                continue
+            for measure in OUTCOMES:
+                runs = measured[measure]
+                seeds = [seed for method, seed in runs if method == own]
+                gaps = [outcomes.combine((1, -1), (runs[own, s], runs[other, s])) for s in seeds]
+                unit = "seeds"
+                if against == "control" and of == "PA":
+                    unit, gaps = "swapped pairs of seeds", controls.by_pairs(gaps)
+                row = {"option": name, "against": against, "measure": measure}
+                row |= {"a": own, "b": other, "fifths": not known.equal}
+                rows.append(row | outcomes.mean(gaps, known, unit))
+    return outcomes.judged(rows, BOUND, wanted=1)
+
+
+def _labels(name: str) -> tuple[str, str]:
+    """The methods of an option and of its control."""
+    if name in RELEASED:
+        return name, CONTROLS[name]
+    of = OPTIONS[name].of
+    return f"{of}, {name}", f"{CONTROLS[of]}, {name}"
+
+
+def conclude(rows: pd.DataFrame) -> list[Claim]:
+    """A claim for each row."""
+    return [
+        outcomes.claim(
+            f"15.option.{slug(row.option)}.{row.against}.{row.measure}",
+            f"{row.a} ranks better than {row.b}: {controls.outcome(row.measure, row.fifths)}",
+            row,
+            f"{row.a} − {row.b}: {outcomes.told(row)}",
+            wanted=1,
+            unit="tau",
+            figure=FIGURE,
+        )
+        for row in rows.itertuples()
+    ]

@@ -1,0 +1,108 @@
+"""The figure of the record: what was tried, what the winner reaches, what its parts are worth."""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from padalib.study import claims, figures, outcomes
+from padalib.study.controls import BOUND, OUTCOMES
+from padalib.study.controls_figures import SHADES
+from padalib.study.record import AIMS, CHOOSES
+from padalib.study.scale import Scale
+
+SHORT = {
+    "tau_loss": "tau by loss", "with_flops": "with the\nFLOPs' rank",
+    "within_flops": "within\nequal FLOPs", "top_decile": "among the\nbest tenth",
+}  # fmt: skip
+
+
+def draw(tried: pd.DataFrame, tables: dict[str, pd.DataFrame], winner: str) -> Figure:
+    """Left: candidates where they are chosen. Right: the aims, and each part left out."""
+    with figures.style():
+        figure = Figure(figsize=(6.75, 5.4))
+        left, right = figure.add_gridspec(1, 2, width_ratios=(1, 1.6))
+        _tried(figure.add_subplot(left), tried)
+        upper, lower = right.subgridspec(2, 1, height_ratios=(1, 1.5))
+        _reached(figure.add_subplot(upper), tables["cards"], winner)
+        _parts(figure.add_subplot(lower), pd.concat([tables["contrasts"], tables["parts"]]))
+    return figure
+
+
+def _tried(axes: Axes, rows: pd.DataFrame) -> None:
+    for place, row in enumerate(rows.itertuples()):
+        for name in OUTCOMES:
+            fill = SHADES[name] if row.chosen else "white"
+            axes.plot(getattr(row, name), place, "o", color=SHADES[name], mfc=fill, ms=3.5)
+    names = [textwrap.fill(name, 46) for name in rows.candidate]
+    axes.set_yticks(range(len(rows)), names, fontsize=5)
+    axes.invert_yaxis()
+    for name, shade in SHADES.items():
+        axes.plot([], [], "o", color=shade, mfc="white", ms=3.5, label=OUTCOMES[name])
+    axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), fontsize=6, handlelength=1)
+    axes.set(xlabel="tau, on the half that chooses")
+
+
+def _reached(axes: Axes, cards: pd.DataFrame, winner: str) -> None:
+    """The winner, PA and SPOS by each measure that has an aim, with intervals of both doubts."""
+    for shift, method in zip((-0.2, 0.0, 0.2), ("SPOS", "PA", winner), strict=True):
+        own = cards[cards.method == method].set_index("measure")
+        shade = figures.colour(method)
+        for place, measure in enumerate(AIMS):
+            if measure in own.index:
+                row, y = own.loc[measure], place + shift
+                axes.plot([row.low, row.high], [y, y], color=shade, lw=0.8)
+                axes.plot(row.value, y, "o", color=shade, ms=3.5)
+        axes.plot([], [], "o", color=shade, ms=3.5, label="chosen" if method == winner else method)
+    for place, (aim, _) in enumerate(AIMS.values()):
+        axes.plot([aim, aim], [place - 0.35, place + 0.35], color="black", lw=1)
+    axes.set_yticks(range(len(AIMS)), [SHORT[measure] for measure in AIMS], fontsize=6)
+    axes.invert_yaxis()
+    legend = {"ncols": 3, "handlelength": 1, "columnspacing": 0.8, "loc": "lower center"}
+    axes.legend(fontsize=6, bbox_to_anchor=(0.4, 1.0), **legend)
+    axes.set(xlabel="reached; black: aim")
+
+
+def _parts(axes: Axes, rows: pd.DataFrame) -> None:
+    """The winner less each method, and less itself without each part."""
+    labels = [
+        f"without {row.part}" if isinstance(row.part, str) else f"− {row.b}"
+        for row in rows.itertuples()
+    ]
+    names = list(dict.fromkeys(labels))
+    axes.axvspan(-BOUND, BOUND, color=figures.BAND, lw=0, zorder=0)
+    axes.axvline(0, color="grey", lw=0.5)
+    shifts = dict(zip(OUTCOMES, np.linspace(-0.17, 0.17, len(OUTCOMES)), strict=True))
+    for label, row in zip(labels, rows.itertuples(), strict=True):
+        y, shade = names.index(label) + shifts[row.measure], SHADES[row.measure]
+        axes.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.4)
+        axes.plot([row.both_low, row.both_high], [y, y], color="black", lw=0.7)
+        axes.plot(row.difference, y, "o", color=shade, mfc="white", ms=3.5)
+    axes.set_yticks(range(len(names)), names, fontsize=6)
+    axes.invert_yaxis()
+    axes.set(xlabel=f"chosen less others; grey: ±{BOUND:g}")
+
+
+def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
+    """The finding in words, for the figure."""
+    own = tables["cards"][tables["cards"].method == winner].set_index("measure")
+    reached = [
+        f"{said} {claims.interval(own.value[name], own.low[name], own.high[name])} (aim {aim:g})"
+        for name, (aim, said) in AIMS.items()
+        if name in own.index and pd.notna(own.value[name])
+    ]
+    rows = tables["contrasts"]
+    rows = rows[(rows.b == "PA") & (rows.measure == CHOOSES)]
+    gains = [
+        f"{OUTCOMES[CHOOSES]} {claims.interval(row.difference, low, high)} above PA"
+        for row, low, high in zip(rows.itertuples(), *outcomes.joint(rows), strict=True)
+    ]
+    return (
+        f"Scale {scale.name}. `{winner}`: {'; '.join([*reached, *gains])}. Left: means over "
+        f"{len(scale.rate_seeds)} seeds on the half of the architectures that chooses; filled: "
+        f"chosen, by tau within equal FLOPs. Right: {len(scale.seeds)} other seeds, the other "
+        "half; black marks are aims; thick bars over seeds, thin ones over seeds and "
+        "architectures, 95 %."
+    )

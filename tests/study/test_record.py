@@ -1,0 +1,298 @@
+"""The record: what candidates are, how one is chosen, what is said of it, with known answers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from padalib import data, samplers, spaces
+from padalib.engine.identity import key
+from padalib.ranking.report import Ranked
+from padalib.samplers.together import PartingByComplexity
+from padalib.study import (
+    claims,
+    controls,
+    pada_options,
+    record,
+    record_figures,
+    record_parts,
+    record_scales,
+    scales,
+    tuning,
+)
+
+MINI = spaces.get("mini")
+RECORD, SMOKE = scales.get("record"), scales.get("smoke")
+ROOT = Path(__file__).resolve().parents[2]
+WINNER = "structure + averaging"
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    monkeypatch.setattr(data, "fingerprint", lambda name: name)
+
+
+def known():
+    codes = tuple(MINI.code(arch) for arch in MINI)
+    flops = np.array([MINI.flops(arch) for arch in MINI], float)
+    noise = np.random.default_rng(0).normal(size=len(codes))
+    return Ranked(MINI, codes, flops / flops.std() + noise)
+
+
+def scores(noise, seeds=range(6), own=None):
+    """Candidate -> sd of the noise around the truth, other in each seed."""
+    own, rows = own or known(), []
+    for place, (name, sd) in enumerate(noise.items()):
+        for seed in seeds:
+            value = own.true + sd * np.random.default_rng([seed, place]).normal(size=len(own.true))
+            run = pd.DataFrame({"code": own.codes, "accuracy": value, "loss": -value})
+            rows.append(run.assign(method=name, seed=seed))
+    return pd.concat(rows, ignore_index=True)
+
+
+NOISE = {"SPOS": 2.0, "PA": 1.0, WINNER: 0.05, "averaging": 1.5, "structure": 0.05}
+
+
+# --- candidates ---
+
+
+def test_a_candidate_is_the_method_of_its_parts():
+    assert record_parts.method("SPOS") == samplers.get("SPOS")
+    assert record_parts.method("PA") == samplers.get("PA")
+    assert record_parts.method("sbs") == samplers.get("sbs")
+    both = record_parts.method("sharing + decay")
+    assert both.update.cls is PartingByComplexity
+    assert both == replace(record_parts.method("decay + sharing"), name=both.name)
+    rsa = record_parts.method("structure + sharing + averaging")
+    assert replace(rsa, name="RSA") == samplers.get("RSA")
+    assert len({record_parts.method(name) for name in record_parts.TRIED}) == len(
+        record_parts.TRIED
+    )
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("structure + luck", "has unknown parts luck: join some of PA"),
+        ("PA + structure", "has PA and structure: leave out all but one"),
+        ("averaging + averaging, longer", "leave out all but one"),
+    ],
+)
+def test_what_is_no_candidate_is_said(name, said):
+    with pytest.raises(ValueError, match=said):
+        record_parts.method(name)
+
+
+def test_shapes_cost_what_the_network_of_the_scale_does():
+    """To a twentieth, where all is 3x3; and a chain keeps its own."""
+    widest = (3,) * 6
+    for name in ("two cells", "three cells"):
+        space = record_parts.shaped(name, RECORD.space)
+        assert space != RECORD.space
+        assert space.flops(widest) == pytest.approx(RECORD.space.flops(widest), rel=0.05)
+    chain = RECORD.beside[0].space
+    assert record_parts.fitted("structure + two cells", chain) == "structure"
+    assert record_parts.fitted("two cells", chain) == "SPOS"
+    with pytest.raises(ValueError, match="macro cannot have: take 'structure'"):
+        record_parts.shaped("structure + two cells", chain)
+
+
+def test_a_candidate_trains_on_as_many_images_as_all_others():
+    made = [record_parts.training(RECORD, name, 0) for name in record_parts.TRIED]
+    assert {config.epochs for config in made} == {RECORD.epochs}
+    assert {config.batch for config in made} == {64, 32}
+    small = record_parts.training(RECORD, "structure + batch 32", 3)
+    assert (small.batch, small.seed, small.data) == (32, 3, RECORD.data)
+
+
+# --- runs ---
+
+
+def test_baselines_are_runs_of_other_scales(no_data):
+    cifar, fresh = scales.get("cifar"), scales.get("controls")
+    for name in ("SPOS", "PA"):
+        assert record_parts.training(RECORD, name, 0) == cifar.training(name, 0)
+        assert key(record_parts.training(RECORD, name, 5)) == key(fresh.training(name, 5))
+    macro, across = RECORD.beside[0], scales.get("spaces").beside[0]
+    assert key(record_parts.training(macro, "PA", 5)) == key(across.training("PA", 5))
+
+
+def test_what_is_reported_was_not_looked_at_when_it_was_chosen(no_data):
+    tried, reported = record.tried(RECORD), record.reported(RECORD)
+    assert {c.train.seed for c in tried} == set(record_scales.CHOICE_SEEDS)
+    assert {c.train.seed for c in reported} == set(range(5, 13))
+    assert not {c.train.seed for c in tried} & set(scales.get("controls").seeds)
+    every = [*record.configs(RECORD), *pada_options.configs(RECORD)]
+    runs = {key(config) for config in every}
+    assert len(runs) == len(every) - 8  # PA with every seed is reported, and has options
+    assert {c.images for c in every} == {None}  # all that are held out
+
+
+def test_the_winner_stands_beside_itself_without_each_part():
+    scale = replace(RECORD, winner="structure + sharing + two cells + batch 32")
+    assert record.compared(scale) == [
+        "SPOS", "PA", "PA + two cells + batch 32", scale.winner,
+        "sharing + two cells + batch 32", "structure + two cells + batch 32",
+        "structure + sharing + batch 32", "structure + sharing + two cells",
+    ]  # fmt: skip
+    assert record.compared(replace(RECORD, winner="PA")) == ["SPOS", "PA"]
+
+
+def test_the_network_alone_is_the_scales_and_the_winners():
+    shapes = [record.shape(RECORD, config)["shape"] for config in record.alones(RECORD)]
+    assert shapes == [record.OWN_SHAPE] * 64 + ["the winner's network"] * 64
+    plain = replace(RECORD, winner="PA")
+    assert {record.shape(plain, config)["shape"] for config in record.alones(plain)} == {
+        record.OWN_SHAPE
+    }
+
+
+@pytest.mark.skipif(
+    not (ROOT / "data/results/record/record_tried.csv").exists(), reason="not published yet"
+)
+def test_what_is_reported_is_what_the_rule_chose():
+    table = pd.read_csv(ROOT / "data/results/record/record_tried.csv")
+    assert table.candidate[table.chosen].tolist() == [record_scales.WINNER]
+    method = record_parts.method(record_scales.WINNER)
+    assert replace(method, name="RSA") == samplers.get("RSA")
+
+
+# --- choice and report ---
+
+
+def test_the_best_candidate_is_chosen_on_the_half_that_chooses():
+    own = known()
+    half, other = tuning.halves(own)
+    found = scores(NOISE, range(2))
+    elsewhere = found.code.isin(other.codes)  # there SPOS would be the best
+    exact = pd.Series(own.true, index=own.codes)
+    spos = elsewhere & (found.method == "SPOS")
+    found.loc[spos, "accuracy"] = exact[found.code[spos]].to_numpy()
+    table = record.choose(found, half)
+    assert table.candidate[0] in (WINNER, "structure") and table.chosen.tolist() == [
+        True, False, False, False, False,
+    ]  # fmt: skip
+    assert set(table.seeds) == {2} and record.choose(found, other).candidate[0] == "SPOS"
+    assert table.within_flops.is_monotonic_decreasing
+    said = record.described(table, table.candidate[0])
+    assert "Of 5 candidates" in said and "named before" not in said
+    assert "`PA`: it was named before, and is not the best" in record.described(table, "PA")
+
+
+def test_parts_that_help_are_shown_and_others_are_not():
+    half = tuning.halves(known())[1]
+    tables = record.analyse(scores(NOISE), half, WINNER)
+    assert set(tables["contrasts"].b) == {"SPOS", "PA"}
+    assert dict(zip(tables["parts"].part, tables["parts"].b, strict=True)) == {
+        "structure": "averaging", "averaging": "structure",
+    }  # fmt: skip
+    found = {claim.key: claim for claim in record.conclude(tables, WINNER)}
+    for name in ("tau_loss", "within_flops"):
+        assert found[f"15.beats.spos.{name}"].verdict == claims.SHOWN
+        assert found[f"15.beats.pa.{name}"].verdict == claims.SHOWN
+        assert found[f"15.part.structure.{name}"].verdict == claims.SHOWN
+        assert found[f"15.part.averaging.{name}"].verdict == claims.EQUIVALENT
+    assert not any(name.startswith(("15.aim", "15.alone")) for name in found)
+    assert tables["parts"].holm.tolist() == pytest.approx(claims.holm(tables["parts"].p.tolist()))
+    assert set(tables["cards"].architectures) == {len(half.codes)}
+
+
+def test_networks_trained_alone_bound_what_is_below_them():
+    """Alone they rank exactly; by hand: tau 1 beside the supernets' own."""
+    own = known()
+    codes = list(dict.fromkeys(MINI.code(MINI.canonical(arch)) for arch in MINI))[:40]
+    exact = pd.Series(own.true, index=own.codes)
+    alone = pd.DataFrame({"code": codes, "accuracy": exact[codes].to_numpy()})
+    alone["shape"] = record.OWN_SHAPE
+    # A class has one score, as in a supernet, and here one truth.
+    same = [MINI.code(MINI.canonical(arch)) for arch in MINI]
+    one = Ranked(MINI, own.codes, exact[same].to_numpy())
+    table = record.bound(alone, scores(NOISE, own=one), one).set_index("method")
+    assert table.alone.tolist() == [1.0] * 5 and set(table.functions) == {40}
+    assert table.difference["SPOS"] == pytest.approx(table.value["SPOS"] - 1)
+    tables = record.analyse(scores(NOISE), own, WINNER) | {"bound": table.reset_index()}
+    found = {claim.key: claim for claim in record.conclude(tables, WINNER, aims=True)}
+    assert found["15.alone.own"].verdict in (claims.OPPOSITE, claims.EQUIVALENT)
+    aims = {name: claim for name, claim in found.items() if name.startswith("15.aim")}
+    assert {claim.null for claim in aims.values()} <= {0.77, 0.81, 0.65, 0.2}
+    assert aims["15.aim.tau_loss"].verdict == claims.SHOWN  # its noise is a twentieth
+    worse = {c.key: c for c in record.conclude(tables, "SPOS", aims=True)}
+    assert worse["15.aim.tau_loss"].verdict == claims.OPPOSITE
+
+
+def test_on_all_architectures_copies_have_the_score_of_their_function():
+    own = known()
+    classes = list(dict.fromkeys(MINI.code(MINI.canonical(arch)) for arch in MINI))
+    few = scores({"SPOS": 1.0})
+    few = few[few.code.isin(classes)]
+    cards = record.everywhere(few, own).set_index(["method", "measure"])
+    assert cards.architectures["SPOS", "tau"] == 125 > len(classes)
+    first = few[few.seed == 0].set_index("code").accuracy
+    values = [first[MINI.code(MINI.canonical(arch))] for arch in MINI]
+    by_hand = pd.Series(values).corr(pd.Series(own.true), method="kendall")
+    one = record.everywhere(few[few.seed == 0], own).set_index(["method", "measure"])
+    assert one.value["SPOS", "tau"] == pytest.approx(by_hand)
+
+
+# --- PA&DA's options ---
+
+
+def test_every_option_stands_beside_a_control_of_its_own(no_data):
+    assert set(record_scales.ABLATED) == set(pada_options.OPTIONS)
+    for name in pada_options.names(RECORD):
+        own = pada_options.variant(RECORD, name, 6)
+        other = pada_options.control(RECORD, name, 6)
+        if (own.method.paths.cls.__name__, other.replay is not None) == ("GradNormPaths", True):
+            assert other.replay == pada_options.variant(RECORD, name, 5)
+            assert other.method.update == own.method.update
+        else:
+            options = dict(other.method.data.options)
+            assert options.pop("permuted") and options == dict(own.method.data.options)
+    own, other = (make(RECORD, "PA", 5) for make in (pada_options.variant, pada_options.control))
+    controls_ = scales.get("controls")
+    assert own == controls_.training("PA", 5) and key(other) == key(
+        controls_.training("yoked PA", 5)
+    )
+    edge = pada_options.control(RECORD, "per edge", 5)
+    assert dict(edge.method.paths.options) == {"shared": False}
+
+
+def test_an_option_that_listens_is_told_from_one_that_does_not():
+    noise = {
+        "PA": 0.6, "yoked PA": 0.6, "PA, raw norms": 0.05, "yoked PA, raw norms": 1.5,
+        "DA": 0.6, "shuffled-data": 0.6, "DA, scores kept": 0.6, "shuffled-data, scores kept": 0.6,
+    }  # fmt: skip
+    asked = ["PA", "DA", "raw norms", "scores kept"]
+    rows = pada_options.analyse(scores(noise, range(8)), known(), asked)
+    assert len(rows) == 2 * (2 + 2 * 2)
+    found = {claim.key: claim for claim in pada_options.conclude(rows)}
+    assert found["15.option.raw_norms.control.tau_loss"].verdict == claims.SHOWN
+    assert found["15.option.raw_norms.released.tau_loss"].verdict == claims.SHOWN
+    assert found["15.option.pa.control.tau_loss"].verdict != claims.SHOWN
+    assert found["15.option.scores_kept.control.tau_loss"].verdict != claims.SHOWN
+    units = rows.set_index(["option", "against"]).unit
+    assert set(units["raw norms", "control"]) == {"swapped pairs of seeds"}
+    assert set(units["raw norms", "released"]) == {"seeds"} == set(units["DA", "control"])
+    seeds = rows.set_index(["option", "against"]).seeds
+    assert set(seeds["PA", "control"]) == {4} and set(seeds["DA", "control"]) == {8}
+
+
+# --- figure ---
+
+
+def test_the_figure_shows_every_candidate_aim_and_part():
+    own, half = known(), tuning.halves(known())
+    tried = record.choose(scores(NOISE, range(2)), half[0])
+    tables = record.analyse(scores(NOISE), half[1], WINNER)
+    figure = record_figures.draw(tried, tables, WINNER)
+    left, upper, lower = figure.axes
+    assert [text.get_text() for text in left.get_yticklabels()] == tried.candidate.tolist()
+    assert len(upper.get_yticks()) == len(record.AIMS)
+    assert [text.get_text() for text in lower.get_yticklabels()] == [
+        "− SPOS", "− PA", "without structure", "without averaging",
+    ]  # fmt: skip
+    caption = record_figures.caption(RECORD, tables, WINNER)
+    assert WINNER in caption and "above PA" in caption and "(aim 0.77)" in caption
+    assert controls.BOUND == 0.03 and len(own.codes) == 125
