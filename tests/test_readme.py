@@ -75,6 +75,8 @@ def test_the_first_screen_says_what_was_published():
         told("controls", "06.pada_pa.within_flops"): "the data half",
         told("spaces", "09.gain.tau_loss.macro"): "another space",
         told("spaces", "09.yoked.tau_loss.macro"): "another space, replayed",
+        told("spaces", "09.gain.tau_loss.nb1shot1-3"): "a third space",
+        told("spaces", "09.over.gain.tau_loss"): "the mean over spaces",
         told("spaces", "09.variance.raw.macro12"): "the variance without a schedule",
         told("spaces", "09.variance.raw.conv64"): "the same, in the smaller space",
         told("full", "05.seeds"): "more seeds, at full scale",
@@ -94,6 +96,8 @@ def test_the_first_screen_says_what_was_published():
     for key in ("yoked.tau_loss.macro", "variance.raw.macro12", "variance.raw.conv64"):
         assert across[f"09.{key}"].verdict == claims.EQUIVALENT
     assert across["09.gain.tau_loss.macro"].verdict == claims.SHOWN
+    for key in ("gain.tau_loss.nb1shot1-3", "over.gain.tau_loss"):
+        assert across[f"09.{key}"].verdict == claims.NOT_SHOWN
     assert own["06.pada_pa.within_flops"].verdict == claims.OPPOSITE
     gains = pd.read_csv(RESULTS / "controls" / "gains.csv").set_index(["measure", "control"])
     row = gains.loc[("tau_loss", "curriculum")]

@@ -30,8 +30,8 @@ Share = Annotated[float, Within(0, 1)]
 class ResidualPaths(ProductPaths):
     """Draws by the position: uniformly at the start, by `end` at the last.
 
-    `skip` is an identity's share at the end, `direct` that where it leads past all others; `ramp`
-    the share of training at which delta has grown to `cap`, where it stays. ValueError for options
+    `skip` is an identity's share at the end, `direct` that where it leads past all others; delta
+    grows to 1 over the share `ramp` of training, or stops at `cap`. ValueError for options
     out of bounds, or a space without any weights to learn.
     """
 

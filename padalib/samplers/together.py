@@ -2,7 +2,8 @@
 
 CLOSE's parting (`close`) says which weights are one, DYNAS' decay (`dynas`) how large the step is
 and whose momentum it has; neither knows of the other. Momentum that is kept apart is kept apart for
-copies alike, so they stay equal until they part.
+copies alike, so they stay equal until they part. What either refuses is refused: several paths a
+step, and a space whose positions share for good.
 """
 
 from typing import Annotated, Literal

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from padalib.study import claims, effects, figures
 from padalib.study.across import ASKED, QUESTIONS
@@ -133,10 +134,11 @@ def draw_variance(rows: pd.DataFrame) -> Figure:
                 axes.plot(own.change, y, mark, color=shade, mfc="white", ms=4, label=label)
             axes.set_xscale("log")
             figures.log_ticks(axes.xaxis)
+            axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))  # near 1
             axes.set(xlabel="variance, times SPOS's", title=f"steps {named}")
         panels[0].set_yticks(range(len(spaces)), spaces)
         panels[0].set_ylim(len(spaces) - 0.5, -0.5)
-        panels[0].legend()
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 

@@ -14,6 +14,11 @@ from scipy import stats
 
 SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN = "shown", "opposite here", "equivalent", "not shown"
 MIXED, UNMEASURABLE = "mixed", "not measurable"
+CORRECTED = f"{NOT_SHOWN}, corrected"
+WHY_CORRECTED = (
+    "the intervals exclude no effect, but one of so many comparisons may do so by chance "
+    "(Holm's correction)"
+)
 VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURABLE)
 LEVEL = 0.05  # of a test, two-sided
 FEW = ("seeds", "runs", "swapped pairs of seeds", "spaces")  # their intervals are Student's
@@ -187,10 +192,19 @@ def text(claims: Sequence[Claim]) -> str:
     full = "\n\n".join(f"**{c.statement}: {c.verdict}.** {c.evidence}." for c in claims)
     if len(claims) <= FULL:
         return full
-    rows = [f"| {cell(c.statement)} | **{c.verdict}** | {cell(numbers(c))} |" for c in claims]
+    rows = [f"| {cell(c.statement)} | **{told(c)}** | {cell(numbers(c))} |" for c in claims]
     lines = ["| claim | verdict | effect [95 % interval that decides] |", "|---|---|---|", *rows]
+    if CORRECTED in map(told, claims):
+        lines += ["", f"*{CORRECTED.capitalize()}*: {WHY_CORRECTED}."]
     summary = "<details><summary>Each in full: all intervals, p, what could have been seen"
     return "\n".join(lines) + f"\n\n{summary}</summary>\n\n{full}\n\n</details>"
+
+
+def told(claim: Claim) -> str:
+    """The verdict; where only the correction of its p value withholds a direction, with that."""
+    null, intervals = claim.null, claim.intervals
+    sure = all(i.low > null for i in intervals) or all(i.high < null for i in intervals)
+    return CORRECTED if claim.verdict == NOT_SHOWN and intervals and sure else claim.verdict
 
 
 def cell(said: str) -> str:

@@ -213,7 +213,7 @@ def _verdicts(scale: str, folder: Path, redrawn: bool, stems: Sequence[str]) -> 
         statement = _inline(claim.statement)
         if page:
             statement = f'<a href="{html.escape(page)}.html">{statement}</a>'
-        cells = [claim.verdict, claims.numbers(claim), claim.evidence]
+        cells = [claims.told(claim), claims.numbers(claim), claim.evidence]
         if published:
             other = published.get(key)
             answer = reproduction.agreement(other, claim)

@@ -124,6 +124,7 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         "",
         "Written by `padalib publish` from the tables beside it. An interval is of 95 %. *Shown*: "
         "every interval excludes no effect. *Equivalent*: every one lies inside the bound. "
+        f"*{claims.CORRECTED.capitalize()}*: {claims.WHY_CORRECTED}. "
         "*Not measurable*: there is no effect to judge, and the claim says what was found. "
         "*Smallest visible*: an effect of that size would have been shown four times in five. "
         "Below the tables stands each claim in full.",
@@ -142,7 +143,7 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         lines += ["", f"## {key}", "", f"{first.statement}.{where}", ""]
         for column, each in own.items():
             claim = each.claim
-            lines.append(f"- {_where(column, each)}: **{claim.verdict}**. {claim.evidence}.")
+            lines.append(f"- {_where(column, each)}: **{claims.told(claim)}**. {claim.evidence}.")
             lines += [f"  {fact}." for fact in _facts(each)]
     return "\n".join(lines) + "\n"
 
@@ -167,7 +168,8 @@ def _line(key: str, column: str, found: Found) -> str:
     shown = f"[{claim.figure}]({_figure(found)})" if claim.figure else ""
     asked = f"[{claims.cell(claim.statement)}](#{anchor(key)})"
     numbers = claims.cell(claims.numbers(claim))
-    return f"| {asked} | {_where(column, found)} | {claim.verdict} | {numbers} | {seen} | {shown} |"
+    cells = (asked, _where(column, found), claims.told(claim), numbers, seen, shown)
+    return f"| {' | '.join(cells)} |"
 
 
 def _figure(found: Found) -> str:
@@ -200,7 +202,9 @@ def _short(found: Found, column: str) -> str:
     if not space and column in CHAIN:
         space = f"`{CHAIN[column]}`"
     where = f"`{found.scale}`{', ' + space if space else ''}"
-    return " ".join(part for part in (f"**{found.claim.verdict}**", numbers, f"({where})") if part)
+    return " ".join(
+        part for part in (f"**{claims.told(found.claim)}**", numbers, f"({where})") if part
+    )
 
 
 def anchor(key: str) -> str:

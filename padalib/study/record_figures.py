@@ -1,5 +1,7 @@
 """The figure of the record: what was tried, what the winner reaches, what its parts are worth."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -34,7 +36,7 @@ def _tried(axes: Axes, rows: pd.DataFrame) -> None:
         for name in OUTCOMES:
             fill = SHADES[name] if row.chosen else "white"
             axes.plot(getattr(row, name), place, "o", color=SHADES[name], mfc=fill, ms=3.5)
-    names = [fill(name, 46) for name in rows.candidate]
+    names = [textwrap.fill(name, 46) for name in rows.candidate]
     axes.set_yticks(range(len(rows)), names, fontsize=5)
     axes.invert_yaxis()
     for name, shade in SHADES.items():

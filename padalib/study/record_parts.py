@@ -59,21 +59,12 @@ PIECES: Mapping[str, Piece] = {
     ),
     "warm-up": Piece("training", {"warmup": 1}, "the first epoch at half the rate"),
 }
-# What is tried: each part alone, on the paths of PA and of the structure; then several together.
+# What is tried: each part alone, on the paths of the structure or of PA; then several together.
 TRIED = (
-    *(PLAIN, "PA", "curriculum", "sbs", "structure"),
-    *("PA per edge", "structure, capped", "structure, early"),
-    *("structure + averaging", "structure + averaging, longer"),
-    *("structure + averaging, by steps", "structure + sharing", "structure + decay"),
-    *("structure + two cells", "structure + three cells", "structure + batch 32"),
-    *("structure + rate 0.2", "structure + Nesterov", "structure + warm-up"),
-    *("PA + averaging", "PA + sharing", "PA + two cells", "PA + batch 32"),
-    *("sbs + decay", "sbs + decay + averaging"),
-    "structure + sharing + averaging",
+    *("PA", "structure", "structure + averaging", "PA + averaging", "structure + sharing"),
+    *("structure + decay", "structure + two cells", "PA + two cells", "structure + batch 32"),
+    *("structure + rate 0.2", "sbs + decay + averaging"),
     "structure + sharing + averaging + two cells",
-    "structure + sharing + averaging + two cells + batch 32",
-    "structure + sharing + decay + averaging + two cells",
-    "PA + sharing + averaging + two cells",
 )
 
 

@@ -6,16 +6,17 @@ import pandas as pd
 from padalib.ranking.report import Ranked
 
 
-def known(space, seed=0):
-    """Truth that FLOPs explain half; what is trained as one has one truth."""
+def known(space, seed=0, same=False):
+    """Truth that FLOPs explain half; `same`: what is trained as one has one truth."""
     codes = tuple(space.code(arch) for arch in space)
     flops = np.array([space.flops(arch) for arch in space], float)
-    named = [space.truth_key(space.canonical(arch)) for arch in space]
     noise = np.random.default_rng(seed).normal(size=len(codes))
     own = flops / flops.std() + noise
-    first: dict[str, float] = {}
-    pairs = zip(named, own, strict=True)
-    return Ranked(space, codes, np.array([first.setdefault(name, v) for name, v in pairs]))
+    if same:
+        named = [space.truth_key(space.canonical(arch)) for arch in space]
+        _, first, at = np.unique(named, return_index=True, return_inverse=True)
+        own = own[first[at]]
+    return Ranked(space, codes, own)
 
 
 def scores(own, noise, seeds=range(8), common=None):

@@ -73,7 +73,11 @@ def test_inputs_that_nobody_learns_make_no_schedule():
 @pytest.fixture(scope="module")
 def planted():
     """Two spaces with a schedule, in one of which it is worth something; one without."""
-    own = {"mini": known(MINI), "tiny": known(TINY), "chain-mini": known(CHAIN)}
+    own = {
+        "mini": known(MINI, same=True),
+        "tiny": known(TINY, same=True),
+        "chain-mini": known(CHAIN, same=True),
+    }
     runs = {"mini": SCHEDULED, "tiny": dict.fromkeys(SCHEDULED, 0.01), "chain-mini": PLAIN}
     return across.analyse({n: (scores(own[n], runs[n]), own[n]) for n in runs}, {})
 
@@ -133,7 +137,7 @@ def test_what_needs_no_training_is_beside_every_space(planted):
 
 
 def test_what_was_trained_as_one_is_one_cluster():
-    own = known(TINY)
+    own = known(TINY, same=True)
     table = scores(own, {"PA": 0.4, "SPOS": 1.0})
     measured = controls.measure(table, own)
     rows = across.asked(measured, own, "tiny").set_index(["question", "measure"])
@@ -263,7 +267,7 @@ def test_few_spaces_are_students():
 def test_finished_rows_are_taken_of_spaces_that_are_not_ours():
     tables = [pd.read_csv(PUBLISHED / f"{name}.csv") for name in ("contrasts", "secondary")]
     other = Finished("controls", pd.concat(tables), pd.read_csv(PUBLISHED / "cards.csv"))
-    own = known(CHAIN)
+    own = known(CHAIN, same=True)
     found = across.analyse({"chain-mini": (scores(own, PLAIN), own)}, {}, other)
     rows = found["contrasts"].set_index(["space", "question", "measure"])
     assert set(rows.loc["chain-mini"].scale) == {""}

@@ -2,6 +2,7 @@
 
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -79,6 +80,25 @@ def test_the_interval_that_decides_is_printed():
         "k", "s", -0.2, [Interval(-0.3, -0.1, "a", 5), Interval(-0.5, -0.02, "b", 5)], "e"
     )
     assert claims.deciding(below).over == "b"
+
+
+def test_it_is_said_where_only_the_correction_withholds_a_direction():
+    sure, unsure = Interval(0.1, 0.3, "seeds", 5), Interval(-0.1, 0.5, "architectures", 9)
+    cases = (
+        ([sure], 0.2, "not shown, corrected"),
+        ([sure], 0.01, "shown"),
+        ([sure], math.nan, "shown"),
+        ([sure, unsure], 0.2, "not shown"),
+        ([unsure], 0.01, "not shown"),
+    )
+    for intervals, p, told in cases:
+        assert claims.told(claims.of("k", "s", 0.2, intervals, "e", p=p)) == told
+    below = claims.of("k", "s", -0.2, [Interval(-0.3, -0.1, "seeds", 5)], "e", p=0.2)
+    assert claims.told(below) == "not shown, corrected"
+    assert claims.told(replace(below, verdict=claims.EQUIVALENT)) == claims.EQUIVALENT
+    found = [replace(below, key=str(k)) for k in range(7)]
+    assert "*Not shown, corrected*: the intervals exclude no effect" in claims.text(found)
+    assert claims.WHY_CORRECTED not in claims.text([replace(c, verdict="shown") for c in found])
 
 
 def test_the_table_has_a_row_a_claim_and_a_line_a_scale(project, monkeypatch):
