@@ -14,6 +14,7 @@ from padalib.benchmarks.matching import PATTERNS, Given, notation_of
 from padalib.engine.runs import Run
 from padalib.ranking.scores import ScoreConfig
 from padalib.ranking.vectors import few, numbers
+from padalib.spaces import Space
 
 # Columns of a frame that may name architectures, and in which notation; the plainest first.
 LABELS = {
@@ -35,13 +36,18 @@ def read(
     on: str | None = None,
     archs: Iterable | None = None,
     notation: str | None = None,
+    space: Space | str | None = None,
 ) -> Given:
-    """Scores in any of the forms that `truth.compare` lists; ValueError for others."""
+    """Scores in any of the forms that `truth.compare` lists; ValueError for others.
+
+    space: whose strings may be digits alone, which are not numbers then.
+    """
     if notation not in (None, *PATTERNS):
         raise ValueError(f"notation must be one of {', '.join(PATTERNS)}, got {notation!r}")
-    train = None
+    name, train, labels = "scores", None, None
     if isinstance(scores, Run):
-        train, scores = getattr(scores.config, "train", None), _of_run(scores, on)
+        config, scores = scores.config, _of_run(scores, on)
+        name, train = config.label, config.train
         by = by or "accuracy"
     elif on is not None:
         raise ValueError(f"on={on!r} chooses a split that a run scored on: pass the run itself")
@@ -51,7 +57,6 @@ def read(
         scores = pd.DataFrame.from_dict(dict(scores), orient="index")
     elif _all(scores, Mapping):
         scores = pd.DataFrame(list(scores))
-    name, labels = f"scores of {train.label}" if train else "scores", None
     if isinstance(scores, pd.DataFrame):
         column = _column(scores, by)
         labels, notation = _labels(scores, notation)
@@ -78,7 +83,7 @@ def read(
             f"all {len(values)} scores are {values[0]:g}, so they rank nothing: a network that has "
             "not learnt, or has diverged, scores all architectures the same"
         )
-    return Given(labels, values, notation or notation_of(labels), name, train)
+    return Given(labels, values, notation or notation_of(labels, space), name, train)
 
 
 def _all(values: Any, kinds: type | tuple[type, ...]) -> bool:
@@ -136,7 +141,8 @@ def _parsed(text: str | Path) -> Any:
     except RecursionError:
         raise ValueError(f"{what} nests too deep for scores: {HOW}") from None
     except ValueError as error:
-        raise ValueError(f"{what} holds no scores in JSON ({error}): {HOW}") from None
+        table = ". A table is read first: pd.read_csv" if what.endswith((".csv", ".tsv")) else ""
+        raise ValueError(f"{what} holds no scores in JSON ({error}): {HOW}{table}") from None
     if not isinstance(parsed, (dict, list)):
         raise ValueError(f"{what} holds {type(parsed).__name__}, no scores by architecture: {HOW}")
     return parsed
@@ -156,7 +162,8 @@ def _column(frame: pd.DataFrame, by: str | None) -> Any:
     if by is None and len(others) == 1:
         return others[0]
     got = f", got {by!r}" if by is not None else ""
-    raise ValueError(f"pass by=, the column of the scores, one of {few(others)}{got}")
+    likely = sorted(others, key=lambda column: not re.search("acc|loss|score", str(column).lower()))
+    raise ValueError(f"pass by=, the column of the scores, one of {few(likely)}{got}")
 
 
 def _labels(frame: pd.DataFrame, notation: str | None) -> tuple[list, str | None]:

@@ -5,7 +5,8 @@ numbering of one space; `string`, with the names of its options ("|nor_conv_3x3~
 NAS-Bench-201's cells, "conv_1x1|conv_3x3|..." in chains); `genotype`
 ("[(('nor_conv_3x3', 0),), ...]"), the text of its nodes; `index`, its number in the benchmark,
 which is the order in which its authors drew the architectures and not that of their codes. Numbers
-are never taken for it unasked: a table's rows have numbers too.
+are never taken for it unasked: a table's rows have numbers too. Nor are strings that a space
+reads as its own ("22212202" in NAS-Bench-Macro).
 """
 
 import ast
@@ -79,11 +80,16 @@ class Given:
         return self.train.data if self.train else None
 
 
-def notation_of(labels: Iterable) -> str:
-    """The one notation that labels are written in; ValueError where there is none, or several."""
-    found: dict[str | None, Any] = {}
+def notation_of(labels: Iterable, space: Space | str | None = None) -> str:
+    """The one notation that labels are written in; ValueError where there is none, or several.
+
+    space: whose architectures they are, where that is known.
+    """
+    labels, found = list(labels), {}
     for label in labels:
         found.setdefault(_notation(label), label)
+    if "index" in found and _digits(labels, space):
+        return "string"
     if "index" in found:
         raise ValueError(
             f"labels such as {found['index']!r} may be numbers of rows: if they are the "
@@ -95,6 +101,23 @@ def notation_of(labels: Iterable) -> str:
     raise ValueError(
         f"architectures must be written in one notation ({', '.join(PATTERNS)}), got {seen}"
     )
+
+
+def _digits(labels: list, space: Space | str | None) -> bool:
+    """Whether labels of digits alone are strings of the space, or of one that is known."""
+    space = spaces.get(space) if isinstance(space, str) else space
+    return all(isinstance(label, str) for label in labels) and any(
+        all(_reads(each, label) for label in labels)
+        for each in ([space] if isinstance(space, Space) else spaces.SPACES.values())
+    )
+
+
+def _reads(space: Space, label: str) -> bool:
+    try:
+        space.encode(label)
+    except ValueError:
+        return False
+    return True
 
 
 def _notation(label: Any) -> str | None:

@@ -261,7 +261,7 @@ def compare(
     scores: Any,
     space: Space | str | None = None,
     dataset: str | None = None,
-    split: str = "test",
+    split: str | None = None,
     *,
     by: str | None = None,
     on: str | None = None,
@@ -279,13 +279,14 @@ def compare(
     order, which is not ours). Any part of a space will do.
 
     `by` is the column that scores ('accuracy'; one that is called a loss counts negatively); `on`
-    the split that a run scored on, where there are several; `split` that of the truth. `dataset`
-    is what a run was trained on, unless said (then a difference warns), and must be said of the
-    benchmark's spaces otherwise; `path` as in `load`.
+    the split that a run scored on, where there are several; `split` that of the truth: test, or
+    validation where nothing else is known, unless said. `dataset` is what a run was trained on,
+    unless said (then a difference warns), and must be said of the benchmark's spaces otherwise;
+    `path` as in `load`.
 
     Raises ValueError for scores that cannot be matched one to one, or rank nothing.
     """
-    found = given.read(scores, by, on, archs, notation)
+    found = given.read(scores, by, on, archs, notation, space)
     space = matching.space_of(found, space)
     # A file of ours is asked itself of what data it is.
     told = path is None or not layouts.is_own(Path(path), registry.reader_of(space))
@@ -299,6 +300,7 @@ def compare(
         if found.data is not None:
             check_dataset(known, found.data)
     pred = matching.match(found, space, known.table.get("index"))
+    split = known.main_split if split is None else split
     true = known.of(space, pred.index, split)
     return Comparison(
         pred[true.index],

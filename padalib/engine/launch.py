@@ -46,12 +46,26 @@ def grid(
     `workers` processes of one thread each (`PADALIB_WORKERS`, else one a core). A run that fails
     does not stop the others; when all have ended, RunError says which failed and why. What another
     process computes is left to it. Workers do not import the calling script: what it defines is
-    sent to them. ValueError for more workers than memory allows.
+    sent to them. ValueError for more workers than memory allows, and for what is no config.
     """
     try:
-        return _grid([Run(config) for config in configs], workers, executor)
+        return _grid([Run(config) for config in _listed(configs)], workers, executor)
     except KeyboardInterrupt:
         raise _stopped() from None
+
+
+def _listed(configs: Iterable[Config]) -> list[Config]:
+    """Configs as a list; ValueError for one alone, and for what is none."""
+    if hasattr(configs, "compute"):
+        raise ValueError(f"a grid is of several configs, got one, {configs.label}: pass [config]")
+    for each in (listed := list(configs)):
+        if not hasattr(each, "compute"):
+            raise ValueError(
+                f"a grid is of configs of runs, such as TrainConfig(method={each!r}), got {each!r}"
+                if isinstance(each, str)
+                else f"a grid is of configs of runs, such as TrainConfig(), got {each!r}"
+            )
+    return listed
 
 
 def _grid(runs: list[Run], workers: int | None, executor: Executor | None) -> list[Run]:

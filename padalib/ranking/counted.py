@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 import torch
 
+from padalib import spaces
 from padalib.data import ImageSet
 from padalib.engine import checked
 from padalib.ranking import scores
@@ -53,11 +54,13 @@ class Limits:
     a name that is neither, a limit that is no positive number, or a code that `table` lacks.
     """
 
-    space: Space
+    space: Space | str  # a name becomes the space of that name
     most: Mapping[str, float]
     table: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.space, str):
+            object.__setattr__(self, "space", spaces.get(self.space))
         known = {"flops", "params", *(() if self.table is None else self.table.columns)}
         foreign = sorted(set(self.most) - known)
         if foreign or not self.most:
@@ -105,7 +108,7 @@ class Counted:
     no number.
     """
 
-    space: Space
+    space: Space | str  # a name becomes the space of that name
     score: Score
     budget: float
     allowed: Callable[[Arch], bool] | None = None
@@ -114,6 +117,8 @@ class Counted:
     cost: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.space, str):
+            self.space = spaces.get(self.space)
         self.budget = checked.fit("budget", self.budget, checked.Positive)
         lack = [] if self.known is None else [c for c in COLUMNS if c not in self.known]
         if lack:
@@ -182,10 +187,14 @@ class Counted:
     def _scored(self, arch: Arch, code: str, share: float) -> float:
         at = len(self._rows)
         if self.known is None or at >= len(self.known):
-            score = float(self.score(arch, share))
-            if math.isnan(score):
+            score = self.score(arch, share)
+            try:
+                number = float(score)
+            except (TypeError, ValueError):
+                number = math.nan
+            if math.isnan(number):
                 raise ValueError(f"the score of {code} is {score}: nothing can be found by it")
-            return score
+            return number
         row = self.known.iloc[at]
         if row.code != code or not math.isclose(row.share, share):
             raise ValueError(

@@ -271,15 +271,19 @@ class Method:
         `METHODS["PA"].with_options("PA, raw norms", norm="raw")`. ValueError for an option that no
         part has.
         """
-        parts, unknown = {}, set(options)
+        parts, unknown, known = {}, set(options), {"zero_grad"}
         for role, old in self.parts.items():
             old.check()
             taken = set(inspect.signature(old.cls).parameters)
+            known |= taken - {"space", "n", "epochs", "rule"}
             mine = {key: value for key, value in options.items() if key in taken}
             unknown -= set(mine)
             parts[role] = part(old.cls, **dict(old.options) | mine)
         zero_grad = options.get("zero_grad", self.zero_grad)
         unknown -= {"zero_grad"}
         if unknown:
-            raise ValueError(f"no part of {self.name} has an option {', '.join(sorted(unknown))}")
+            raise ValueError(
+                f"no part of {self.name} has an option {', '.join(sorted(unknown))}: it takes "
+                f"{', '.join(sorted(known))}"
+            )
         return Method(name, **parts, zero_grad=zero_grad)

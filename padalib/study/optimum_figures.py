@@ -9,6 +9,7 @@ from padalib.study.optimum import ORDER, Optimum, at
 
 ONE, MANY = "#0072B2", "#D55E00"  # one image a step; a batch
 MOST = 5.0  # what lies beyond is written, not drawn to scale
+FEW_SEEDS = 10  # so few are named, each at its place
 PAIRS = (  # table, column, label
     ("paths", "held paths", "p that PA&DA holds"),
     ("paths", "size", "root of number of weights"),
@@ -119,6 +120,8 @@ def draw_agreement(probes: pd.DataFrame) -> Figure:
             axis.axhline(1, color="grey", lw=0.6)
             word = "weighted" if weights == "importance" else "as taken"
             axis.set(yscale="log", title=f"{word}, epoch {epoch}", xlabel="seed of the probe")
+            if len(seeds := sorted(rows.probe_seed.unique())) < FEW_SEEDS:
+                axis.set_xticks(seeds)  # there is no seed 0.5
             figures.log_ticks(axis.yaxis)
             low, high = axis.get_ylim()
             if high < 2 * low:  # a single tick would say no scale

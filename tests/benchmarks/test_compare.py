@@ -325,7 +325,7 @@ BAD = {
     "none": ({}, {}, "two or more"),
     "a loss": (pd.Series({"0-0-1": 1.0, "0-0-2": 2.0}, name="loss"), {}, "pass their negative"),
     "columns": (TWICE.rename(columns={"accuracy": "x"}), {}, "pass by=, .* one of seed, x"),
-    "no such column": (TWICE, {"by": "acc"}, "one of seed, accuracy, got 'acc'"),
+    "no such column": (TWICE, {"by": "acc"}, "one of accuracy, seed, got 'acc'"),
     "by of a dict": (NAMED["code"], {"by": "accuracy"}, "chooses a column"),
     "on of a dict": (NAMED["code"], {"on": "valid"}, "pass the run itself"),
     "no notation of that name": (NAMED["code"], {"notation": "hash"}, "notation must be one of"),
