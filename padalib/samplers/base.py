@@ -282,8 +282,6 @@ class Method:
         zero_grad = options.get("zero_grad", self.zero_grad)
         unknown -= {"zero_grad"}
         if unknown:
-            raise ValueError(
-                f"no part of {self.name} has an option {', '.join(sorted(unknown))}: it takes "
-                f"{', '.join(sorted(known))}"
-            )
+            odd, own = ", ".join(sorted(unknown)), ", ".join(sorted(known))
+            raise ValueError(f"no part of {self.name} has an option {odd}: it takes {own}")
         return Method(name, **parts, zero_grad=zero_grad)
