@@ -75,7 +75,7 @@ SCALES = {
             lengths=(1, 2),
             batch_sizes=(32, 64),
             groups=(1, 2),
-            searches=Searches(16, 4, rungs=(28, 85)),
+            searches=Searches(16, 4, rungs=(14, 43)),
             studies=EVERY,
             retraining=Retraining(epochs=1, draws=2, known=True),
             notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14", "15"),
