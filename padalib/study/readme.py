@@ -123,7 +123,8 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         "# Verdicts on the paper's claims",
         "",
         "Written by `padalib publish` from the tables beside it. An interval is of 95 %. *Shown*: "
-        "every interval excludes no effect. *Equivalent*: every one lies inside the bound. "
+        "every interval excludes no effect. *Opposite here*: so on the other side. *Mixed*: some "
+        "exclude it on either side. *Equivalent*: every one lies inside the bound. "
         f"*{claims.CORRECTED.capitalize()}*: {claims.WHY_CORRECTED}. "
         "*Not measurable*: there is no effect to judge, and the claim says what was found. "
         "*Smallest visible*: an effect of that size would have been shown four times in five. "
