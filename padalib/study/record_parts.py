@@ -5,7 +5,7 @@ one part draws paths, one averages and one shapes the network. 'sharing' and 'de
 (`samplers.together`), all others with each other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -80,6 +80,12 @@ def pieces(name: str) -> list[str]:
         if len(same := [each for each in own if PIECES[each].role == role]) > 1:
             raise ValueError(f"candidate {name!r} has {' and '.join(same)}: leave out all but one")
     return own
+
+
+def used(candidates: Iterable[str]) -> dict[str, Piece]:
+    """The parts that some of these candidates have, in the order of `PIECES`."""
+    own = {part for name in candidates for part in pieces(name)}
+    return {name: piece for name, piece in PIECES.items() if name in own}
 
 
 def joined(parts: list[str]) -> str:

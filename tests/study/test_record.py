@@ -296,3 +296,10 @@ def test_the_figure_shows_every_candidate_aim_and_part():
     caption = record_figures.caption(RECORD, tables, WINNER)
     assert WINNER in caption and "above PA" in caption and "(aim 0.77)" in caption
     assert controls.BOUND == 0.03 and len(own.codes) == 125
+
+
+def test_the_parts_that_are_told_are_those_that_are_tried():
+    assert list(record_parts.used(["SPOS", "structure + averaging", "batch 32"])) == [
+        *("structure", "averaging", "batch 32"),
+    ]
+    assert set(record_parts.used(RECORD.tried)) < set(record_parts.PIECES)
