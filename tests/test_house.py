@@ -19,8 +19,9 @@ FLOORS = {
 }  # fmt: skip
 # The last lines let a training start from another's weights, which no further file can do, and say
 # what an update rule of one's own must not hold; that a rule may go around another, and is told
-# when an epoch ends; and which options of a space hand on what they get.
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2605
+# when an epoch ends; which options of a space hand on what they get; and refuse at once to replay a
+# run that records no probabilities.
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2607
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (

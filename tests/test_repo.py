@@ -214,6 +214,11 @@ def test_make_passes_values_and_runs_none_of_them(made, evil):
         assert made("help")[2] == known
 
 
+def test_make_knows_the_scales_and_no_others():
+    (line,) = re.findall(r"^NAMES := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(line.split()) == sorted(scales.SCALES)
+
+
 @needs_make
 @pytest.mark.parametrize("typo", ["labtop", "", "smoke laptop", "%", "paper%"])
 def test_make_refuses_an_unknown_scale_before_anything_else(made, typo):

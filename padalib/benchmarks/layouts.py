@@ -15,6 +15,7 @@ from padalib.engine import paths
 from padalib.spaces import Arch, Space
 
 LARGEST = 1000  # architectures to train alone, one by one, unless a number is asked for
+PATH = "path=, or --truth on the command line"  # how a table elsewhere is given
 KEPT = ("mini", "chain-mini")  # spaces whose table the project keeps; `padalib truth` makes them
 
 
@@ -104,8 +105,8 @@ def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
         code = "" if some else "or `alone.save(alone.build(space), path)`, "
         remedy = (
             f"train its architectures alone with `padalib truth --space {named} --data <name>"
-            f"{some}`, {code}and pass the path of that table (path=, or --truth on the command "
-            "line)" + (f"; {understood(reader)}" if space.benchmark else "")
+            f"{some}`, {code}and pass the path of that table "
+            f"({PATH})" + (f"; {understood(reader)}" if space.benchmark else "")
         )
     elif path.resolve() == kept.resolve():
         inside, place = kept.relative_to(root), shlex.quote(str(root))

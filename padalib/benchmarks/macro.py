@@ -38,7 +38,8 @@ def find(root: Path) -> Path:
     path = root / FILE
     if not path.exists():
         raise FileNotFoundError(
-            f"no NAS-Bench-Macro table in {root}: put {FILE} (from {FROM}) there. Or pass path="
+            f"no NAS-Bench-Macro table in {root}: put {FILE} (from {FROM}) there. Or pass its path "
+            f"({layouts.PATH})"
         )
     return path
 

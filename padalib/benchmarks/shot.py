@@ -43,7 +43,8 @@ def find(root: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(
             f"no table of NAS-Bench-1Shot1's cells in {root}: put {FILE} there (columns "
-            f"{', '.join(COLUMNS)}; made of {FROM} as data/README.md says). Or pass path="
+            f"{', '.join(COLUMNS)}; made of {FROM} as data/README.md says). Or pass its path "
+            f"({layouts.PATH})"
         )
     return path
 

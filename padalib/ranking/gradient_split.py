@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from padalib.engine import checked
 from padalib.engine.checked import Count
 from padalib.engine.runs import Run
 from padalib.ranking.scores import ScoreConfig
@@ -131,6 +132,7 @@ def gm_nas(
     batch), if that is not done. With one split of its two or more levels this is its cheapest form.
     ValueError below four epochs.
     """
+    checked.fit("config", config, TrainConfig)
     # differs: the public code copies the optimiser, too, and at the end trains anew (start=False).
     each, split = _plan(config, repeats, size)
     place, *groups = best_split(Run(split).compute().table("distances"), halves)

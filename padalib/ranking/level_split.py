@@ -7,6 +7,7 @@ supernet draws. An architecture is scored by the supernet of its level (`several
 
 from dataclasses import replace
 
+from padalib.engine import checked
 from padalib.ranking.several import divided
 from padalib.samplers.balanced import BalancedPaths
 from padalib.samplers.base import part
@@ -21,6 +22,7 @@ def efs_nas(config: TrainConfig, start: bool = True) -> tuple[TrainConfig, ...]:
 
     ValueError for other paths, a space of one level, or too few epochs.
     """
+    checked.fit("config", config, TrainConfig)
     # differs: the public code has one network, whose cells after the first stage hold two or three
     # sets of weights. The convolutions on the longest way so far say which set a cell uses; stem,
     # first stage and head are shared to the end. Here a level has one set in all cells, and what is

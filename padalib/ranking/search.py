@@ -37,15 +37,16 @@ def random(counted: Counted, seed: Seed = 0) -> pd.DataFrame:
 
 
 def aging(
-    counted: Counted, seed: Seed = 0, population: int = 100, sample: int = 25
+    counted: Counted, seed: Seed = 0, population: int = 100, sample: int | None = None
 ) -> pd.DataFrame:
     """Regularised evolution (Real et al., AAAI 2019, algorithm 1), with their population.
 
-    The best of `sample` members, drawn with replacement, has a child that differs in one position;
-    it joins, and the oldest leaves. A child that is known already joins for free. ValueError for a
-    `sample` above the `population`, or either below one.
+    The best of `sample` members (None: a quarter, as theirs), drawn with replacement, has a child
+    that differs in one position; it joins, and the oldest leaves. A child that is known already
+    joins for free. ValueError for a `sample` above the `population`, or either below one.
     """
     checked.whole("population", population, 1, TRIES)
+    sample = max(1, population // 4) if sample is None else sample
     checked.whole("sample", sample, 1, population)
 
     def steps(rng: torch.Generator) -> None:

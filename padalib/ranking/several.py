@@ -34,6 +34,7 @@ def few_shot(config: TrainConfig, position: int = 0, start: bool = True) -> tupl
     a sub-supernet are rounded, and what is left is the one supernet's: with five options 20 epochs
     are 5 and five times 3. ValueError for too few epochs, or paths that are not uniform.
     """
+    checked.fit("config", config, TrainConfig)
     # differs: the public code splits the first edge, as the default here does; the choice is free.
     checked.whole("position", position, 0, len(config.space.positions) - 1)
     n = len(config.space.positions[position].options)
@@ -211,7 +212,7 @@ def _common(config: TrainConfig) -> tuple:
 
 def part_scores(parts: tuple[TrainConfig, ...], **fields) -> PartScores:
     """`PartScores` of some supernets, with the fields of `ScoreConfig` as keywords."""
-    first, *others = parts
+    first, *others = checked.fit("parts", parts, tuple[TrainConfig, ...])
     return PartScores(first, others=tuple(others), **fields)
 
 

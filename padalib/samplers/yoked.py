@@ -35,7 +35,7 @@ class ReplayedPaths(ProductPaths):
         names = [f"p_{name}" for name in self.entries.names]
         if lack := [name for name in names if name not in curves]:
             raise ValueError(
-                f"the run to replay recorded no {', '.join(lack)}: replay a method that draws each "
+                f"the run to replay records no {', '.join(lack)}: replay a method that draws each "
                 "option by a probability, such as PA, with the same `shared`"
             )
         if len(curves) != self.epochs:
@@ -66,3 +66,6 @@ def check(config: Any, paths: PathSampler) -> None:
             f"{name} replays epoch by epoch in one space, but the run to replay has {theirs} and "
             f"this one {own}: give both the same"
         )
+    if other is not None:  # as what it records at its start
+        begun = other.method.paths.build(other.space, other.epochs)
+        paths.follow(pd.DataFrame([begun.log()] * other.epochs))

@@ -133,9 +133,14 @@ def draw_agreement(probes: pd.DataFrame) -> Figure:
 def caption_agreement(found: Optimum) -> str:
     """How many intervals hold the exact value."""
     totals = found.agreed[found.agreed.quantity == "total"]
-    of, paths = totals.of.max(), found.probes[found.probes.quantity == "total"].paths.max()
+    words = {"raw": "as taken", "importance": "weighted"}
+    said = [
+        f"{row.held} of {row.of} ({words[row.weights]}, epoch {row.epoch})"
+        for row in totals.itertuples()
+    ]
+    paths = found.probes[found.probes.quantity == "total"].paths.max()
     return (
-        f"The sampled probe against the exact variance of the same population: {of} probes of at "
+        f"The sampled probe against the exact variance of the same population: probes of at "
         f"most {paths} paths, 95 % intervals. They hold the exact value in "
-        f"{', '.join(map(str, totals.held))} of {of}."
+        f"{', '.join(said)}."
     )

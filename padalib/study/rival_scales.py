@@ -22,9 +22,8 @@ RIVALS = (*PUBLISHED, *CONTROLS)
 METHODS = (*PARTS, OURS, *RIVALS)
 SINGLE = tuple(name for name in METHODS if name not in SEVERAL)
 
-SEEDS = tuple(range(5, 13))
-CHOICE_SEEDS = (0, 1)  # nothing is reported on them
-# Trained in the other spaces too. It has to be what `rivals.choose` takes on `CHOICE_SEEDS`: a test
+SEEDS = tuple(range(5, 10))
+# Trained in the other spaces too. It has to be what `rivals.choose` takes in the main space: a test
 # holds it to the published choice.
 CHOSEN = ("PA", OURS, "size-curriculum", "sandwich")
 
@@ -44,10 +43,9 @@ def make(controls: Scale, across: Scale) -> Scale:
         notebooks=("12",),
         beside=(),
     )
-    choice = replace(main, name="rivals-choice", seeds=CHOICE_SEEDS, equal_steps=0)
     few = dict.fromkeys(("SPOS", OURS, *(name for name in CHOSEN if name in SINGLE)))
     few = {"methods": tuple(few), "secondary": ()}
     few |= {"studies": ("rivals",), "beside": ()}
     macro12 = replace(across, name="rivals-macro12", finished=None, **few)
     chain = replace(chain, name="rivals-chain", **few)
-    return replace(main, beside=(choice, macro12, chain))
+    return replace(main, beside=(macro12, chain))

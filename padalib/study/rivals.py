@@ -1,10 +1,10 @@
 """Every rival at equal compute: does PA&DA surpass other improved approaches?
 
 Fixed before any of these runs was made: the rivals, the seeds, the two outcomes and the bound of
-`controls`, and how the methods are chosen that other spaces see (`choose`, on other seeds). All
-methods have the same images through forward and backward. One of several passes a step, SUMNAS,
-takes so few steps then that it is also trained as many steps as SPOS, on more images: that run
-stands beside, and is in no comparison. Methods of several supernets divide the images among them.
+`controls`, and how the methods are chosen that other spaces see (`choose`). All methods have the
+same images through forward and backward. One of several passes a step, SUMNAS, takes so few steps
+then that it is also trained as many steps as SPOS, on more images: that run stands beside, and is
+in no comparison. Methods of several supernets divide the images among them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +110,6 @@ class Read:
     """What the notebook reads: by space (scores, architectures with their truth), and more."""
 
     spaces: dict[str, tuple[pd.DataFrame, Ranked]]  # the main one first
-    chosen_on: tuple[pd.DataFrame, Ranked] | None  # the main space on the seeds of the choice
     curves: pd.DataFrame  # of the main space
     cost: pd.DataFrame
     memory: pd.DataFrame
@@ -119,18 +118,14 @@ class Read:
 
 def read(book: Workbook) -> Read:
     """All tables of the scale and of those beside it; redrawing asks for no run."""
-    spaces, chosen_on = {}, None
+    spaces = {}
     for each in (book, *book.beside):
         if __name__.rpartition(".")[2] not in each.scale.studies:
             continue
         several = {} if book.redraw else scorings_of_several(each.scale)
         asked = [] if book.redraw else [*scorings(each.scale), *several]
         scores = each.table("scores", asked, columns=_named(several))
-        own = scores, controls.ranked(each.scale, each.reference())
-        if each.scale.space.name in spaces:
-            chosen_on = own
-        else:
-            spaces[each.scale.space.name] = own
+        spaces[each.scale.space.name] = scores, controls.ranked(each.scale, each.reference())
     several = {} if book.redraw else scorings_of_several(book.scale)
     parts = book.table("parts", list(several), columns=_named(several))
     asked = [[], [], []]
@@ -142,7 +137,7 @@ def read(book: Workbook) -> Read:
             ("curves", "cost", "memory"), asked, (None, 1, None), strict=True
         )
     )
-    return Read(spaces, chosen_on, curves, cost, memory, parts)
+    return Read(spaces, curves, cost, memory, parts)
 
 
 def _named(several: Mapping[ScoreConfig, str]) -> Callable[[Config], dict[str, str]]:
@@ -178,7 +173,7 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
         "costs": rivals_costs.table(found, scale, draws, *of_main),
         "by_part": rivals_several.by_part(*found.spaces[main]),
         "comparable": rivals_several.comparable(*found.spaces[main], BOUND),
-        "chosen": choose(found.chosen_on, scale),
+        "chosen": choose(of_main[0], scale),
         "runs_explained": rivals_why.runs(
             equal, draws, found.spaces[main], of_main[0], scale.space
         ),
@@ -285,16 +280,13 @@ def complete(rows: pd.DataFrame, name: str) -> None:
         )
 
 
-def choose(chosen_on: tuple[pd.DataFrame, Ranked] | None, scale: Scale) -> pd.DataFrame:
-    """The rule: the four with the highest mean of the two outcomes, over the seeds of the choice.
+def choose(measured: Measured, scale: Scale) -> pd.DataFrame:
+    """The rule: the four with the highest mean of the two outcomes in the main space.
 
     Of the methods that are not SPOS, nor SPOS itself where every option has weights. `trained`:
-    whether the other spaces have it. No row where the scale has no such seeds.
+    whether the other spaces have it. The best of many are flattered where they were chosen, and not
+    in spaces that had no part in the choice.
     """
-    columns = ["method", *OUTCOMES, "both", "chosen", "trained"]
-    if chosen_on is None:
-        return pd.DataFrame(columns=columns)
-    measured = controls.measure(*chosen_on)
     table = pd.DataFrame({name: means(measured, name) for name in OUTCOMES})
     table = table.drop(index=["SPOS", *SPOS_ITSELF], errors="ignore")
     table["both"] = table.mean(axis=1)
@@ -304,4 +296,4 @@ def choose(chosen_on: tuple[pd.DataFrame, Ranked] | None, scale: Scale) -> pd.Da
         name for each in scale.beside if not scheduled(each.space) for name in each.methods
     }
     table["trained"] = table.index.isin(elsewhere)
-    return table.rename_axis("method").reset_index()[columns]
+    return table.rename_axis("method").reset_index()

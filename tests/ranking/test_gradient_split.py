@@ -134,6 +134,7 @@ def test_measuring_leaves_no_trace_and_is_the_same_again(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "make, said",
     [
+        (lambda: gm_nas("SPOS"), "config must be a TrainConfig, got 'SPOS'"),
         (lambda: gm_nas(replace(SPOS, epochs=3)), "3 epochs are too few for three trainings and a"),
         (
             lambda: SplitScores(SPOS).check(),

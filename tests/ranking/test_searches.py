@@ -201,6 +201,16 @@ def test_aging_by_hand(monkeypatch):
     assert own.repeats == 1 and not left
 
 
+def test_agings_sample_is_a_quarter_of_the_population():
+    """Theirs is 25 of 100; a few members have one at least."""
+    for population, sample in ((100, 25), (10, 2), (2, 1)):
+        tables = [
+            search.aging(Counted(UNEVEN, value, 40), population=population, **own)
+            for own in ({}, {"sample": sample})
+        ]
+        pd.testing.assert_frame_equal(*tables)
+
+
 def test_evolutions_children_by_hand(monkeypatch):
     """One mutation and one crossover of the two best, and a random one."""
     first = iter([(0, 0, 2), (1, 0, 0), (2, 0, 0), (1, 0, 3)])

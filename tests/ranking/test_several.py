@@ -172,6 +172,8 @@ def test_from_scratch_nothing_is_started_from():
         (lambda: few_shot(replace(SPOS, epochs=3)), "3 epochs are too few for 3 supernets and the"),
         (lambda: few_shot(replace(SPOS, epochs=2), start=False), "use 3 or more"),
         (lambda: few_shot(SPOS, position=3), "position must be a whole number from 0 to 2, got 3"),
+        (lambda: few_shot("SPOS"), "config must be a TrainConfig, got 'SPOS'"),
+        (lambda: part_scores(SPOS), "parts must be a tuple of TrainConfig, got"),
         (lambda: few_shot(replace(SPOS, method="PA")), "PA draws paths in its own way"),
         (lambda: part_scores(few_shot(SPOS)[:2]).check(), "trained on architecture 2-0-0: add"),
         (lambda: part_scores((SPOS, replace(SPOS, data="digits"))), "same space, data and device"),

@@ -67,12 +67,17 @@ def test_the_replayed_run_is_a_need_and_part_of_the_identity():
         (lambda: yoked(replay=replace(PA, epochs=4)), "has 4 epochs of mini and this one 3"),
         (lambda: yoked(seed=1), "seed 1 would replay its own seed, which makes it a copy"),
         (lambda: yoked(space=replace(SMALL["space"], channels=8)), "give both the same"),
-        (lambda: Trainer(yoked(replay=replace(PA, method="balanced"))), "recorded no p_none"),
+        (lambda: yoked(replay=replace(PA, method="balanced")), "records no p_none"),
     ],
 )
 def test_a_run_that_cannot_be_replayed_is_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_curves_without_probabilities_are_refused():
+    with pytest.raises(ValueError, match=r"records no p_none.* with the same `shared`"):
+        ReplayedPaths(MINI, 2).follow(pd.DataFrame({"p_0_none": [0.2, 0.2]}))
 
 
 def test_probabilities_of_each_position_are_replayed_too():
