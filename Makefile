@@ -73,7 +73,7 @@ publish: setup  ## for maintainers: make what was computed here the published re
 	$(PY) -m padalib publish --scale "$$SCALE"
 
 test: check  ## formatting and lint, then the tests
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: setup  ## formatting, lint and the notebooks' parameters only
 	$(PY) -m ruff format --check
