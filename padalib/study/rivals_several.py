@@ -52,7 +52,10 @@ def scoring(scale: Scale, name: str, seed: int) -> ScoreConfig:
     fields = several.what(scale.scoring(whole))
     if name == SPLIT:
         repeats, size = scale.split_on
-        whole = replace(whole, epochs=max(4, whole.epochs))  # three trainings and the split
+        levels = scale.split_levels
+        least = 2 ** (levels + 1)  # trainings and the splits
+        whole = replace(whole, epochs=max(least, whole.epochs))
+        fields["levels"] = levels if levels > 1 else None
         return SplitScores(whole, repeats=repeats, size=size, **fields)
     divide = {"few-shot NAS": several.few_shot, "EFS-NAS": efs_nas}[name]
     least = 1 + len(divide(replace(whole, epochs=LONG)))
