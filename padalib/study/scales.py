@@ -78,7 +78,7 @@ SCALES = {
             searches=Searches(16, 4, rungs=(14, 43)),
             studies=EVERY,
             retraining=Retraining(epochs=1, draws=2, known=True),
-            notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14", "15"),
+            notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16"),
             equal_steps=2,
             # Tests train each by itself; here one of every kind is enough.
             left_out=(
@@ -318,6 +318,7 @@ SCALES = {
 SCALES["spaces"] = space_scales.make(SCALES["controls"])
 SCALES["rivals"] = rival_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["record"] = record_scales.make(SCALES["controls"], SCALES["spaces"])
+SCALES["options"] = record_scales.options(SCALES["controls"])
 SCALES["retraining"] = retraining_scales.make(ON_CIFAR, FRESH)
 
 
