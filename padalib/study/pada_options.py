@@ -5,7 +5,8 @@ A variant of PA stands beside runs that replay the schedule of the same variant 
 of DA beside runs whose scores are given to images at random. Where it beats its control, gradients
 do what they are said to do; where it beats the released form, the option is worth something.
 
-PA with importance weights is not here: a replayed run does not weight its steps.
+PA with importance weights is not here: a replayed run does not weight its steps. Nor is the length
+of training, which `budget` varies; what ranking does with batch norm is in `norms`.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from padalib import samplers
 from padalib.ranking.report import Ranked
 from padalib.ranking.scores import ScoreConfig
 from padalib.samplers import ReplayedPaths, part
+from padalib.samplers.stepped import SteppedPaths
 from padalib.study import controls, figures, outcomes
 from padalib.study.claims import SHOWN, Claim
 from padalib.study.controls import BOUND, OUTCOMES
@@ -35,11 +37,13 @@ CONTROLS = {"PA": "yoked PA", "DA": "shuffled-data"}
 
 @dataclass(frozen=True)
 class Option:
-    """One change of a released method, by the method's own options."""
+    """One change of a released method: by options of its own, another sampler, or the batch."""
 
     of: str  # PA or DA
     change: tuple[tuple[str, Any], ...]
     said: str
+    paths: type | None = None  # a sampler instead of PA's
+    batch: int | None = None  # at equal images; the learning rate grows with it, as in `noise`
 
 
 OPTIONS = {
@@ -53,6 +57,15 @@ OPTIONS = {
     "per edge": Option("PA", (("shared", False),), "a score for each edge and operation"),
     "scores kept": Option("DA", (("unseen", "keep"),), "images that were not drawn keep theirs"),
     "first shuffled": Option("DA", (("first", "shuffled"),), "the first epoch without replacement"),
+    # The same mean over a training as the delta that grows: there are no scores in the first epoch.
+    "one delta": Option("PA", (("delta", 0.5),), "half smoothed from the second epoch to the last"),
+    "one delta, images": Option("DA", (("delta", 0.5),), "the same for images"),
+    "every fifth epoch": Option("PA", (("interval", 5),), "scores renewed every fifth epoch"),
+    "every fifth epoch, images": Option("DA", (("interval", 5),), "the same for images"),
+    # Its control has another seed's mean p of each epoch, so nothing of what happens within one.
+    "every step": Option("PA", (), "scores renewed after every step", paths=SteppedPaths),
+    "batch 16": Option("PA", (), "16 images a step instead of 64, a quarter of the rate", batch=16),
+    "batch 256": Option("PA", (), "256 images a step, four times the rate", batch=256),
 }
 
 
@@ -70,8 +83,12 @@ def variant(scale: Scale, name: str, seed: int) -> TrainConfig:
         return replace(scale.training(name, seed), keep=())
     own = OPTIONS[name]
     base = scale.training(own.of, seed)
-    method = base.method.with_options(f"{own.of}, {name}", **dict(own.change))
-    return replace(base, method=method, keep=())
+    method, label = base.method, f"{own.of}, {name}"
+    if own.paths is not None:
+        method = replace(method, paths=part(own.paths))
+    method = method.with_options(label, **dict(own.change))
+    batch = own.batch or base.batch
+    return replace(base, method=method, batch=batch, lr=base.lr * batch / base.batch, keep=())
 
 
 def control(scale: Scale, name: str, seed: int) -> TrainConfig:

@@ -15,6 +15,8 @@ PAIRED = tuple(range(5, 13))  # yoked runs swap their schedules two by two, so p
 ABLATED = (
     *("plain mean", "raw norms", "norms by size", "live only", "free options", "per edge"),
     *("scores kept", "first shuffled"),
+    *("one delta", "one delta, images", "every fifth epoch", "every fifth epoch, images"),
+    *("every step", "batch 16", "batch 256"),
 )
 # What is reported. It has to be what `record.choose` takes on `CHOICE_SEEDS`: a test holds it to
 # the published choice. Until there is one, it is what reasoning favours.

@@ -775,7 +775,10 @@ def test_unknown_method_names_the_known():
         ),
         (lambda: GradNormData(9, 1, unseen="drop"), "unseen must be 'zero' or 'keep'.*'drop'"),
         (lambda: GradNormData(9, 1, first="x"), "first must be 'replacement' or 'shuffled'"),
-        (lambda: GradNormPaths(MINI, 1, parameter_free="x"), "parameter_free must be one of 'zero'.*'x'"),
+        (
+            lambda: GradNormPaths(MINI, 1, parameter_free="x"),
+            "parameter_free must be one .*'x'",
+        ),
         (lambda: GradNormPaths(MINI, 1, average="x"), "average must be 'recent' or"),
         (lambda: GradNormPaths(MINI, 1, norm="x"), "norm must be 'clipped' or"),
         (lambda: GradNormPaths(MINI, 1, size="x"), "size must be 'sum' or"),

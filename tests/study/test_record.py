@@ -10,6 +10,7 @@ import pytest
 from padalib import data, samplers, spaces
 from padalib.engine.identity import key
 from padalib.ranking.report import Ranked
+from padalib.samplers.stepped import SteppedPaths
 from padalib.samplers.together import PartingByComplexity
 from padalib.study import (
     claims,
@@ -244,7 +245,9 @@ def test_every_option_stands_beside_a_control_of_its_own(no_data):
     for name in pada_options.names(OPTIONS):
         own = pada_options.variant(OPTIONS, name, 6)
         other = pada_options.control(OPTIONS, name, 6)
-        if (own.method.paths.cls.__name__, other.replay is not None) == ("GradNormPaths", True):
+        same = ("seed", "space", "epochs", "batch", "lr", "data")
+        assert all(getattr(own, each) == getattr(other, each) for each in same)
+        if own.method.name.startswith("PA"):
             assert other.replay == pada_options.variant(OPTIONS, name, 5)
             assert other.method.update == own.method.update
         else:
@@ -257,6 +260,26 @@ def test_every_option_stands_beside_a_control_of_its_own(no_data):
     )
     edge = pada_options.control(OPTIONS, "per edge", 5)
     assert dict(edge.method.paths.options) == {"shared": False}
+
+
+def test_options_change_one_thing_each(no_data):
+    """Samplers by their options; a batch with its rate and nothing else."""
+    base = pada_options.variant(OPTIONS, "PA", 5)
+    for name, batch, lr in (("batch 16", 16, 0.025), ("batch 256", 256, 0.4)):
+        own = pada_options.variant(OPTIONS, name, 5)
+        assert (own.batch, own.lr) == (batch, pytest.approx(lr))
+        assert replace(own, batch=64, lr=base.lr, method=base.method) == base
+        assert own.method == replace(base.method, name=f"PA, {name}")
+    step = pada_options.variant(OPTIONS, "every step", 5)
+    assert step.method.paths == samplers.part(SteppedPaths)
+    assert replace(step, method=base.method) == base
+    fifth = pada_options.variant(OPTIONS, "every fifth epoch, images", 5)
+    assert dict(fifth.method.data.options) == {"interval": 5}
+    assert fifth.method.paths == samplers.get("DA").paths
+    # The delta of one number has the mean of the growing one over 20 epochs, of which the first is
+    # uniform for lack of scores.
+    half = dict(pada_options.OPTIONS["one delta"].change)["delta"]
+    assert half * 19 / 20 == pytest.approx(sum(epoch / 20 for epoch in range(20)) / 20)
 
 
 def test_an_option_that_listens_is_told_from_one_that_does_not():
