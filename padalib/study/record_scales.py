@@ -43,6 +43,6 @@ def make(controls: Scale, across: Scale) -> Scale:
 
 def options(controls: Scale) -> Scale:
     """The scale `options`, from `controls`, with the runs of PA, DA and their controls there."""
-    own = {"methods": ("PA", "DA"), "secondary": (), "studies": ("pada_options",)}
+    own = {"methods": ("PA", "DA"), "secondary": (), "studies": ("pada_options", "norms")}
     own |= {"seeds": PAIRED, "ablated": ABLATED, "notebooks": ("16",), "beside": ()}
     return replace(controls, name="options", **own)

@@ -106,6 +106,9 @@ class Scale:
     tried: tuple[str, ...] = ()
     winner: str = ""
     ablated: tuple[str, ...] = ()  # and PA&DA's options that are changed, see `pada_options`
+    # Ranked architectures that `norms` ranks thrice: each is recalibrated by itself, on as many
+    # images as score it.
+    normed: Count = 300
     # The study of interventions: images, and uniform paths, of a step.
     batch_sizes: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()

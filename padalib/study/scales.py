@@ -12,7 +12,7 @@ from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
 EVERY = (
     *STUDIES,
     *("controls", "budget", "interventions", "along", "exposure", "across", "search", "rivals"),
-    *("tuning", "retraining", "record", "pada_options"),
+    *("tuning", "retraining", "record", "pada_options", "norms"),
 )
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
@@ -91,6 +91,7 @@ SCALES = {
             tried=("SPOS", "PA", "structure + averaging + two cells"),
             winner="structure + averaging + two cells",
             ablated=("per edge",),
+            normed=16,
             beside=(
                 Scale(
                     "smoke-chain",
