@@ -161,6 +161,7 @@ def gm_nas(
     there are fewer positions to split.
     """
     checked.fit("config", config, TrainConfig)
+    # differs: the public code has two levels on NAS-Bench-201; one is the default here.
     return tuple(grow(config, planned(config, levels), start, _decider(repeats, size, halves))[0])
 
 
