@@ -79,6 +79,8 @@ def test_the_first_screen_says_what_was_published():
         told("spaces", "09.over.gain.tau_loss"): "the mean over spaces",
         told("spaces", "09.variance.raw.macro12"): "the variance without a schedule",
         told("spaces", "09.variance.raw.conv64"): "the same, in the smaller space",
+        told("tuning", "14.own_rates.pa_spos.tau_loss"): "at rates of their own",
+        told("tuning", "14.equal_flops.pa_spos.tau_loss"): "at equal FLOPs",
         told("full", "05.seeds"): "more seeds, at full scale",
         told("cifar", "01.steps"): "the variance",
         told("cifar", "04.free_finds").removesuffix(" share of the top tenth"): "no training",
@@ -98,6 +100,11 @@ def test_the_first_screen_says_what_was_published():
     assert across["09.gain.tau_loss.macro"].verdict == claims.SHOWN
     for key in ("gain.tau_loss.nb1shot1-3", "over.gain.tau_loss"):
         assert across[f"09.{key}"].verdict == claims.NOT_SHOWN
+    tuned = claims.read(RESULTS / "tuning")
+    for key in ("own_rates.pa_spos", "equal_flops.pa_spos", "shrinks.equal_flops"):
+        assert tuned[f"14.{key}.tau_loss"].verdict == claims.SHOWN
+    shrinks = claims.numbers(tuned["14.shrinks.equal_flops.tau_loss"]).removesuffix(" tau")
+    assert shrinks == "-0.095 [-0.155, -0.035]" and "smaller by 0.095 [0.035, 0.155]" in first
     assert own["06.pada_pa.within_flops"].verdict == claims.OPPOSITE
     gains = pd.read_csv(RESULTS / "controls" / "gains.csv").set_index(["measure", "control"])
     row = gains.loc[("tau_loss", "curriculum")]
