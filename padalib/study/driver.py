@@ -42,12 +42,15 @@ def execute(path: Path, copy: Path, parameters: dict[str, Any]) -> None:
     """
     import papermill
 
+    from padalib.study import kernels  # imports Jupyter, which `padalib check` does not need
+
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
         papermill.execute_notebook(
             *(str(p).replace("{", "{{").replace("}", "}}") for p in (path, copy)),
             parameters,
             kernel_name=KERNEL,
+            kernel_manager_class=kernels.Manager,
             language="python",
             progress_bar=False,
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
