@@ -175,20 +175,25 @@ def studies() -> list[ModuleType]:
 
 
 def compute_ahead(scale: str, workers: int | None) -> None:
-    """Compute the runs of all studies of a scale in one grid; CellError where some fail."""
+    """Compute the runs of all studies of a scale in one grid; CellError where some fail.
+
+    After them their `timings`, one at a time, which must have the machine for themselves.
+    """
     from padalib.engine import launch, runs
     from padalib.study import scales
 
     chosen = scales.get(scale)
-    configs = [
-        config
+    asked = [
+        (module, each)
         for each in (chosen, *chosen.beside)
         for module in studies()
         if module.__name__.rpartition(".")[2] in each.studies
-        for config in module.configs(each)
     ]
+    timed = [(module, each) for module, each in asked if hasattr(module, "timings")]
     try:
-        launch.grid(configs, workers)
+        launch.grid([c for module, each in asked for c in module.configs(each)], workers)
+        if timings := [c for module, each in timed for c in module.timings(each)]:
+            launch.grid(timings, 1)
     except runs.RunError as error:
         raise CellError(str(error)) from error
 
