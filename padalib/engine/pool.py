@@ -8,6 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import (
+    forkserver,
     get_all_start_methods,
     get_context,
     parent_process,
@@ -66,6 +67,14 @@ class Pool:
 def can_fork() -> bool:
     """Whether processes are forked from a server here, and not started from nothing."""
     return "forkserver" in get_all_start_methods()  # not on Windows
+
+
+def serve(*more: str) -> None:
+    """Start the server of workers, if none runs, with `more` modules imported than they need."""
+    if can_fork():
+        _context().set_forkserver_preload([*PRELOADED, *more])
+        with _apart():
+            forkserver.ensure_running()
 
 
 def start(function: Callable, *arguments: Any) -> BaseProcess:

@@ -42,7 +42,7 @@ def execute(path: Path, copy: Path, parameters: dict[str, Any]) -> None:
     """
     import papermill
 
-    from padalib.study import kernels  # imports Jupyter, which `padalib check` does not need
+    from padalib.study import kernels
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
@@ -108,7 +108,7 @@ def run(
     NotebookError for what cannot be run as asked, before anything is; the first notebook that
     fails raises CellError. With `redraw`, notebooks that draw from no table are left out.
     """
-    from padalib.study import scales  # imports torch, and `padalib check` must be quick
+    from padalib.study import kernels, scales  # import torch, and `padalib check` must be quick
 
     asked = scales.get(scale)
     if not redraw:
@@ -127,6 +127,7 @@ def run(
     with alone(folder, scale):
         with environment.for_kernels(workers):
             environment.check_kernel()
+        kernels.prepare()
         if not redraw and not only:
             compute_ahead(scale, workers)
         with environment.for_kernels(workers):

@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import matplotlib
 from jupyter_client import AsyncKernelManager
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 
 from padalib.engine import pool
 
+SHARED = ("IPython", "matplotlib.figure")  # what kernels import, and workers do not
 LAUNCHER = ["-m", "ipykernel_launcher"]  # what follows python in Jupyter's command
+
+
+def prepare() -> None:
+    """Before any worker or kernel starts: let their server import what kernels need."""
+    pool.serve(*SHARED)
 
 
 class Manager(AsyncKernelManager):
@@ -69,6 +76,8 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str) -> None
     os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))  # it ends with the server
     os.chdir(folder)
     sys.argv[1:] = arguments
+    if "MPLBACKEND" in environment:  # matplotlib reads it when it is imported, which it is
+        matplotlib.rcParams["backend"] = environment["MPLBACKEND"]
     from ipykernel import kernelapp  # reads the environment
 
     kernelapp.launch_new_instance()
