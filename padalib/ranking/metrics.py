@@ -157,11 +157,13 @@ def _regret(pred: np.ndarray, true: np.ndarray, k: int) -> float:
     sure = true[pred > cut]
     tied = np.sort(true[pred == cut])[::-1]
     free, among = k - len(sure), len(tied)
+    found = np.maximum(tied, sure.max(initial=-np.inf))
+    if free == among:  # all of them are taken
+        return float(true.max() - found[0])
     # missed[j]: `free` of the tied, drawn without replacement, hold none of the best j + 1 of them
     j = np.arange(among)
     missed = np.cumprod(np.maximum(among - free - j, 0) / (among - j))
-    first = -np.diff(missed, prepend=1.0)  # the best one drawn is number j
-    found = np.maximum(tied, sure.max(initial=-np.inf))
+    first = np.concatenate([[1.0], missed[:-1]]) - missed  # the best one drawn is number j
     return float(first @ (true.max() - found))
 
 
