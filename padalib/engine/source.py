@@ -202,7 +202,7 @@ class Walk:
                 value, old = (vars(one).get(name, _MISSING) for one in (found, before))
                 if found is module and not isinstance(value, SIMPLE):
                     continue
-                if not _alike(value, old):
+                if not origin.alike(value, old):
                     self.entries[f"{name} of {owner}"] = "removed"
                     if value is not _MISSING:
                         self.use(f"{name} of {owner}", value)
@@ -307,41 +307,6 @@ def _annotation(note: Any) -> str:
         return f"{note.__module__}.{note.__qualname__}"
     text = str(note)
     return type(note).__qualname__ if " at 0x" in text else text
-
-
-def _alike(value: Any, old: Any) -> bool:
-    """Whether a value of padalib's own is as its file has it.
-
-    Asked thousands of times in a grid of runs, and it nearly always is: so texts are made only of
-    what no glance tells.
-    """
-    if value is old:
-        return True
-    if type(value) is type(old) in (str, bool, int):
-        return value == old
-    bare = [
-        isinstance(f, FunctionType) and not (f.__defaults__ or f.__kwdefaults__)
-        for f in (value, old)
-    ]
-    return (all(bare) and value.__code__ == old.__code__) or _outline(value) == _outline(old)
-
-
-def _outline(value: Any) -> str:
-    """A value as text, functions by their code."""
-
-    def refer(thing: Any) -> str:
-        if not isinstance(thing, FunctionType):
-            return f"{getattr(thing, '__module__', '')}.{thing.__name__}"
-        parts = (thing.__defaults__, thing.__kwdefaults__)
-        return f"{origin.fingerprint(thing.__code__)} {list(map(spell, parts))}"
-
-    def spell(one: Any) -> str:
-        try:
-            return Speller(refer).spell(one)
-        except NoText as error:
-            return str(error)
-
-    return spell(value)
 
 
 def difference(old: dict[str, str], new: dict[str, str]) -> str:

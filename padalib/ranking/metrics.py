@@ -155,9 +155,8 @@ def _regret(pred: np.ndarray, true: np.ndarray, k: int) -> float:
     k = min(k, len(pred))
     cut = _kth_best(pred, k)
     sure = true[pred > cut]
-    tied = np.sort(true[pred == cut])[::-1]
-    free, among = k - len(sure), len(tied)
-    found = np.maximum(tied, sure.max(initial=-np.inf))
+    found = np.maximum(np.sort(true[pred == cut])[::-1], sure.max(initial=-np.inf))
+    free, among = k - len(sure), len(found)
     if free == among:  # all of them are taken
         return float(true.max() - found[0])
     # missed[j]: `free` of the tied, drawn without replacement, hold none of the best j + 1 of them
