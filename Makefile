@@ -19,7 +19,7 @@ $(error nothing reads $(filter-out SCALE WORKERS PYTHON LAB,$(GIVEN)); known are
 endif
 
 # Of padalib/study/scales.py. A typo is told before anything is installed.
-NAMES := smoke laptop cifar controls tuning record spaces rivals retraining budget cifar32 noise full paper paper-cifar100
+NAMES := smoke laptop cifar controls tuning record options spaces rivals retraining budget cifar32 noise full paper paper-cifar100
 ifneq ($(filter reproduce figures compare publish html,$(MAKECMDGOALS)),)
 ifneq ($(words $(SCALE)) $(filter-out $(NAMES),$(SCALE)),1 )
 $(error unknown scale '$(SCALE)': choose one of $(NAMES))
@@ -73,7 +73,7 @@ publish: setup  ## for maintainers: make what was computed here the published re
 	$(PY) -m padalib publish --scale "$$SCALE"
 
 test: check  ## formatting and lint, then the tests
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: setup  ## formatting, lint and the notebooks' parameters only
 	$(PY) -m ruff format --check

@@ -5,12 +5,13 @@ ICML 2018: |softmax(z) - onehot(y)|_2, in [0, sqrt(2)]; q = delta * score / sum(
 (1 - delta) * uniform, with delta = epoch / epochs, renewed once an epoch.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from padalib.engine import checked
+from padalib.engine.checked import Count, Within
 from padalib.samplers.base import DataSampler
 
 
@@ -45,10 +46,12 @@ class GradNormData(DataSampler):
         first: Literal["replacement", "shuffled"] = "replacement",
         importance: bool = False,
         permuted: bool = False,
+        interval: Count = 1,
+        delta: Annotated[float, Within(0, 1)] | None = None,
     ) -> None:
         super().__init__(n, epochs)
         given = {"unseen": unseen, "first": first, "importance": importance, "permuted": permuted}
-        checked.options(type(self), given)
+        checked.options(type(self), given | {"interval": interval, "delta": delta})
         # differs: in the released code an image that was not drawn in an epoch scores 0.
         self.unseen = unseen
         # differs: the released code draws with replacement even while q is uniform, so that its
@@ -56,15 +59,23 @@ class GradNormData(DataSampler):
         self.first = first
         # differs: the theorem's estimator weights each loss by 1 / (N q); the released does not.
         self.importance = importance
-        # A control: the same scores, each given to an image at random, once an epoch.
+        # A control: the same scores, each given to an image at random whenever they are renewed.
         self.permuted = permuted
+        # differs: the paper renews scores once an epoch; here every so many.
+        self.interval = interval
+        # differs: the paper's delta grows from 0 as epoch / epochs; here it is one number.
+        self.delta = delta
         self.q = torch.full((n,), 1 / n)
-        self.scores = torch.zeros(n)
+        self.scores = self.held = torch.zeros(n)  # `held`: those that q is made of
         self.uniform, self.shuffled = True, False
 
     def new_epoch(self, epoch: int) -> None:
-        scores = self.scores.to(self.q.device)
-        delta = epoch / self.epochs
+        if epoch % self.interval == 0:
+            self.held, self.shuffled = self.scores.to(self.q.device, copy=True), False
+            if self.unseen == "zero":
+                self.scores = torch.zeros_like(self.scores)
+        scores = self.held
+        delta = epoch / self.epochs if self.delta is None else self.delta
         total = scores.sum()
         if not total.isfinite():
             raise ValueError(
@@ -72,20 +83,17 @@ class GradNormData(DataSampler):
                 "training has diverged, lower lr or clip"
             )
         self.uniform = delta == 0 or not bool(total > 0)
-        self.shuffled = False
         self.q = torch.full((self.n,), 1 / self.n)
         if not self.uniform:
             self.q = delta * scores / total + (1 - delta) * self.q
         self.forget()
-        if self.unseen == "zero":
-            self.scores = torch.zeros_like(self.scores)
 
     def refill(self, generator: torch.Generator) -> Tensor:
         if self.uniform and self.first == "shuffled":
             return torch.randperm(self.n, generator=generator)
         if self.permuted and not self.uniform and not self.shuffled:
-            self.q = self.q[torch.randperm(self.n, generator=generator)]
-            self.shuffled = True
+            order = torch.randperm(self.n, generator=generator)
+            self.q, self.held, self.shuffled = self.q[order], self.held[order], True
         return categorical(self.q, self.n, generator)
 
     def observe(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:

@@ -5,11 +5,13 @@ weights where it was sampled; p = delta * score / sum(scores) + (1 - delta) * un
 delta = epoch / epochs, renewed once an epoch. The defaults follow the released NAS-Bench-201 code.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
+from padalib.engine import checked
+from padalib.engine.checked import Count, Within
 from padalib.samplers.base import ProductPaths
 from padalib.spaces import Arch, Space, Supernet
 
@@ -31,6 +33,8 @@ class GradNormPaths(ProductPaths):
         dead: Literal["zero", "skip"] = "zero",
         importance: bool = False,
         shared: bool = True,
+        interval: Count = 1,
+        delta: Annotated[float, Within(0, 1)] | None = None,
     ) -> None:
         # differs: the released code has one score for an operation on all edges; False: one each
         super().__init__(space, epochs, shared)
@@ -38,39 +42,51 @@ class GradNormPaths(ProductPaths):
             # differs: in the released code operations without parameters always score 0;
             # 'mean' gives them the mean score of the others. An option with weights at some
             # positions only scores by these, or, 'averaged', with 0 where it has none.
-            "parameter_free": (parameter_free, ("zero", "mean", "averaged")),
+            "parameter_free": parameter_free,
             # differs: the released running mean has half weight, so it reflects the last few steps.
-            "average": (average, ("recent", "mean")),
+            "average": average,
             # differs: the released code reads norms after clipping.
-            "norm": (norm, ("clipped", "raw")),
+            "norm": norm,
             # differs: the released norm sums over weights, so that a 3x3 has nine times a 1x1's.
-            "size": (size, ("sum", "rms")),
+            "size": size,
             # differs: in the released code an operation cut off by 'none' counts as gradient 0.
-            "dead": (dead, ("zero", "skip")),
+            "dead": dead,
+            # differs: the paper renews scores once an epoch; here every so many.
+            "interval": interval,
+            # differs: the paper's delta grows from 0 as epoch / epochs; here it is one number.
+            "delta": delta,
         }
-        for name, (value, allowed) in options.items():
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
-            setattr(self, name, value)
+        vars(self).update(checked.options(type(self), options))
         # differs: the theorem's estimator weights each step by 1 / (|A| p); the released does not.
         self.importance = importance
         self.scores = torch.zeros(len(self.p))
         self.counts = [0] * len(self.p)
+        self.held = self.scores  # those that p is made of
 
     def new_epoch(self, epoch: int) -> None:
+        if epoch % self.interval == 0:
+            self.held = self.found()
+            self.scores = torch.zeros_like(self.scores)
+            self.counts = [0] * len(self.counts)
+        self.renew(epoch / self.epochs if self.delta is None else self.delta)
+
+    def found(self) -> Tensor:
+        """The scores [T] so far, with those of options without weights."""
         scores = self.scores.to("cpu", copy=True)
         scores[list(self.entries.uniform)] = 0
-        delta = epoch / self.epochs
         for own in map(list, self.entries.tables):
             seen = [entry for entry in own if self.counts[entry]]
             if self.parameter_free == "mean" and seen:
                 free = [entry for entry in own if entry not in self._weighted]
                 scores[free] = scores[seen].mean()
-            if scores[own].sum() > 0:
-                p = scores[own] / scores[own].sum()
+        return scores
+
+    def renew(self, delta: float) -> None:
+        """p from the scores that are held; where these are all 0 it stays."""
+        for own in map(list, self.entries.tables):
+            if self.held[own].sum() > 0:
+                p = self.held[own] / self.held[own].sum()
                 self.p[own] = delta * p + (1 - delta) * torch.full_like(p, 1 / len(own))
-        self.scores = torch.zeros_like(self.scores)
-        self.counts = [0] * len(self.counts)
 
     @property
     def _weighted(self) -> set[int]:

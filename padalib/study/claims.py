@@ -214,7 +214,11 @@ def cell(said: str) -> str:
 
 def said(effect: float, intervals: Sequence[Interval], digits: int = 3) -> str:
     """An effect with what each interval is over: +0.438; over 5 seeds [+0.283, +0.594], over ..."""
-    ends = (f"over {i.n:,} {i.over} [{i.low:+.{digits}f}, {i.high:+.{digits}f}]" for i in intervals)
+    ends = [
+        f"over {i.n:,} {i.over} "
+        + ("no interval" if math.isnan(i.low) else f"[{i.low:+.{digits}f}, {i.high:+.{digits}f}]")
+        for i in intervals
+    ]
     return f"{effect:+.{digits}f}; " + ", ".join(ends)
 
 

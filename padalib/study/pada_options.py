@@ -5,7 +5,8 @@ A variant of PA stands beside runs that replay the schedule of the same variant 
 of DA beside runs whose scores are given to images at random. Where it beats its control, gradients
 do what they are said to do; where it beats the released form, the option is worth something.
 
-PA with importance weights is not here: a replayed run does not weight its steps.
+PA with importance weights is not here: a replayed run does not weight its steps. Nor is the length
+of training, which `budget` varies; what ranking does with batch norm is in `norms`.
 """
 
 from collections.abc import Sequence
@@ -13,29 +14,36 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from padalib import samplers
 from padalib.ranking.report import Ranked
 from padalib.ranking.scores import ScoreConfig
 from padalib.samplers import ReplayedPaths, part
-from padalib.study import controls, outcomes
-from padalib.study.claims import Claim
+from padalib.samplers.stepped import SteppedPaths
+from padalib.study import controls, figures, outcomes
+from padalib.study.claims import SHOWN, Claim
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.record import FIGURE, slug
+from padalib.study.controls_figures import SHADES
+from padalib.study.record import slug
 from padalib.study.scale import Scale
 from padalib.train import TrainConfig
 
+FIGURE = "16_options"
 RELEASED = ("PA", "DA")
+SIDES = {"control": "less its control", "released": "less what was released"}
 CONTROLS = {"PA": "yoked PA", "DA": "shuffled-data"}
 
 
 @dataclass(frozen=True)
 class Option:
-    """One change of a released method, by the method's own options."""
+    """One change of a released method: by options of its own, another sampler, or the batch."""
 
     of: str  # PA or DA
     change: tuple[tuple[str, Any], ...]
     said: str
+    paths: type | None = None  # a sampler instead of PA's
+    batch: int | None = None  # at equal images; the learning rate grows with it, as in `noise`
 
 
 OPTIONS = {
@@ -49,7 +57,22 @@ OPTIONS = {
     "per edge": Option("PA", (("shared", False),), "a score for each edge and operation"),
     "scores kept": Option("DA", (("unseen", "keep"),), "images that were not drawn keep theirs"),
     "first shuffled": Option("DA", (("first", "shuffled"),), "the first epoch without replacement"),
+    # The same mean over a training as the delta that grows: there are no scores in the first epoch.
+    "one delta": Option("PA", (("delta", 0.5),), "half smoothed from the second epoch to the last"),
+    "one delta, images": Option("DA", (("delta", 0.5),), "the same for images"),
+    "every fifth epoch": Option("PA", (("interval", 5),), "scores renewed every fifth epoch"),
+    "every fifth epoch, images": Option("DA", (("interval", 5),), "the same for images"),
+    # Its control has another seed's mean p of each epoch, so nothing of what happens within one.
+    "every step": Option("PA", (), "scores renewed after every step", paths=SteppedPaths),
+    "batch 16": Option("PA", (), "16 images a step instead of 64, a quarter of the rate", batch=16),
+    "batch 256": Option("PA", (), "256 images a step, four times the rate", batch=256),
 }
+
+
+def used(scale: Scale) -> dict[str, Option]:
+    """The options that the scale changes."""
+    return {name: OPTIONS[name] for name in scale.ablated}
+
 
 # --- runs ---
 
@@ -60,8 +83,12 @@ def variant(scale: Scale, name: str, seed: int) -> TrainConfig:
         return replace(scale.training(name, seed), keep=())
     own = OPTIONS[name]
     base = scale.training(own.of, seed)
-    method = base.method.with_options(f"{own.of}, {name}", **dict(own.change))
-    return replace(base, method=method, keep=())
+    method, label = base.method, f"{own.of}, {name}"
+    if own.paths is not None:
+        method = replace(method, paths=part(own.paths))
+    method = method.with_options(label, **dict(own.change))
+    batch = own.batch or base.batch
+    return replace(base, method=method, batch=batch, lr=base.lr * batch / base.batch, keep=())
 
 
 def control(scale: Scale, name: str, seed: int) -> TrainConfig:
@@ -134,7 +161,7 @@ def conclude(rows: pd.DataFrame) -> list[Claim]:
     """A claim for each row."""
     return [
         outcomes.claim(
-            f"15.option.{slug(row.option)}.{row.against}.{row.measure}",
+            f"16.option.{slug(row.option)}.{row.against}.{row.measure}",
             f"{row.a} ranks better than {row.b}: {controls.outcome(row.measure, row.fifths)}",
             row,
             f"{row.a} − {row.b}: {outcomes.told(row)}",
@@ -144,3 +171,42 @@ def conclude(rows: pd.DataFrame) -> list[Claim]:
         )
         for row in rows.itertuples()
     ]
+
+
+# --- figure ---
+
+
+def draw(rows: pd.DataFrame) -> Figure:
+    """Left: each variant less its control. Right: less what was released."""
+    names = list(dict.fromkeys(rows.option))
+    shifts = dict(zip(OUTCOMES, (-0.17, 0.17), strict=True))
+    with figures.style():
+        figure, axes = figures.subplots(1, 2, figsize=(6.75, 0.9 + 0.3 * len(names)), sharey=True)
+        for panel, (against, title) in zip(axes, SIDES.items(), strict=True):
+            panel.axvspan(-BOUND, BOUND, color=figures.BAND, lw=0, zorder=0)
+            panel.axvline(0, color="grey", lw=0.5)
+            for row in rows[rows.against == against].itertuples():
+                y, shade = names.index(row.option) + shifts[row.measure], SHADES[row.measure]
+                panel.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.4)
+                panel.plot([row.both_low, row.both_high], [y, y], color="black", lw=0.7)
+                panel.plot(row.difference, y, "o", color=shade, mfc="white", ms=3.5)
+            panel.set(title=title, xlabel=f"difference of tau; grey: ±{BOUND:g}")
+        axes[0].set_yticks(range(len(names)), names)
+        axes[0].invert_yaxis()
+        for name, shade in SHADES.items():
+            axes[1].plot([], [], color=shade, lw=2.4, label=OUTCOMES[name])
+        axes[1].legend(loc="best", fontsize=6)
+    return figure
+
+
+def caption(scale: Scale, rows: pd.DataFrame) -> str:
+    """How many variants beat their controls, for the figure."""
+    said = [
+        f"{(own.verdict == SHOWN).sum()} of {len(own)} differences from {of} are shown to be gains"
+        for against, of in (("control", "the control"), ("released", "what was released"))
+        if len(own := rows[rows.against == against])
+    ]
+    return (
+        f"Scale {scale.name}, {len(scale.seeds)} seeds. {'; '.join(said)}. Thick bars over seeds "
+        "(pairs of them where schedules are swapped), thin ones over seeds and architectures, 95 %."
+    )

@@ -1,7 +1,7 @@
 """The scale of the record: what is tried, on which seeds it is chosen, and where it is reported.
 
 What it reports of SPOS and PA are runs of `controls`; elsewhere it takes the scale of NAS-Bench-
-Macro from `spaces`.
+Macro from `spaces`. And the scale of PA&DA's options.
 """
 
 from dataclasses import replace
@@ -9,11 +9,14 @@ from dataclasses import replace
 from padalib.study.record_parts import TRIED, fitted
 from padalib.study.scale import Scale
 
-CHOICE_SEEDS, SEEDS = (0, 1), tuple(range(5, 13))
+CHOICE_SEEDS, SEEDS = (0, 1), tuple(range(5, 10))
+PAIRED = tuple(range(5, 13))  # yoked runs swap their schedules two by two, so pairs are the units
 # All of `pada_options.OPTIONS`.
 ABLATED = (
     *("plain mean", "raw norms", "norms by size", "live only", "free options", "per edge"),
     *("scores kept", "first shuffled"),
+    *("one delta", "one delta, images", "every fifth epoch", "every fifth epoch, images"),
+    *("every step", "batch 16", "batch 256"),
 )
 # What is reported. It has to be what `record.choose` takes on `CHOICE_SEEDS`: a test holds it to
 # the published choice. Until there is one, it is what reasoning favours.
@@ -32,8 +35,14 @@ def make(controls: Scale, across: Scale) -> Scale:
         name="record",
         tried=TRIED,
         rate_seeds=CHOICE_SEEDS,
-        ablated=ABLATED,
         whole=("SPOS", "PA"),
         alone=64,
-        **own | {"studies": ("record", "pada_options"), "beside": (macro,)},
+        **own | {"beside": (macro,)},
     )
+
+
+def options(controls: Scale) -> Scale:
+    """The scale `options`, from `controls`, with the runs of PA, DA and their controls there."""
+    own = {"methods": ("PA", "DA"), "secondary": (), "studies": ("pada_options", "norms")}
+    own |= {"seeds": PAIRED, "ablated": ABLATED, "notebooks": ("16",), "beside": ()}
+    return replace(controls, name="options", **own)

@@ -39,6 +39,10 @@ def make(controls: Scale, across: Scale) -> Scale:
         methods=SINGLE,
         secondary=(),
         equal_steps=3,
+        # As the public code does for this space: two levels, so four supernets at the end. Eight
+        # batches, for the splits of both levels have one epoch.
+        split_on=(8, 64),
+        split_levels=2,
         studies=("rivals",),
         notebooks=("12",),
         beside=(),

@@ -1,8 +1,9 @@
 """Rivals that train several supernets: at equal images in all, scored by the owning supernet.
 
-The images are divided among the trainings as `ranking` says: a common one, then one a part. What a
-run of one supernet has, such as curves and exposure, has no meaning over several, whose weights
-learn from different images: they are left out of what explains tau.
+The images are divided among the trainings as `ranking` says: a common one, then those that go on
+from it, each on a part; GM-NAS has two levels of these. What a run of one supernet has, such as
+curves and exposure, has no meaning over several, whose weights learn from different images: they
+are left out of what explains tau.
 
 Scores of one supernet share all that they are made of; those of two may lie on different levels.
 So `comparable` asks whether pairs that two supernets score are in order as well as pairs of one,
@@ -52,7 +53,10 @@ def scoring(scale: Scale, name: str, seed: int) -> ScoreConfig:
     fields = several.what(scale.scoring(whole))
     if name == SPLIT:
         repeats, size = scale.split_on
-        whole = replace(whole, epochs=max(4, whole.epochs))  # three trainings and the split
+        levels = scale.split_levels
+        least = 2 ** (levels + 1)  # trainings and the splits
+        whole = replace(whole, epochs=max(least, whole.epochs))
+        fields["levels"] = levels if levels > 1 else None
         return SplitScores(whole, repeats=repeats, size=size, **fields)
     divide = {"few-shot NAS": several.few_shot, "EFS-NAS": efs_nas}[name]
     least = 1 + len(divide(replace(whole, epochs=LONG)))

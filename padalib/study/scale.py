@@ -95,7 +95,8 @@ class Scale:
     # first so many seeds.
     equal_steps: int = 0
     left_out: tuple[str, ...] = ()  # rivals that it does not train
-    split_on: tuple[int, int] = (10, 64)  # batches that decide GM-NAS's split, images of each
+    split_on: tuple[int, int] = (10, 64)  # batches that decide a split of GM-NAS, images of each
+    split_levels: Count = 1  # splits one after another, each of all supernets there are
     # The study of tuning: learning rates, the seeds that choose among them, and epochs of SPOS that
     # cost the FLOPs of PA's.
     rates: tuple[Positive, ...] = ()
@@ -105,6 +106,9 @@ class Scale:
     tried: tuple[str, ...] = ()
     winner: str = ""
     ablated: tuple[str, ...] = ()  # and PA&DA's options that are changed, see `pada_options`
+    # Ranked architectures that `norms` ranks thrice: each is recalibrated by itself, on as many
+    # images as score it.
+    normed: Count = 300
     # The study of interventions: images, and uniform paths, of a step.
     batch_sizes: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()

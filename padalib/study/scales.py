@@ -12,7 +12,7 @@ from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
 EVERY = (
     *STUDIES,
     *("controls", "budget", "interventions", "along", "exposure", "across", "search", "rivals"),
-    *("tuning", "retraining", "record", "pada_options"),
+    *("tuning", "retraining", "record", "pada_options", "norms"),
 )
 CONTROLS = ("FairNAS per epoch", "PA&DA weighted", "size-curriculum", "balanced")
 # Every option has weights, so PA's schedule is SPOS's: what PA adds there is the gradient norm.
@@ -78,7 +78,7 @@ SCALES = {
             searches=Searches(16, 4, rungs=(7, 21)),
             studies=EVERY,
             retraining=Retraining(epochs=1, draws=2, known=True),
-            notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14", "15"),
+            notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16"),
             equal_steps=2,
             # Tests train each by itself; here one of every kind is enough.
             left_out=(
@@ -91,6 +91,7 @@ SCALES = {
             tried=("SPOS", "PA", "structure + averaging + two cells"),
             winner="structure + averaging + two cells",
             ablated=("per edge",),
+            normed=16,
             beside=(
                 Scale(
                     "smoke-chain",
@@ -318,6 +319,7 @@ SCALES = {
 SCALES["spaces"] = space_scales.make(SCALES["controls"])
 SCALES["rivals"] = rival_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["record"] = record_scales.make(SCALES["controls"], SCALES["spaces"])
+SCALES["options"] = record_scales.options(SCALES["controls"])
 SCALES["retraining"] = retraining_scales.make(ON_CIFAR, FRESH)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from padalib import spaces
+from padalib import samplers, spaces
 from padalib.engine.identity import key
 from padalib.engine.runs import Run
 from padalib.ranking.gradient_split import (
@@ -18,10 +18,14 @@ from padalib.ranking.gradient_split import (
     best_split,
     distances,
     gm_nas,
+    grow,
+    part_of,
     partition,
+    planned,
 )
 from padalib.ranking.several import part_scores
-from padalib.train import TrainConfig, load
+from padalib.samplers.restricted import RestrictedPaths
+from padalib.train import TrainConfig, load, stream
 
 MINI = replace(spaces.get("mini"), channels=4)
 SPOS = TrainConfig("SPOS", epochs=4, space=MINI, data="digits-small", batch=128)
@@ -105,6 +109,103 @@ def test_two_supernets_of_one_split_own_the_space_between_them():
     assert [part.method for part in anew] == [part.method for part in parts]
 
 
+def test_a_tree_of_two_levels_by_hand():
+    """The first edge is split 1, 3 | 0, 2, 4; one side at the third edge, the other at the second.
+
+    Four supernets, each of the options of two edges; of 19 epochs 1, twice 1 and four times 4.
+    """
+    config = replace(SPOS, epochs=20)
+    asked = []
+
+    def decide(parent):
+        asked.append(part_of(parent))
+        if not asked[-1]:
+            return 0, (1, 3), (0, 2, 4)
+        return (2, (0, 4), (1, 2, 3)) if 3 in asked[-1][0][1] else (1, (2, 3), (0, 1, 4))
+
+    ends, inner = grow(config, planned(config, 2), True, decide)
+    own = [{place: tuple(options) for place, options in part_of(end)} for end in ends]
+    assert own == [
+        {0: (1, 3), 2: (0, 4)}, {0: (1, 3), 2: (1, 2, 3)},
+        {0: (0, 2, 4), 1: (2, 3)}, {0: (0, 2, 4), 1: (0, 1, 4)},
+    ]  # fmt: skip
+    first, left, right = inner
+    assert [dict(part_of(each)) for each in inner] == [{}, {0: (1, 3)}, {0: (0, 2, 4)}]
+    assert first == replace(config, epochs=1) and first.start is None
+    assert [each.start for each in (left, right, *ends)] == [
+        first, first, left, left, right, right,
+    ]  # fmt: skip
+    scores = part_scores(tuple(ends), images=64)
+    assert scores.trainings == [first, left, *ends[:2], right, *ends[2:]]
+    assert sum(each.epochs for each in scores.trainings) == 19
+    archs = [(3, 1, 4), (1, 0, 2), (0, 3, 4), (4, 4, 4)]
+    assert scores.owners(archs) == [0, 1, 2, 3]
+    assert sorted(set(scores.owners(list(MINI)))) == [0, 1, 2, 3]  # nobody is left out
+    anew, _ = grow(config, planned(config, 2), False, decide)
+    assert [each.start for each in anew] == [None] * 4
+    assert [each.method for each in anew] == [each.method for each in ends]
+
+
+@pytest.mark.parametrize(
+    ("levels", "epochs", "plan"),
+    [
+        (1, 4, (1, 1)),
+        (1, 20, (7, 6)),
+        (2, 8, (1, 1, 1)),
+        (2, 20, (1, 1, 4)),
+        (2, 261, (20, 20, 50)),
+    ],
+)
+def test_epochs_of_each_level_are_in_the_shares_of_the_public_code(levels, epochs, plan):
+    assert planned(replace(SPOS, epochs=epochs), levels) == plan
+
+
+def test_every_plan_spends_all_epochs_but_one_and_leaves_none_out():
+    for levels in (1, 2, 3):
+        for epochs in range(2 ** (levels + 1), 70):
+            plan = planned(replace(SPOS, epochs=epochs), levels)
+            assert sum(2**depth * each for depth, each in enumerate(plan)) == epochs - 1
+            assert len(plan) == levels + 1 and min(plan) >= 1
+    for epochs in range(4, 100):  # one level: a third each
+        plan = planned(replace(SPOS, epochs=epochs), 1)
+        assert plan[1] == round((epochs - 1) / 3)
+
+
+def test_two_levels_are_a_run_of_seven_trainings_and_three_splits():
+    config = SplitScores(replace(SPOS, epochs=8), repeats=1, size=8, images=64, levels=2)
+    assert config.label == "scores of 4 supernets, SPOS mini seed 0"
+    assert config.most == 8 * (15 + 2 * 10)
+    assert key(config) != key(replace(config, levels=3))
+    once = SplitScores(SPOS, repeats=1, size=8, images=64)
+    assert key(once) == key(replace(once, levels=None)) != key(replace(once, levels=2))
+    run = Run(config).compute()
+    parts = gm_nas(config.train, repeats=1, size=8, levels=2)
+    twin = Run(part_scores(parts, images=64)).compute()
+    assert run.table("scores").equals(twin.table("scores"))
+    rows = run.table("parts")
+    assert rows.owns.sum() == 4 and (rows.training == "split").sum() == 3
+    assert rows.images[rows.training == "split"].tolist() == [120, 80, 80]
+    assert rows.images.sum() == 7 * 512 + config.most <= 8 * 512
+    # The second splits are of trained sub-supernets, at edges that are not split, on their paths.
+    first = {place for place, _ in part_of(parts[0].start)}
+    again = Run(GradientSplit(parts[0].start, repeats=1, batch=8)).table("distances")
+    assert set(again.position) == {0, 1, 2} - first and len(again) == 2 * 10
+    assert parts[0].start == parts[1].start != parts[2].start == parts[3].start
+
+
+def test_the_second_split_compares_on_paths_of_its_part():
+    """With one option left at each other edge only one path is drawn: the distance by hand."""
+    only = ((0, (2,)), (1, (3,)))
+    method = samplers.compose("part", samplers.part(RestrictedPaths, only=only))
+    split = GradientSplit(replace(FIRST, method=method), repeats=1, batch=16)
+    table = Run(split).compute().table("distances")
+    assert set(table.position) == {2} and split.images == 16 * 5
+    trainer, rng = load(Run(split.train)), stream(0, "split")
+    x, y = trainer.images.batch(torch.randint(len(trainer.images), (16,), generator=rng))
+    found = distances(trainer, 2, (2, 3, 0), x, y)
+    assert table.distance.tolist() == [float(found[a, b]) for a, b in combinations(range(5), 2)]
+
+
 def test_scores_are_a_run_whose_split_is_known_only_later():
     config = SplitScores(SPOS, repeats=1, size=32, images=64)
     assert config.needs == (GradientSplit(FIRST, repeats=1, batch=32),)
@@ -136,6 +237,8 @@ def test_measuring_leaves_no_trace_and_is_the_same_again(monkeypatch, tmp_path):
     [
         (lambda: gm_nas("SPOS"), "config must be a TrainConfig, got 'SPOS'"),
         (lambda: gm_nas(replace(SPOS, epochs=3)), "3 epochs are too few for three trainings and a"),
+        (lambda: gm_nas(replace(SPOS, epochs=7), levels=2), "7 trainings and a split: use 8 or"),
+        (lambda: gm_nas(SPOS, levels=4), "levels must be a whole number from 1 to 3, got 4"),
         (
             lambda: SplitScores(SPOS).check(),
             "takes 19200 images, an epoch has 512; use fewer",

@@ -14,6 +14,7 @@ from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPath
 from padalib.samplers.density import DensityPaths
 from padalib.samplers.restricted import RestrictedPaths
 from padalib.samplers.sandwich import SandwichPaths
+from padalib.samplers.stepped import SteppedPaths
 from padalib.spaces import ChainSpace, DartsSpace, MacroSpace, Position, ShotSpace
 
 THREE = ("conv_1x1", "conv_3x3", "sep_5x5")
@@ -57,7 +58,8 @@ SPACES = {
 }
 # A restriction is nobody's default; the first option is there on every position.
 PART = samplers.compose("part of a space", RestrictedPaths, only=((0, (0,)),))
-METHODS = samplers.METHODS | {PART.name: PART}
+STEPPED = samplers.compose("PA, every step", SteppedPaths)
+METHODS = samplers.METHODS | {PART.name: PART, STEPPED.name: STEPPED}
 EPOCHS = 4
 
 

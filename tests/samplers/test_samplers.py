@@ -38,6 +38,7 @@ from padalib.samplers.dynas import ByComplexity
 from padalib.samplers.magic import WalkingPaths
 from padalib.samplers.nsas import ConstrainedPaths, Weighted
 from padalib.samplers.sandwich import Distil, SandwichPaths
+from padalib.samplers.stepped import SteppedPaths
 from padalib.samplers.sumnas import Reptile
 from padalib.samplers.update import path_loss
 from padalib.train import TrainConfig, Trainer
@@ -198,6 +199,56 @@ def test_p_follows_the_schedule():
     paths.new_epoch(1)  # delta = 1/4
     wanted = [0.15, 0.15, 0.15 + 0.25 * 20 / 22, 0.15 + 0.25 * 2 / 22, 0.15]
     assert paths.p.tolist() == pytest.approx(wanted)
+
+
+def test_p_may_follow_one_delta_instead_of_a_growing_one():
+    constant, growing = observed([STEP], delta=0.5), observed([STEP])
+    constant.new_epoch(1)
+    growing.new_epoch(2)  # of 4: a half, too
+    assert torch.equal(constant.p, growing.p)
+    constant.new_epoch(3)  # nothing was observed
+    assert torch.equal(constant.p, growing.p)
+    fresh = GradNormPaths(TINY, epochs=4, delta=0.5)
+    fresh.new_epoch(0)  # there are no scores yet
+    assert fresh.p.tolist() == pytest.approx([0.2] * 5)
+
+
+def test_scores_may_be_renewed_every_second_epoch():
+    """Those of epochs 0 and 1 together hold for 2 and 3, while delta goes on growing."""
+    net, paths = TINY.build(), GradNormPaths(TINY, epochs=4, interval=2, average="mean")
+    shares = {}
+    for epoch, factor in enumerate((1, 3, 50, 50)):
+        paths.new_epoch(epoch)
+        shares[epoch] = paths.p.tolist()
+        arch, norms = ((3, 0, 3), [1, 1, 2, 2, 3, 3]) if epoch == 0 else times(factor)
+        give(net, arch, norms)
+        paths.observe([arch], net, 1.0)
+    assert shares[0] == shares[1] == pytest.approx([0.2] * 5)
+    score = [0, 0, 60, (2 + 6) / 2, 0]  # 3x3 in both epochs, 1x1 in the second
+    for epoch, delta in ((2, 0.5), (3, 0.75)):
+        wanted = [delta * own / 64 + (1 - delta) / 5 for own in score]
+        assert shares[epoch] == pytest.approx(wanted)
+
+
+def test_p_may_be_renewed_after_every_step():
+    """By hand: after a step scores 2 and 20, after the next half of these and of 6 and 60."""
+    net, paths, generator = TINY.build(), SteppedPaths(TINY, epochs=4), rng()
+    assert paths.log()["p_nor_conv_3x3"] == pytest.approx(0.2)
+    paths.new_epoch(2)  # delta = 1/2
+    found = [paths.p.tolist()]
+    for factor in (1, 3):
+        paths.draw(generator)
+        give(net, *times(factor))
+        paths.observe([STEP[0]], net, 1.0)
+        found.append(paths.p.tolist())
+    assert paths.scores.tolist() == pytest.approx([0, 0, 40, 4, 0])
+    same = [0.1, 0.1, 0.1 + 0.5 * 20 / 22, 0.1 + 0.5 * 2 / 22, 0.1]
+    assert found[1:] == [pytest.approx(same)] * 2 and found[0] == pytest.approx([0.2] * 5)
+    mean = (0.2 + same[2]) / 2  # of the two steps' draws
+    assert paths.log()["p_nor_conv_1x1"] == pytest.approx(mean)
+    paths.new_epoch(3)  # nothing restarts, and the next epoch has a mean of its own
+    assert paths.scores[2] == pytest.approx(40) and paths.p.tolist() == pytest.approx(same)
+    assert paths.log()["p_nor_conv_1x1"] == pytest.approx(same[2])
 
 
 def test_running_means_restart_with_each_epoch():
@@ -362,6 +413,36 @@ def test_q_by_hand_and_unseen_images():
         data.new_epoch(2)  # delta = 1/2
         total = sum(later)
         assert data.q.tolist() == pytest.approx([0.5 * s / total + 1 / 8 for s in later])
+
+
+def test_q_may_follow_one_delta_and_scores_of_two_epochs():
+    data = GradNormData(4, epochs=4, interval=2, delta=0.5)
+    found = []
+    for epoch, (image, score) in enumerate([(0, 1.0), (1, 3.0), (2, 1.0), (3, 9.0)]):
+        data.new_epoch(epoch)
+        found.append(data.q.tolist())
+        data.scores[image] = score
+    assert found[:2] == [pytest.approx([1 / 4] * 4)] * 2
+    assert found[2:] == [pytest.approx([1 / 4, 1 / 2, 1 / 8, 1 / 8])] * 2  # 1 and 3 of 4
+    data.new_epoch(4)
+    assert data.q.tolist() == pytest.approx([1 / 8, 1 / 8, 1 / 8 + 1 / 20, 1 / 8 + 9 / 20])
+
+
+def test_shuffled_scores_stay_with_their_images_until_they_are_renewed():
+    data, generator = GradNormData(6, epochs=6, interval=2, permuted=True), rng(1)
+    data.scores = torch.arange(6.0)
+    places, q = [], {}
+    for epoch in (2, 3, 4, 5):
+        data.new_epoch(epoch)
+        data.draw(6, generator)
+        q[epoch] = data.q
+        places.append(data.q.argsort().tolist())
+        if epoch == 3:
+            data.scores = torch.arange(6.0)
+    assert places[0] == places[1] != places[2] == places[3]
+    for epoch, own in q.items():  # whoever has them, the scores are 0 to 5
+        wanted = [epoch / 6 * score / 15 + (1 - epoch / 6) / 6 for score in range(6)]
+        assert sorted(own.tolist()) == pytest.approx(wanted)
 
 
 def test_without_scores_q_is_uniform_again():
@@ -694,11 +775,16 @@ def test_unknown_method_names_the_known():
         ),
         (lambda: GradNormData(9, 1, unseen="drop"), "unseen must be 'zero' or 'keep'.*'drop'"),
         (lambda: GradNormData(9, 1, first="x"), "first must be 'replacement' or 'shuffled'"),
-        (lambda: GradNormPaths(MINI, 1, parameter_free="x"), "parameter_free must be one of.*'x'"),
-        (lambda: GradNormPaths(MINI, 1, average="x"), "average must be one of"),
-        (lambda: GradNormPaths(MINI, 1, norm="x"), "norm must be one of"),
-        (lambda: GradNormPaths(MINI, 1, size="x"), "size must be one of"),
-        (lambda: GradNormPaths(MINI, 1, dead="x"), "dead must be one of"),
+        (
+            lambda: GradNormPaths(MINI, 1, parameter_free="x"),
+            "parameter_free must be one .*'x'",
+        ),
+        (lambda: GradNormPaths(MINI, 1, average="x"), "average must be 'recent' or"),
+        (lambda: GradNormPaths(MINI, 1, norm="x"), "norm must be 'clipped' or"),
+        (lambda: GradNormPaths(MINI, 1, size="x"), "size must be 'sum' or"),
+        (lambda: GradNormPaths(MINI, 1, dead="x"), "dead must be 'zero' or"),
+        (lambda: GradNormPaths(MINI, 1, delta=1.5), "delta must be .*0 to 1.*got 1.5"),
+        (lambda: GradNormData(9, 1, interval=0), "interval must be a whole number from 1, got 0"),
         (lambda: part(FairPaths, every=3).build(MINI, 1), "options of FairPaths.*'every'"),
         (lambda: part(NoArguments).build(MINI, 1), r"of NoArguments.*takes what its base .* space"),
         (lambda: part(FairPaths, redraw=torch.zeros(2)), r"redraw must be .* got tensor\("),
@@ -733,9 +819,12 @@ def test_compose_takes_classes_and_parts():
     assert compose("a").paths == compose("b").paths == part(UniformPaths)
 
 
-@pytest.mark.parametrize("name", samplers.METHODS)
-def test_saved_and_restored_samplers_go_on_the_same(name):
-    method = samplers.get(name)
+RARELY = samplers.get("PA&DA").with_options("rarely", interval=3, delta=0.5)
+OPTIONAL = [RARELY, compose("stepped", SteppedPaths, GradNormData, interval=3, permuted=True)]
+
+
+@pytest.mark.parametrize("method", [*samplers.METHODS.values(), *OPTIONAL], ids=lambda m: m.name)
+def test_saved_and_restored_samplers_go_on_the_same(method):
 
     def build():
         return method.paths.build(TINY, 4), method.data.build(20, 4)

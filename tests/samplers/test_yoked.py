@@ -11,6 +11,7 @@ from padalib import samplers, spaces
 from padalib.engine.identity import identity, key
 from padalib.engine.runs import Run, pack_state, unpack_state
 from padalib.samplers import BalancedPaths, Bootstrap, Curriculum, GradNormData, ReplayedPaths
+from padalib.samplers.stepped import SteppedPaths
 from padalib.train import TrainConfig, Trainer
 
 MINI, BENCH = spaces.get("mini"), spaces.get("nasbench201")
@@ -38,6 +39,17 @@ def test_a_yoked_run_draws_by_what_the_other_recorded_to_the_bit():
     assert not own[names].equals(mine[names])
     assert not own.loss.equals(other.loss)  # another seed's network, data and paths
     assert own.loss[0] == mine.loss[0]  # in the first epoch both are uniform: the same run
+
+
+def test_of_paths_that_move_within_an_epoch_a_yoked_run_has_the_mean():
+    method = samplers.compose("PA, every step", SteppedPaths)
+    other = replace(PA, method=method)
+    theirs, own = (Run(c).compute().table("curves") for c in (other, yoked(replay=other)))
+    names = [f"p_{name}" for name in MINI.ops]
+    pd.testing.assert_frame_equal(own[names], theirs[names], check_exact=True)
+    once = Run(PA).compute().table("curves")
+    assert theirs[names].iloc[0].tolist() == pytest.approx([0.2] * 5)  # delta is 0
+    assert not theirs[names].iloc[1:].equals(once[names].iloc[1:])
 
 
 def test_a_yoked_run_learns_nothing_from_its_own_gradients():

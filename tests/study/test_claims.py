@@ -203,6 +203,12 @@ def test_a_visible_effect_has_the_degrees_of_freedom_of_its_interval():
     assert normal.visible() == pytest.approx(0.1 * (1.95996 + 0.84162) / 1.95996, abs=1e-6)
 
 
+def test_an_interval_that_is_not_there_is_not_written_in_numbers():
+    given = [Interval(math.nan, math.nan, "seeds", 1), Interval(0.1, 0.3, "architectures", 1250)]
+    said = "+0.200; over 1 seeds no interval, over 1,250 architectures [+0.100, +0.300]"
+    assert claims.said(0.2, given) == said
+
+
 def test_an_effect_that_is_not_known_is_not_measurable():
     interval = Interval(math.nan, math.nan, "seeds", 3)
     for null in (0.0, 1.0):

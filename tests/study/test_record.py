@@ -10,6 +10,7 @@ import pytest
 from padalib import data, samplers, spaces
 from padalib.engine.identity import key
 from padalib.ranking.report import Ranked
+from padalib.samplers.stepped import SteppedPaths
 from padalib.samplers.together import PartingByComplexity
 from padalib.study import (
     claims,
@@ -24,7 +25,7 @@ from padalib.study import (
 )
 
 MINI = spaces.get("mini")
-RECORD, SMOKE = scales.get("record"), scales.get("smoke")
+RECORD, OPTIONS, SMOKE = map(scales.get, ("record", "options", "smoke"))
 ROOT = Path(__file__).resolve().parents[2]
 WINNER = "structure + averaging"
 
@@ -122,11 +123,11 @@ def test_baselines_are_runs_of_other_scales(no_data):
 def test_what_is_reported_was_not_looked_at_when_it_was_chosen(no_data):
     tried, reported = record.tried(RECORD), record.reported(RECORD)
     assert {c.train.seed for c in tried} == set(record_scales.CHOICE_SEEDS)
-    assert {c.train.seed for c in reported} == set(range(5, 13))
+    assert {c.train.seed for c in reported} == set(range(5, 10))
     assert not {c.train.seed for c in tried} & set(scales.get("controls").seeds)
-    every = [*record.configs(RECORD), *pada_options.configs(RECORD)]
+    every = record.configs(RECORD)
     runs = {key(config) for config in every}
-    assert len(runs) == len(every) - 8  # PA with every seed is reported, and has options
+    assert len(runs) == len(every)
     assert {c.images for c in every} == {None}  # all that are held out
 
 
@@ -241,22 +242,44 @@ def test_on_all_architectures_copies_have_the_score_of_their_function():
 
 def test_every_option_stands_beside_a_control_of_its_own(no_data):
     assert set(record_scales.ABLATED) == set(pada_options.OPTIONS)
-    for name in pada_options.names(RECORD):
-        own = pada_options.variant(RECORD, name, 6)
-        other = pada_options.control(RECORD, name, 6)
-        if (own.method.paths.cls.__name__, other.replay is not None) == ("GradNormPaths", True):
-            assert other.replay == pada_options.variant(RECORD, name, 5)
+    for name in pada_options.names(OPTIONS):
+        own = pada_options.variant(OPTIONS, name, 6)
+        other = pada_options.control(OPTIONS, name, 6)
+        same = ("seed", "space", "epochs", "batch", "lr", "data")
+        assert all(getattr(own, each) == getattr(other, each) for each in same)
+        if own.method.name.startswith("PA"):
+            assert other.replay == pada_options.variant(OPTIONS, name, 5)
             assert other.method.update == own.method.update
         else:
             options = dict(other.method.data.options)
             assert options.pop("permuted") and options == dict(own.method.data.options)
-    own, other = (make(RECORD, "PA", 5) for make in (pada_options.variant, pada_options.control))
+    own, other = (make(OPTIONS, "PA", 5) for make in (pada_options.variant, pada_options.control))
     controls_ = scales.get("controls")
     assert own == controls_.training("PA", 5) and key(other) == key(
         controls_.training("yoked PA", 5)
     )
-    edge = pada_options.control(RECORD, "per edge", 5)
+    edge = pada_options.control(OPTIONS, "per edge", 5)
     assert dict(edge.method.paths.options) == {"shared": False}
+
+
+def test_options_change_one_thing_each(no_data):
+    """Samplers by their options; a batch with its rate and nothing else."""
+    base = pada_options.variant(OPTIONS, "PA", 5)
+    for name, batch, lr in (("batch 16", 16, 0.025), ("batch 256", 256, 0.4)):
+        own = pada_options.variant(OPTIONS, name, 5)
+        assert (own.batch, own.lr) == (batch, pytest.approx(lr))
+        assert replace(own, batch=64, lr=base.lr, method=base.method) == base
+        assert own.method == replace(base.method, name=f"PA, {name}")
+    step = pada_options.variant(OPTIONS, "every step", 5)
+    assert step.method.paths == samplers.part(SteppedPaths)
+    assert replace(step, method=base.method) == base
+    fifth = pada_options.variant(OPTIONS, "every fifth epoch, images", 5)
+    assert dict(fifth.method.data.options) == {"interval": 5}
+    assert fifth.method.paths == samplers.get("DA").paths
+    # The delta of one number has the mean of the growing one over 20 epochs, of which the first is
+    # uniform for lack of scores.
+    half = dict(pada_options.OPTIONS["one delta"].change)["delta"]
+    assert half * 19 / 20 == pytest.approx(sum(epoch / 20 for epoch in range(20)) / 20)
 
 
 def test_an_option_that_listens_is_told_from_one_that_does_not():
@@ -268,15 +291,21 @@ def test_an_option_that_listens_is_told_from_one_that_does_not():
     rows = pada_options.analyse(scores(noise, range(8)), known(), asked)
     assert len(rows) == 2 * (2 + 2 * 2)
     found = {claim.key: claim for claim in pada_options.conclude(rows)}
-    assert found["15.option.raw_norms.control.tau_loss"].verdict == claims.SHOWN
-    assert found["15.option.raw_norms.released.tau_loss"].verdict == claims.SHOWN
-    assert found["15.option.pa.control.tau_loss"].verdict != claims.SHOWN
-    assert found["15.option.scores_kept.control.tau_loss"].verdict != claims.SHOWN
+    assert found["16.option.raw_norms.control.tau_loss"].verdict == claims.SHOWN
+    assert found["16.option.raw_norms.released.tau_loss"].verdict == claims.SHOWN
+    assert found["16.option.pa.control.tau_loss"].verdict != claims.SHOWN
+    assert found["16.option.scores_kept.control.tau_loss"].verdict != claims.SHOWN
     units = rows.set_index(["option", "against"]).unit
     assert set(units["raw norms", "control"]) == {"swapped pairs of seeds"}
     assert set(units["raw norms", "released"]) == {"seeds"} == set(units["DA", "control"])
     seeds = rows.set_index(["option", "against"]).seeds
     assert set(seeds["PA", "control"]) == {4} and set(seeds["DA", "control"]) == {8}
+    left, right = pada_options.draw(rows).axes
+    assert [tick.get_text() for tick in left.get_yticklabels()] == asked
+    assert len(left.lines) == 1 + 3 * 2 * 4  # zero; for each row two bars and a point
+    assert "less what was released" in right.get_title(loc="left")
+    assert "1 of 4 differences" not in (said := pada_options.caption(OPTIONS, rows))
+    assert "2 of 8 differences from the control are shown to be gains" in said
 
 
 # --- figure ---

@@ -12,6 +12,7 @@ from made_scores import known, scores
 from padalib import data, samplers, spaces
 from padalib.engine.identity import key
 from padalib.ranking import pairs, report
+from padalib.ranking.gradient_split import planned
 from padalib.samplers import Accumulate, Shuffled
 from padalib.study import (
     claims,
@@ -333,9 +334,9 @@ def test_methods_of_several_supernets_have_the_images_of_the_others():
         config = rivals_several.scoring(scale, name, 5)
         assert config.archs == scale.ranked and config.splits == (scale.rank_split,)
         if name == "GM-NAS":
-            split = config.split
-            each = (scale.epochs - 1 - split.train.epochs) / 2
-            assert each == 6 and split.images <= 45_000  # those of an epoch
+            assert config.levels == 2 and planned(config.train, 2) == (1, 1, 4)
+            assert config.train.epochs == scale.epochs and config.split.train.epochs == 1
+            assert config.most == 8 * 64 * (30 + 2 * 25) <= 45_000  # images of an epoch
         else:
             assert config.epochs == scale.epochs == 20
     found = rivals.scorings_of_several(SMOKE)
