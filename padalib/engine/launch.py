@@ -6,7 +6,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -156,12 +156,19 @@ class _Work:
                     self._submit(run)
                 self.progress.show()
                 self._tell()
-                time.sleep(0.1)
+                self._pause()
         except BaseException:
             for future in self.busy:
                 future.cancel()
             raise
         return self.errors
+
+    def _pause(self) -> None:
+        """Until a run has ended, a tenth of a second at most: short runs leave no core idle."""
+        if self.busy and isinstance(self.executor, Pool):
+            wait(self.busy, 0.1, FIRST_COMPLETED)
+        else:  # futures that need not be Python's own
+            time.sleep(0.1)
 
     def _ready(self, run: Run) -> bool:
         other = self.elsewhere.get(run.key)

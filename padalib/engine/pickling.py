@@ -111,7 +111,6 @@ def unpack(packed: bytes) -> Run:
     importlib.invalidate_caches()
     try:
         run = Run(cloudpickle.loads(config))
-        found = identity(run.config)
     except (ImportError, AttributeError) as error:
         raise RunError(
             f"the worker cannot find what the run uses ({error}): put the module where "
@@ -123,7 +122,8 @@ def unpack(packed: bytes) -> Run:
             "does not travel, and what classes do when they are made is done there again"
         ) from None
     if run.key != key:
-        changes = difference(_flat(json.loads(sent)), _flat(json.loads(json.dumps(found))))
+        found = json.loads(json.dumps(identity(run.config)))
+        changes = difference(_flat(json.loads(sent)), _flat(found))
         raise RunError(
             f"the worker has something else than was sent ({changes}): what was changed in an "
             "imported module at run time, or edited after the import, does not travel; restart, "

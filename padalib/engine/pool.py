@@ -8,6 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import (
+    forkserver,
     get_all_start_methods,
     get_context,
     parent_process,
@@ -15,11 +16,12 @@ from multiprocessing import (
     spawn,
 )
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 # What the server of workers imports before it forks any: slow to import, and never edited while
 # somebody works. Code that may be (padalib's, the user's) each worker reads anew.
-PRELOADED = ["torch", "torch._dynamo", "pandas", "sklearn.datasets", "PIL.Image", "cloudpickle"]
+PRELOADED = ["torch", "torch._dynamo", "pandas", "scipy.stats", "PIL.Image", "cloudpickle"]
 
 
 class Pool:
@@ -62,6 +64,27 @@ class Pool:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def can_fork() -> bool:
+    """Whether processes are forked from a server here, and not started from nothing."""
+    return "forkserver" in get_all_start_methods()  # not on Windows
+
+
+def serve(*more: str) -> None:
+    """Start the server of workers, if none runs, with `more` modules imported than they need."""
+    if can_fork():
+        _context().set_forkserver_preload([*PRELOADED, *more])
+        with _apart():
+            forkserver.ensure_running()
+
+
+def start(function: Callable, *arguments: Any) -> BaseProcess:
+    """A process of its own, which calls a function that it imports; it does not hear ^C."""
+    process = _context().Process(target=function, args=arguments)
+    with _apart():
+        process.start()
+    return process
+
+
 @contextmanager
 def _apart() -> Iterator[None]:
     """Start processes that do not import the user's script, and do not hear the terminal's ^C.
@@ -90,7 +113,7 @@ def _apart() -> Iterator[None]:
 
 def _context() -> BaseContext:
     """How workers start: forked from a server that has imported torch, which saves seconds each."""
-    if "forkserver" not in get_all_start_methods():  # Windows
+    if not can_fork():
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)

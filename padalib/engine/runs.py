@@ -207,8 +207,7 @@ class Run:
     def _failure(self, reason: str) -> str:
         return f"{self.config.label} failed: {reason}. Delete {self.folder} to try it again"
 
-    def _check_folder(self) -> None:
-        mine = json.loads(json.dumps(identity(self.config)))
+    def _check_folder(self, mine: dict[str, Any]) -> None:
         try:
             theirs = self._read_json("config.json")
         except RunError:
@@ -225,20 +224,22 @@ class Run:
 
         While another does: wait for its end, or raise Busy.
         """
-        if digest(identity(self.config)) != self.key:
+        mine = identity(self.config)
+        if digest(mine) != self.key:
             raise RunError(
                 f"{self.config.label} is not what it was when its run was asked for: something "
                 "that it uses changed in between; ask again"
             )
+        text = json.dumps(mine, indent=1, sort_keys=True)
+        mine = json.loads(text)  # as it is read from a folder
         if self.done:
-            self._check_folder()
+            self._check_folder(mine)
             self.record()
             return self
         with held(self.folder, self.config.label, wait):
             if not exists(self.folder / "config.json"):
-                content = json.dumps(identity(self.config), indent=1, sort_keys=True)
-                write_bytes(self.folder / "config.json", content.encode())
-            self._check_folder()
+                write_bytes(self.folder / "config.json", text.encode())
+            self._check_folder(mine)
             again = self._again()
             if again._finished:  # and was cut before all of it had moved
                 self._take_over(again)

@@ -202,7 +202,7 @@ class Walk:
                 value, old = (vars(one).get(name, _MISSING) for one in (found, before))
                 if found is module and not isinstance(value, SIMPLE):
                     continue
-                if _outline(value) != _outline(old):
+                if not origin.alike(value, old):
                     self.entries[f"{name} of {owner}"] = "removed"
                     if value is not _MISSING:
                         self.use(f"{name} of {owner}", value)
@@ -307,24 +307,6 @@ def _annotation(note: Any) -> str:
         return f"{note.__module__}.{note.__qualname__}"
     text = str(note)
     return type(note).__qualname__ if " at 0x" in text else text
-
-
-def _outline(value: Any) -> str:
-    """A value of padalib's own as text, functions by their code: to see whether it was changed."""
-
-    def refer(thing: Any) -> str:
-        if not isinstance(thing, FunctionType):
-            return f"{getattr(thing, '__module__', '')}.{thing.__name__}"
-        parts = (thing.__defaults__, thing.__kwdefaults__)
-        return f"{origin.fingerprint(thing.__code__)} {list(map(spell, parts))}"
-
-    def spell(one: Any) -> str:
-        try:
-            return Speller(refer).spell(one)
-        except NoText as error:
-            return str(error)
-
-    return spell(value)
 
 
 def difference(old: dict[str, str], new: dict[str, str]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from padalib.ranking.vectors import aligned
+from padalib.ranking.vectors import aligned, ranks
 
 PAIRS_UP_TO = 200  # below it all pairs at once are faster than scipy's sort
 COUNTS_UP_TO = 2000  # beyond it the [A, A] sign matrices cost more than the plain loop
@@ -91,7 +91,7 @@ def tau(pred: ArrayLike, true: ArrayLike) -> float:
 
 def spearman(pred: ArrayLike, true: ArrayLike) -> float:
     """Spearman's rank correlation, ties at their mean rank; NaN when one side is constant."""
-    p, t = (stats.rankdata(vector) for vector in _vectors(pred, true))
+    p, t = (ranks(vector) for vector in _vectors(pred, true))
     p, t = p - p.mean(), t - t.mean()
     scale = math.sqrt((p @ p) * (t @ t))
     return float(np.clip(p @ t / scale, -1.0, 1.0)) if scale else math.nan
@@ -103,8 +103,8 @@ def partial_spearman(a: ArrayLike, b: ArrayLike, fixed: ArrayLike) -> float:
     Pearson's correlation of what is left of their ranks after a linear fit to the ranks of `fixed`.
     NaN where nothing is left of one.
     """
-    ranks = [stats.rankdata(x) for x in _vectors(a, b, fixed, names=("a", "b", "fixed"))]
-    x, y, z = (rank - rank.mean() for rank in ranks)
+    found = [ranks(x) for x in _vectors(a, b, fixed, names=("a", "b", "fixed"))]
+    x, y, z = (rank - rank.mean() for rank in found)
     x, y = (v - z * (v @ z) / (z @ z) if z.any() else v for v in (x, y))
     scale = np.linalg.norm(x) * np.linalg.norm(y)
     return float(x @ y / scale) if scale > 1e-9 else math.nan
@@ -155,13 +155,14 @@ def _regret(pred: np.ndarray, true: np.ndarray, k: int) -> float:
     k = min(k, len(pred))
     cut = _kth_best(pred, k)
     sure = true[pred > cut]
-    tied = np.sort(true[pred == cut])[::-1]
-    free, among = k - len(sure), len(tied)
+    found = np.maximum(np.sort(true[pred == cut])[::-1], sure.max(initial=-np.inf))
+    free, among = k - len(sure), len(found)
+    if free == among:  # all of them are taken
+        return float(true.max() - found[0])
     # missed[j]: `free` of the tied, drawn without replacement, hold none of the best j + 1 of them
     j = np.arange(among)
     missed = np.cumprod(np.maximum(among - free - j, 0) / (among - j))
-    first = -np.diff(missed, prepend=1.0)  # the best one drawn is number j
-    found = np.maximum(tied, sure.max(initial=-np.inf))
+    first = np.concatenate([[1.0], missed[:-1]]) - missed  # the best one drawn is number j
     return float(first @ (true.max() - found))
 
 

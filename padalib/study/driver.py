@@ -42,12 +42,15 @@ def execute(path: Path, copy: Path, parameters: dict[str, Any]) -> None:
     """
     import papermill
 
+    from padalib.study import kernels
+
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
         papermill.execute_notebook(
             *(str(p).replace("{", "{{").replace("}", "}}") for p in (path, copy)),
             parameters,
             kernel_name=KERNEL,
+            kernel_manager_class=kernels.Manager,
             language="python",
             progress_bar=False,
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
@@ -105,7 +108,7 @@ def run(
     NotebookError for what cannot be run as asked, before anything is; the first notebook that
     fails raises CellError. With `redraw`, notebooks that draw from no table are left out.
     """
-    from padalib.study import scales  # imports torch, and `padalib check` must be quick
+    from padalib.study import kernels, scales  # import torch, and `padalib check` must be quick
 
     asked = scales.get(scale)
     if not redraw:
@@ -124,6 +127,7 @@ def run(
     with alone(folder, scale):
         with environment.for_kernels(workers):
             environment.check_kernel()
+        kernels.prepare()
         if not redraw and not only:
             compute_ahead(scale, workers)
         with environment.for_kernels(workers):
@@ -172,20 +176,25 @@ def studies() -> list[ModuleType]:
 
 
 def compute_ahead(scale: str, workers: int | None) -> None:
-    """Compute the runs of all studies of a scale in one grid; CellError where some fail."""
+    """Compute the runs of all studies of a scale in one grid; CellError where some fail.
+
+    After them their `timings`, one at a time, which must have the machine for themselves.
+    """
     from padalib.engine import launch, runs
     from padalib.study import scales
 
     chosen = scales.get(scale)
-    configs = [
-        config
+    asked = [
+        (module, each)
         for each in (chosen, *chosen.beside)
         for module in studies()
         if module.__name__.rpartition(".")[2] in each.studies
-        for config in module.configs(each)
     ]
+    timed = [(module, each) for module, each in asked if hasattr(module, "timings")]
     try:
-        launch.grid(configs, workers)
+        launch.grid([c for module, each in asked for c in module.configs(each)], workers)
+        if timings := [c for module, each in timed for c in module.timings(each)]:
+            launch.grid(timings, 1)
     except runs.RunError as error:
         raise CellError(str(error)) from error
 

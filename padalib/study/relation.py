@@ -142,8 +142,9 @@ def rhos(
 
 def _ranks(counts: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """[D, N]: the rank of every row among the repeated ones, ties at their mean rank."""
-    _, group = np.unique(vector, return_inverse=True)
-    sizes = counts @ np.eye(group.max() + 1)[group]  # [D, groups]: how many tie
+    _, group, many = np.unique(vector, return_inverse=True, return_counts=True)
+    together = counts[:, np.argsort(group, kind="stable")]
+    sizes = np.add.reduceat(together, np.cumsum(many) - many, axis=1)  # [D, groups] that tie
     return (np.cumsum(sizes, axis=1) - (sizes - 1) / 2)[:, group]
 
 

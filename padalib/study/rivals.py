@@ -84,7 +84,9 @@ def scorings_of_several(scale: Scale) -> dict[ScoreConfig, str]:
 
 
 def timings(scale: Scale) -> list[CostConfig]:
-    """The cost of a step of each method: give these one worker."""
+    """The cost of a step of each method, in the main space: give these one worker."""
+    if not _is_main(scale):
+        return []
     own = training.timings(replace(scale, methods=methods(scale)))
     return [*own, *(rivals_several.timing(scale, name) for name in of_several(scale))]
 
@@ -97,9 +99,12 @@ def memories(scale: Scale) -> list[MemoryConfig]:
 
 def configs(scale: Scale) -> list[Config]:
     """The runs of this study but its timings, which must not compete for the machine."""
-    main = scale.equal_steps and scheduled(scale.space)
     scored = [*scorings(scale), *scorings_of_several(scale)]
-    return [*trainings(scale), *scored, *(memories(scale) if main else ())]
+    return [*trainings(scale), *scored, *(memories(scale) if _is_main(scale) else ())]
+
+
+def _is_main(scale: Scale) -> bool:
+    return scale.equal_steps > 0 and scheduled(scale.space)
 
 
 # --- what is read ---

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -160,8 +161,8 @@ class Workbook:
             for run in runs
         )
         with FileLock(folder / ".runs.lock"):  # two notebooks may save at the same moment
-            tables = [pd.read_csv(other) for other in folder.glob("*.csv")]
-            used = {run for rows in tables if {"method", "run"} <= set(rows) for run in rows.run}
+            stamps = [(other, other.stat().st_mtime_ns) for other in folder.glob("*.csv")]
+            used = {run for stamp in stamps for run in _used(*stamp)}
             path = folder / "runs.csv"
             old = pd.read_csv(path) if path.exists() else new.iloc[:0]
             old = old[old.run.isin(used - set(new.run))]
@@ -187,6 +188,13 @@ class Workbook:
             ]
         self.save(f"claims_{notebook}", claims.table(found))
         return Markdown(claims.text(found))
+
+
+@cache
+def _used(path: Path, stamp: int) -> frozenset[str]:
+    """The runs behind the rows of a table as it was written at `stamp`; none for other tables."""
+    rows = pd.read_csv(path)
+    return frozenset(rows.run if {"method", "run"} <= set(rows) else ())
 
 
 def _write(path: Path, rows: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import stats
 
-from padalib.ranking import metrics
+from padalib.ranking import metrics, vectors
 
 TRUE = [90.0, 80.0, 95.0, 70.0, 60.0]
 
@@ -211,6 +211,12 @@ def test_tau_equals_scipy_to_the_bit(n, rng):
 def test_spearman_equals_scipy(rng):
     pred, true = tied(rng, 50)
     assert metrics.spearman(pred, true) == pytest.approx(stats.spearmanr(pred, true).statistic)
+
+
+def test_ranks_are_scipys(rng):
+    for n in (1, 2, 50):
+        for vector in (rng.integers(0, 6, n).astype(float), rng.normal(size=n), np.zeros(n)):
+            assert (vectors.ranks(vector) == stats.rankdata(vector)).all()
 
 
 def test_expectation_over_ties_equals_every_order(rng):

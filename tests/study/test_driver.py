@@ -361,6 +361,20 @@ def test_the_runs_of_all_studies_come_first_in_one_grid(root, monkeypatch, capfd
     assert len(asked) == 1, "one notebook needs not the runs of all"
 
 
+def test_timings_come_after_all_else_and_one_at_a_time(monkeypatch):
+    asked, smoke = [], scales.get("smoke")
+    timed = SimpleNamespace(configs=lambda scale: ["a"], timings=lambda scale: ["timing"])
+    main_only = SimpleNamespace(configs=lambda scale: ["b"], timings=lambda scale: [])
+    for name, module in (("timed", timed), ("main_only", main_only)):
+        module.__name__ = f"padalib.study.{name}"
+    own = replace(smoke, studies=("timed", "main_only"), beside=())
+    monkeypatch.setitem(scales.SCALES, "smoke", own)
+    monkeypatch.setattr(driver, "studies", lambda: [timed, main_only])
+    monkeypatch.setattr(launch, "grid", lambda *given: asked.append(given))
+    driver.compute_ahead("smoke", 2)
+    assert asked == [(["a", "b"], 2), (["timing"], 1)]
+
+
 def test_a_run_that_fails_stops_before_the_first_notebook(root, monkeypatch, capfd):
     def grid(configs, workers=None):
         raise RunError("1 of 3 runs failed, the others are finished and kept:\n- PA seed 0: why")

@@ -1,0 +1,69 @@
+"""Kernels forked from the server of workers: the processes are real."""
+
+import json
+import os
+import sys
+
+import pytest
+from made_up import outputs, write
+
+from padalib.engine import pool
+from padalib.study import driver, kernels
+
+FORKED = pytest.mark.skipif(not pool.can_fork(), reason="nothing can be forked here")
+TOLD = """
+import json, os, sys
+loaded = sorted({"torch", "pandas", "IPython", "matplotlib"} & set(sys.modules))
+found = {"pid": os.getpid(), "parent": os.getppid(), "group": os.getpgid(0), "cwd": os.getcwd()}
+import matplotlib
+found |= {"told": os.environ.get("TOLD"), "backend": matplotlib.rcParams["backend"]}
+print(json.dumps(found | {"loaded": loaded}))
+"""
+
+
+def told(folder) -> dict:
+    """What a kernel says of itself."""
+    path = write(folder / "notebooks" / "00_a.ipynb", TOLD)
+    driver.execute(path, folder / "copy.ipynb", {})
+    return json.loads(outputs(folder / "copy.ipynb"))
+
+
+@FORKED
+def test_a_kernel_is_a_process_of_its_own_that_finds_its_imports_made(tmp_path, monkeypatch):
+    kernels.prepare()
+    backend = "module://matplotlib_inline.backend_inline"
+    for k in (1, 2):  # the server keeps the environment of its start, and a kernel has its own
+        monkeypatch.setenv("TOLD", str(k))
+        monkeypatch.setenv("MPLBACKEND", backend)
+        found = told(tmp_path)
+        assert found["told"] == str(k) and found["backend"] == backend
+        assert found["pid"] == found["group"] != found["parent"] != os.getpid()
+        assert found["cwd"] == str(tmp_path / "notebooks")
+        assert {"torch", "pandas", "IPython"} <= set(found["loaded"])
+
+
+@pytest.mark.parametrize("lacking", ["no server", "another command"])
+def test_elsewhere_a_kernel_starts_as_jupyter_starts_it(lacking, tmp_path, monkeypatch):
+    if lacking == "no server":
+        monkeypatch.setattr(pool, "can_fork", lambda: False)
+    else:
+        monkeypatch.setattr(kernels, "LAUNCHER", ["-m", "another"])
+    found = told(tmp_path)
+    assert found["parent"] == os.getpid() and "torch" not in found["loaded"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+def test_a_kernel_hears_an_interrupt(tmp_path):
+    stop = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)"
+    path = write(tmp_path / "00_a.ipynb", stop)
+    with pytest.raises(KeyboardInterrupt):
+        driver.execute(path, tmp_path / "copy.ipynb", {})
+
+
+@FORKED
+def test_a_process_is_told_from_the_signal_that_ended_it():
+    process = kernels._Process(pool.start(os.abort))
+    assert process.wait() == process.poll() == -6
+    process.send_signal(9)  # nobody is there any more: no error
+    process = kernels._Process(pool.start(sys.exit, 3))
+    assert process.wait() == 3
