@@ -1,15 +1,14 @@
 """Image sets held whole on the device as uint8: digits that ship with the workbook, photographs."""
 
 import hashlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -124,7 +123,8 @@ def cluttered_digits(seed: int = 0) -> dict[str, ImageSet]:
     """
     # RandomState, because numpy guarantees its stream; default_rng's may change with a release.
     rng = np.random.RandomState(seed)
-    pixels, labels = _digits()
+    digits = load_digits()
+    pixels, labels = digits.images / 16.0, digits.target
     order = rng.permutation(len(labels))
     first, second = int(0.6 * len(order)), int(0.8 * len(order))
     sources = np.split(order, [first, second])  # 1078, 359 and 360 source digits
@@ -133,17 +133,6 @@ def cluttered_digits(seed: int = 0) -> dict[str, ImageSet]:
         for split, own, size in zip(SPLITS, sources, (8000, 2000, 4000), strict=True)
     }
     return _normalised("digits", drawn)
-
-
-def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """Scikit-learn's 1,797 digits: pixels [N, 8, 8] in [0, 1] and labels [N].
-
-    From its file, as `load_digits` reads it: every kernel and worker needs them, and importing
-    scikit-learn takes many times longer.
-    """
-    (package,) = importlib.util.find_spec("sklearn").submodule_search_locations
-    rows = np.loadtxt(Path(package, "datasets", "data", "digits.csv.gz"), delimiter=",")
-    return rows[:, :-1].reshape(-1, 8, 8) / 16.0, rows[:, -1].astype(int)
 
 
 def _compose(

@@ -21,7 +21,7 @@ from typing import Any
 
 # What the server of workers imports before it forks any: slow to import, and never edited while
 # somebody works. Code that may be (padalib's, the user's) each worker reads anew.
-PRELOADED = ["torch", "torch._dynamo", "pandas", "scipy.stats", "PIL.Image", "cloudpickle"]
+PRELOADED = ["torch", "torch._dynamo", "pandas", "sklearn.datasets", "PIL.Image", "cloudpickle"]
 
 
 class Pool:
