@@ -85,7 +85,7 @@ VALUE = argument(
     NOTEBOOKS,
 )
 def run(args: Namespace) -> None:
-    from padalib.study import driver
+    from padalib.commands import driver
 
     check_environment()
     extra = driver.parse(args.p, args.notebooks)
@@ -105,8 +105,9 @@ def run(args: Namespace) -> None:
     NOTEBOOKS,
 )
 def figures(args: Namespace) -> None:
+    from padalib.commands import driver, reproduction
     from padalib.engine import paths
-    from padalib.study import driver, reproduction, scales
+    from padalib.study import scales
 
     home = paths.published_results(scales.get(args.scale).name)
     if not any(home.glob("*.csv")):
@@ -122,7 +123,7 @@ def figures(args: Namespace) -> None:
     NOTEBOOKS,
 )
 def check(args: Namespace) -> None:
-    from padalib.study import notebooks
+    from padalib.commands import notebooks
 
     chosen = args.notebooks or notebooks.find()
     for path in chosen:
@@ -137,7 +138,7 @@ def check(args: Namespace) -> None:
 )
 def html(args: Namespace) -> None:
     known(args.scale)
-    from padalib.study import html as pages
+    from padalib.commands import html as pages
 
     print(pages.write(args.scale))
 
@@ -149,7 +150,7 @@ def html(args: Namespace) -> None:
 )
 def compare(args: Namespace) -> None:
     known(args.scale)
-    from padalib.study import reproduction
+    from padalib.commands import reproduction
 
     print(reproduction.compare(args.scale))
 
@@ -162,7 +163,7 @@ def compare(args: Namespace) -> None:
     argument("--pages", action="store_true", help="write the README's table anew, nothing else"),
 )
 def publish(args: Namespace) -> None:
-    from padalib.study import publishing, readme
+    from padalib.commands import publishing, readme
 
     known(args.scale)
     if not args.pages:
@@ -182,7 +183,7 @@ def publish(args: Namespace) -> None:
     argument("--truth", type=Path, help="a truth table from elsewhere, see data/README.md"),
 )
 def report(args: Namespace) -> None:
-    from padalib.study import scorecard
+    from padalib.commands import scorecard
 
     found = scorecard.read(args.scores, args.space, args.dataset, args.truth)
     print(scorecard.text(found))
@@ -191,7 +192,7 @@ def report(args: Namespace) -> None:
 
 @command("see to the Jupyter kernel and the git filter", "padalib setup")
 def setup(args: Namespace) -> None:
-    from padalib.study import environment
+    from padalib.commands import environment
 
     environment.set_up()
 
@@ -213,7 +214,7 @@ def setup(args: Namespace) -> None:
 )
 def truth(args: Namespace) -> None:
     from padalib.benchmarks import layouts
-    from padalib.study import truth_tables
+    from padalib.commands import truth_tables
 
     check_environment()
     asked = [*args.spaces, *([args.space] if args.space else [])]

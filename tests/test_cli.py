@@ -12,8 +12,8 @@ import pytest
 
 from padalib import cli
 from padalib.cli import COMMANDS, main
+from padalib.commands import driver
 from padalib.engine.runs import RunError
-from padalib.study import driver
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "pandas", "matplotlib", "scipy", "sklearn"}
@@ -71,7 +71,7 @@ def test_nothing_heavy_is_loaded_in_vain(arguments):
 
 @pytest.mark.parametrize("module", ["html", "reproduction", "environment", "driver"])
 def test_rooms_of_light_commands_import_neither_torch_nor_matplotlib(module):
-    script = f"import sys, padalib.study.{module}; print(*sys.modules)"
+    script = f"import sys, padalib.commands.{module}; print(*sys.modules)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True

@@ -15,7 +15,8 @@ FLOORS = {
     "ranking": 4,
     "probes": 5, "benchmarks": 5,
     "study": 6,
-    "cli": 7, "__main__": 8, "bench": 7,
+    "commands": 7, "bench": 7,
+    "cli": 8, "__main__": 9,
 }  # fmt: skip
 # The last lines let a training start from another's weights, which no further file can do, and say
 # what an update rule of one's own must not hold; that a rule may go around another, and is told

@@ -16,10 +16,10 @@ from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_notebook
 
 from padalib import __version__
+from padalib.commands.driver import execute
+from padalib.commands.environment import EXTRA_KEYS, install_filter
+from padalib.commands.notebooks import check
 from padalib.study import scales
-from padalib.study.driver import execute
-from padalib.study.environment import EXTRA_KEYS, install_filter
-from padalib.study.notebooks import check
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

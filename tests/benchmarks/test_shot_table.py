@@ -11,9 +11,9 @@ from scipy import stats
 
 from padalib import spaces
 from padalib.benchmarks import shot, truth
+from padalib.commands import scorecard
 from padalib.engine import paths
 from padalib.ranking import report
-from padalib.study import scorecard
 
 ONE, TWO = (spaces.get(f"nb1shot1-{k}") for k in (1, 2))
 HEADER = "space,arch,hash,params,valid_4,valid_12,valid_36,valid_108,seconds_108"

@@ -10,9 +10,10 @@ import pytest
 from bs4 import BeautifulSoup
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
+from padalib.commands import readme
 from padalib.engine import paths
 from padalib.engine.runs import RunError
-from padalib.study import claims, readme
+from padalib.study import claims
 from padalib.study.claims import Claim, Interval
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import pytest
 from made_up import write
 from nbformat.v4 import new_code_cell
 
-from padalib.study.notebooks import NotebookError, Parameter, check, declared
+from padalib.commands.notebooks import NotebookError, Parameter, check, declared
 
 SMOKE = {"scale": "smoke"}
 

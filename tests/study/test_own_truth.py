@@ -13,12 +13,12 @@ from PIL import Image
 from padalib import data, spaces
 from padalib.benchmarks import about, alone, truth
 from padalib.cli import main
+from padalib.commands import named
 from padalib.data import sets
 from padalib.engine import paths
 from padalib.engine.runs import Run
 from padalib.ranking.scores import ScoreConfig, sample
 from padalib.spaces import ChainSpace
-from padalib.study import named
 from padalib.train import TrainConfig
 
 MINE = """

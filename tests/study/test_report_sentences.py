@@ -9,10 +9,11 @@ from padalib import spaces
 from padalib.benchmarks import layouts, truth
 from padalib.benchmarks.predictions import ScoresError, read_scores
 from padalib.cli import main
+from padalib.commands import scorecard, truth_tables
 from padalib.engine import paths
 from padalib.ranking import report
 from padalib.ranking.several import by_part
-from padalib.study import across, effects, scorecard, truth_tables
+from padalib.study import across, effects
 
 MINI = spaces.get("mini")
 CODES = [MINI.code(arch) for arch in MINI]

@@ -10,9 +10,9 @@ from padalib import data as datasets
 from padalib import spaces
 from padalib.benchmarks import about, alone, layouts, truth
 from padalib.benchmarks.layouts import LARGEST
+from padalib.commands import named
 from padalib.engine import paths
 from padalib.spaces import Space
-from padalib.study import named
 
 SEEDS = 3  # of each architecture, where no table says how many
 

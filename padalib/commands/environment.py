@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from padalib.commands.notebooks import KERNEL, NotebookError
 from padalib.engine import paths
-from padalib.study.notebooks import KERNEL, NotebookError
 
 # What papermill and JupyterLab write beside the outputs, and nbstripout keeps unless told.
 EXTRA_KEYS = " ".join(

@@ -60,6 +60,6 @@ def test_a_space_that_is_too_large_is_refused(root, capsys):
 
 def test_without_a_name_all_kept_tables_are_made(root, monkeypatch):
     made = []
-    monkeypatch.setattr("padalib.study.truth_tables.make", lambda name, *_: made.append(name))
+    monkeypatch.setattr("padalib.commands.truth_tables.make", lambda name, *_: made.append(name))
     assert main(["truth"]) == 0
     assert made == list(layouts.KEPT)

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 
 from padalib.benchmarks import predictions, truth
 from padalib.benchmarks.truth import Truth
+from padalib.commands import named, reproduction
 from padalib.engine import paths
 from padalib.engine.files import write_bytes
 from padalib.ranking import report
-from padalib.study import effects, figures, named, reproduction, scales
+from padalib.study import effects, figures, scales
 
 BY_FLOPS = ("within_flops", "within_flops_loss", "between_flops", "within_quintiles", "with_flops")
 DRAWN = ("tau", "within_flops", "with_flops", "upper_half", "top_decile", "p_at_10")

@@ -11,9 +11,9 @@ from padalib import spaces
 from padalib.benchmarks import truth
 from padalib.benchmarks.predictions import ScoresError, few_shot_logs, read_scores
 from padalib.cli import main
+from padalib.commands import scorecard
 from padalib.engine import paths
 from padalib.ranking import report
-from padalib.study import scorecard
 
 MINI = spaces.get("mini")
 ROOT = Path(__file__).resolve().parents[2]

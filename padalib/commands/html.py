@@ -16,9 +16,10 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
+from padalib.commands import driver, notebooks, reproduction
+from padalib.commands.notebooks import NotebookError
 from padalib.engine import paths
-from padalib.study import claims, driver, notebooks, reproduction
-from padalib.study.notebooks import NotebookError
+from padalib.study import claims
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 # Outputs that are programs: they would need scripts, and some of them a network.

@@ -7,8 +7,8 @@ import sys
 import pytest
 from made_up import outputs, write
 
+from padalib.commands import driver, kernels
 from padalib.engine import pool
-from padalib.study import driver, kernels
 
 FORKED = pytest.mark.skipif(not pool.can_fork(), reason="nothing can be forked here")
 TOLD = """

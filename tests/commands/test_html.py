@@ -10,8 +10,9 @@ from made_up import write
 from nbformat.v4 import new_markdown_cell, new_output
 
 from padalib.cli import main
+from padalib.commands import driver, html
 from padalib.engine import paths
-from padalib.study import claims, driver, html
+from padalib.study import claims
 from padalib.study.claims import Claim, Interval
 
 PIXEL = base64.b64encode(b"\x89PNG").decode()

@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from padalib.commands import driver
 from padalib.engine import paths
-from padalib.study import claims, driver
+from padalib.study import claims
 from padalib.study.claims import Claim, Interval
 
 SMOKE = "smoke shows that it runs; its numbers mean nothing"

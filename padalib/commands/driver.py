@@ -23,9 +23,9 @@ import nbformat
 
 import padalib
 from padalib import study
+from padalib.commands import environment, notebooks
+from padalib.commands.notebooks import KERNEL, NotebookError
 from padalib.engine import paths
-from padalib.study import environment, notebooks
-from padalib.study.notebooks import KERNEL, NotebookError
 
 RECORD = "record.json"  # in the folder of a scale: which notebooks ended well, and their files
 OWN_OPTIONS = {"scale": "--scale", "redraw": "`padalib figures`", "workers": "--workers"}
@@ -42,7 +42,7 @@ def execute(path: Path, copy: Path, parameters: dict[str, Any]) -> None:
     """
     import papermill
 
-    from padalib.study import kernels
+    from padalib.commands import kernels
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     try:
@@ -108,7 +108,8 @@ def run(
     NotebookError for what cannot be run as asked, before anything is; the first notebook that
     fails raises CellError. With `redraw`, notebooks that draw from no table are left out.
     """
-    from padalib.study import kernels, scales  # import torch, and `padalib check` must be quick
+    from padalib.commands import kernels
+    from padalib.study import scales  # import torch, and `padalib check` must be quick
 
     asked = scales.get(scale)
     if not redraw:

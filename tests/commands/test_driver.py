@@ -15,10 +15,11 @@ from nbformat.v4 import new_code_cell
 
 from padalib import spaces, study
 from padalib.cli import main
+from padalib.commands import driver, environment
+from padalib.commands.notebooks import NotebookError
 from padalib.engine import launch, paths
 from padalib.engine.runs import RunError
-from padalib.study import driver, environment, scales
-from padalib.study.notebooks import NotebookError
+from padalib.study import scales
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import pytest
 from made_up import write
 
 from padalib.cli import main
+from padalib.commands import driver, publishing, readme, reproduction
+from padalib.commands.reproduction import agreement, inside
 from padalib.engine import paths
-from padalib.study import claims, driver, publishing, readme, reproduction
+from padalib.study import claims
 from padalib.study.claims import Claim, Interval
-from padalib.study.reproduction import agreement, inside
 
 
 def made(key: str, effect: float, *intervals: tuple, null: float = 0.0, verdict="shown") -> Claim:

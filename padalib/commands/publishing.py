@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from padalib.commands import driver, notebooks, readme
+from padalib.commands.reproduction import SMOKE
 from padalib.engine import paths
-from padalib.study import driver, notebooks, readme
-from padalib.study.reproduction import SMOKE
 
 
 def publish(scale: str, redrawn: bool = False) -> list[str]:
