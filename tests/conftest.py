@@ -1,4 +1,4 @@
-"""Every test has a data root of its own, one thread and no window."""
+"""Every test has a data root of its own, one thread, no window, and a terminal of 100 columns."""
 
 import os
 from collections import Counter, defaultdict
@@ -18,6 +18,7 @@ def data_root(tmp_path, monkeypatch):
     monkeypatch.setenv("PADALIB_DATA", str(tmp_path / "data"))
     for name in ("PADALIB_WORKERS", "PADALIB_HEADLESS", "PADALIB_DEVICE", "PADALIB_FORCE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")  # tables are as wide here as where nobody looks on
 
 
 @pytest.fixture(scope="session")
