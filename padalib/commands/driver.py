@@ -44,7 +44,8 @@ def execute(path: Path, copy: Path, parameters: dict[str, Any]) -> None:
 
     from padalib.commands import kernels
 
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    for name in ("papermill", "asyncio"):  # the latter: that nobody asked how a cut cell ended
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         papermill.execute_notebook(
             *(str(p).replace("{", "{{").replace("}", "}}") for p in (path, copy)),
