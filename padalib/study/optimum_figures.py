@@ -9,6 +9,7 @@ from padalib.study.optimum import ORDER, Optimum, at
 
 ONE, MANY = "#0072B2", "#D55E00"  # one image a step; a batch
 MOST = 5.0  # what lies beyond is written, not drawn to scale
+FEW_SEEDS = 10  # so few are named, each at its place
 NARROW = {  # ticks where the highest is less than so many times the lowest
     4: [0.4, 0.5, 0.7, 1, 1.4, 2],
     2: [0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4],
@@ -124,6 +125,8 @@ def draw_agreement(probes: pd.DataFrame) -> Figure:
             word = "weighted" if weights == "importance" else "as taken"
             axis.set(yscale="log", title=f"{word}, epoch {epoch}", xlabel="seed of the probe")
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))  # there is no seed 0.5
+            if len(seeds := sorted(rows.probe_seed.unique())) < FEW_SEEDS:
+                axis.set_xticks(seeds)
             figures.log_ticks(axis.yaxis)
             low, high = axis.get_ylim()
             for factor, ticks in NARROW.items():  # a single tick would say no scale
