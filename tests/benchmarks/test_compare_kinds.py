@@ -79,7 +79,7 @@ def test_a_table_is_read_before_it_is_compared(tmp_path):
 
 
 def test_an_unknown_option_is_answered_by_those_there_are():
-    with pytest.raises(ValueError, match="option importence: it takes .*importance, .*size"):
+    with pytest.raises(ValueError, match=r"option importence: it takes .*importance, .*size"):
         samplers.get("PA").with_options("mine", importence=True)
     with pytest.raises(ValueError, match=r"option x: it takes shared, zero_grad$"):
         samplers.get("SPOS").with_options("mine", x=1)
