@@ -1,5 +1,7 @@
 """The figure of the contrasts that decide: differences, levels by method, and which bias."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -54,6 +56,24 @@ def _contrasts(axes: Axes, rows: pd.DataFrame, main: str) -> None:
     axes.legend(loc="best")
     axes.set(xlabel="difference", title=f"the contrasts that decide; grey: ±{BOUND:g}, equivalent")
     axes.invert_yaxis()
+
+
+def differences(axes: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> None:
+    """A line a label, from the top: of its rows the differences, an outcome below the other.
+
+    Thick over seeds, thin over seeds and architectures; `labels` holds one for each row.
+    """
+    names = list(dict.fromkeys(labels))
+    shifts = dict(zip(OUTCOMES, np.linspace(-0.17, 0.17, len(OUTCOMES)), strict=True))
+    axes.axvspan(-BOUND, BOUND, color=figures.BAND, lw=0, zorder=0)
+    axes.axvline(0, color="grey", lw=0.5)
+    for label, row in zip(labels, rows.itertuples(), strict=True):
+        y, shade = names.index(label) + shifts[row.measure], SHADES[row.measure]
+        axes.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.4)
+        axes.plot([row.both_low, row.both_high], [y, y], color="black", lw=0.7)
+        axes.plot(row.difference, y, "o", color=shade, mfc="white", ms=3.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
 
 
 def _levels(axes: Axes, cards: pd.DataFrame) -> None:

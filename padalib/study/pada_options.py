@@ -24,7 +24,7 @@ from padalib.samplers.stepped import SteppedPaths
 from padalib.study import controls, figures, outcomes
 from padalib.study.claims import SHOWN, Claim
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.controls_figures import SHADES
+from padalib.study.controls_figures import SHADES, differences
 from padalib.study.record import slug
 from padalib.study.scale import Scale
 from padalib.train import TrainConfig
@@ -178,24 +178,16 @@ def conclude(rows: pd.DataFrame) -> list[Claim]:
 
 def draw(rows: pd.DataFrame) -> Figure:
     """Left: each variant less its control. Right: less what was released."""
-    names = list(dict.fromkeys(rows.option))
-    shifts = dict(zip(OUTCOMES, (-0.17, 0.17), strict=True))
     with figures.style():
-        figure, axes = figures.subplots(1, 2, figsize=(6.75, 0.9 + 0.3 * len(names)), sharey=True)
+        height = 1.3 + 0.3 * rows.option.nunique()
+        figure, axes = figures.subplots(1, 2, figsize=(6.75, height))
         for panel, (against, title) in zip(axes, SIDES.items(), strict=True):
-            panel.axvspan(-BOUND, BOUND, color=figures.BAND, lw=0, zorder=0)
-            panel.axvline(0, color="grey", lw=0.5)
-            for row in rows[rows.against == against].itertuples():
-                y, shade = names.index(row.option) + shifts[row.measure], SHADES[row.measure]
-                panel.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.4)
-                panel.plot([row.both_low, row.both_high], [y, y], color="black", lw=0.7)
-                panel.plot(row.difference, y, "o", color=shade, mfc="white", ms=3.5)
+            own = rows[rows.against == against]
+            differences(panel, own, list(own.option))
             panel.set(title=title, xlabel=f"difference of tau; grey: ±{BOUND:g}")
-        axes[0].set_yticks(range(len(names)), names)
-        axes[0].invert_yaxis()
         for name, shade in SHADES.items():
             axes[1].plot([], [], color=shade, lw=2.4, label=OUTCOMES[name])
-        axes[1].legend(loc="best", fontsize=6)
+        figure.legend(loc="outside upper center", ncols=2, fontsize=6)
     return figure
 
 

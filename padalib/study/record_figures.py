@@ -2,14 +2,13 @@
 
 import textwrap
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from padalib.study import claims, figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.controls_figures import SHADES
+from padalib.study.controls_figures import SHADES, differences
 from padalib.study.record import AIMS, CHOOSES
 from padalib.study.scale import Scale
 
@@ -71,17 +70,8 @@ def _parts(axes: Axes, rows: pd.DataFrame) -> None:
         f"without {row.part}" if isinstance(row.part, str) else f"− {row.b}"
         for row in rows.itertuples()
     ]
-    names = list(dict.fromkeys(labels))
-    axes.axvspan(-BOUND, BOUND, color=figures.BAND, lw=0, zorder=0)
-    axes.axvline(0, color="grey", lw=0.5)
-    shifts = dict(zip(OUTCOMES, np.linspace(-0.17, 0.17, len(OUTCOMES)), strict=True))
-    for label, row in zip(labels, rows.itertuples(), strict=True):
-        y, shade = names.index(label) + shifts[row.measure], SHADES[row.measure]
-        axes.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.4)
-        axes.plot([row.both_low, row.both_high], [y, y], color="black", lw=0.7)
-        axes.plot(row.difference, y, "o", color=shade, mfc="white", ms=3.5)
-    axes.set_yticks(range(len(names)), names, fontsize=6)
-    axes.invert_yaxis()
+    differences(axes, rows, labels)
+    axes.tick_params(axis="y", labelsize=6)
     axes.set(xlabel=f"chosen less others; grey: ±{BOUND:g}")
 
 
