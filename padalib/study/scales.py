@@ -6,7 +6,13 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
-from padalib.study import record_scales, retraining_scales, rival_scales, space_scales
+from padalib.study import (
+    record_scales,
+    retraining_scales,
+    rival_scales,
+    search_scales,
+    space_scales,
+)
 from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
 
 EVERY = (
@@ -317,6 +323,7 @@ SCALES = {
     )
 }
 SCALES["spaces"] = space_scales.make(SCALES["controls"])
+SCALES["search"] = search_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["rivals"] = rival_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["record"] = record_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["options"] = record_scales.options(SCALES["controls"])
