@@ -20,8 +20,8 @@ SCALES = {  # in the README in this order, and what they are
 }
 FOLDERS = {  # where two have a claim of one key, the later one is shown
     "cifar": (
-        *("cifar", "controls", "tuning", "budget", "noise", "spaces", "rivals"),
-        *("retraining", "record", "full"),
+        *("cifar", "controls", "tuning", "budget", "noise", "spaces", "search"),
+        *("rivals", "retraining", "record", "full"),
     ),
     "laptop": ("laptop",),
 }
@@ -53,7 +53,8 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("14.own_rates.pa_spos", "14.equal_flops", "15.aim", "15.beats"),
     # Of several spaces and of searches: by loss, and the paper's own method.
     *(f"09.over.{name}.tau_loss" for name in ("pada", "gain", "norm", "data", "schedule", "yoked")),
-    *("09.variance.raw", "10.found.pada", "10.gain.pada", "10.limit.flops.pada"),
+    *("09.variance.raw", "10.found.pada", "10.gain.pada", "10.schedule.pada"),
+    "10.limit.flops.pada",
     *("12.surpasses", "12.controls", "13.retrained.pada", "13.retrained.pa.spos"),
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"

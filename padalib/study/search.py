@@ -42,6 +42,8 @@ BENCHMARK = spaces.get("nasbench201")  # whose latencies are known
 KNOWN = ("accuracy", "noise", "trainings", "members")  # of a function; the rest are its costs
 SHARE = 0.5  # of the architectures that a limit allows
 POINTS = 24  # of a curve, at most
+# (method, seed) -> accuracies, a row a function, a column a number of images, most last.
+Predicted = Mapping[tuple[str, int], pd.DataFrame]
 
 
 def configs(scale: Scale) -> list[ScoreConfig]:
@@ -62,11 +64,6 @@ def untrained(scale: Scale, seed: int) -> TrainConfig:
     """A run whose start is looked at: SPOS's where that is kept, else one of a single epoch."""
     plain = scale.training("SPOS", seed)
     return plain if 0 in plain.keep else replace(plain, epochs=1, keep=(0,))
-
-
-def named(scores: pd.DataFrame) -> pd.DataFrame:
-    """The scores of `configs`, the untrained supernets' under their own name."""
-    return scores.assign(method=scores.method.where(scores.epoch > 0, UNTRAINED))
 
 
 # --- what is searched ---
@@ -130,7 +127,7 @@ def alike(codes: Iterable[str]) -> pd.Series:
 def known(book: Workbook) -> Known:
     """The functions of a workbook's space, computed or as published; saves them as `functions`.
 
-    With the latencies and energies of HW-NAS-Bench where they are of its network, NAS-Bench-201's
+    With the latencies of HW-NAS-Bench where they are of its network, NAS-Bench-201's
     on 32x32 images, as in the truth; and are in the data root.
     """
     space = book.scale.space
@@ -153,23 +150,36 @@ def known(book: Workbook) -> Known:
             print("No latencies in the data root: limits are on FLOPs and parameters only.")
         else:  # its codes number the operations of the whole space
             whole = [BENCHMARK.code(BENCHMARK.encode(space.decode(arch))) for arch in classes]
-            table[list(devices)] = devices.loc[whole].to_numpy()
+            devices = devices.filter(like="_latency").loc[whole]
+            table[list(devices)] = devices.to_numpy()
     return Known(space, book.save("functions", table.reset_index()).set_index("code"))
 
 
-def predictions(scores: pd.DataFrame, own: Known) -> dict[tuple[str, int], pd.DataFrame]:
-    """(method, seed) -> accuracies, a row a function, a column a number of images, most last.
+def read(book: Workbook, own: Known) -> Predicted:
+    """What the supernets of `configs` score everything; saves their right answers."""
+    made = configs(book.scale)
+    return predictions(*book.side_by_side("search_scores", made, "scores", "code", right), own)
 
-    ValueError where one lacks a function.
+
+def right(scores: pd.DataFrame) -> pd.Series:
+    """How many images each architecture has right: shorter to write than its accuracy."""
+    return (scores.accuracy * scores.images / 100).round().astype(int)
+
+
+def predictions(runs: pd.DataFrame, rights: pd.DataFrame, own: Known) -> Predicted:
+    """Accuracies of each supernet from right answers, see `Workbook.side_by_side`.
+
+    The untrained ones have their own name. ValueError where a function has no score.
     """
+    lacking = own.table.index.difference(rights.index)
+    if len(lacking):
+        raise ValueError(f"the scores lack architecture {lacking[0]}: compute them again")
+    rights = rights.loc[own.table.index]
+    runs = runs.assign(method=runs.method.where(runs.epoch > 0, UNTRAINED))
     found = {}
-    for key, rows in scores.groupby(["method", "seed"], sort=False):
-        wide = rows.pivot(index="code", columns="images", values="accuracy")
-        wide = wide.reindex(own.table.index)
-        if wide.isna().any(axis=None):
-            code = wide.index[wide.isna().any(axis=1)][0]
-            raise ValueError(f"the scores of {key[0]} seed {key[1]} lack architecture {code}")
-        found[key] = wide
+    for key, rows in runs.groupby(["method", "seed"], sort=False):
+        counts = dict(sorted(zip(rows.images, rows.run, strict=True)))
+        found[key] = pd.DataFrame({n: 100 * rights[run] / n for n, run in counts.items()})
     return found
 
 
@@ -210,9 +220,19 @@ def stored(wide: pd.DataFrame, own: Known) -> Callable[[Arch, float], float]:
     return score
 
 
-def simulate(
-    predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known, size: Searches
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def simulated(book: Workbook, predicted: Predicted, own: Known) -> dict[str, pd.DataFrame]:
+    """The tables search_curves and search_found of `simulate`.
+
+    As published when redrawing: with thousands of functions they take minutes.
+    """
+    names = ("search_curves", "search_found")
+    if book.redraw:
+        return {name: book.save(name, book.published(name)) for name in names}
+    made = simulate(predicted, own, book.scale.searches)
+    return {name: book.save(name, rows) for name, rows in zip(names, made, strict=True)}
+
+
+def simulate(predicted: Predicted, own: Known, size: Searches) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every search on every supernet, `size.times` times; under limits the `MAIN` one.
 
     Curves: a row for each method, seed, search, limit and number of evaluations, with the regret
@@ -254,7 +274,7 @@ def _course(table: pd.DataFrame, grid: np.ndarray, own: Known) -> list[str]:
     return [own.functions[own.space.parse(code)] for code in table.found.to_numpy()[at]]
 
 
-def supernets(predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known) -> pd.DataFrame:
+def supernets(predicted: Predicted, own: Known) -> pd.DataFrame:
     """Regret of what each supernet scores highest of all: a row a method, seed and limit.
 
     Where several share the highest score, the mean of picking among them.
@@ -288,7 +308,7 @@ def controls(own: Known) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["limit", "control", "regret"])
 
 
-def fronts(predicted: Mapping[tuple[str, int], pd.DataFrame], own: Known) -> pd.DataFrame:
+def fronts(predicted: Predicted, own: Known) -> pd.DataFrame:
     """What a supernet's favourite within each limit is truly worth, as the limit rises.
 
     Columns: cost (its name), most, method ('truth': the best there is; `LARGEST`: the one that

@@ -11,28 +11,24 @@ from padalib.ranking import metrics
 from padalib.study import effects, outcomes, search
 from padalib.study.claims import Claim
 from padalib.study.scale import Searches
-from padalib.study.search import FREE, LARGEST, MAIN, NAMES, UNTRAINED, Known
+from padalib.study.search import FREE, LARGEST, MAIN, NAMES, UNTRAINED, Known, Predicted
 
 FIGURE = "10_search"
 BOUND = 0.2  # points of accuracy: the sd between trainings of one network of NAS-Bench-Macro is .21
-Predicted = Mapping[tuple[str, int], pd.DataFrame]  # see `search.predictions`
 CLAIMED = ("SPOS", "PA", "PA&DA")
+SCHEDULE = "curriculum"  # PA's, without gradients
 
 
 def analyse(
-    scores: pd.DataFrame, own: Known, size: Searches
+    predicted: Predicted, own: Known, simulated: Mapping[str, pd.DataFrame]
 ) -> tuple[dict[str, pd.DataFrame], list[Claim]]:
-    """Tables and claims from the scores of `search.configs` and the functions of the space.
+    """Tables and claims from what supernets score, and the searches on it (`search.simulated`).
 
-    Tables: search_curves and search_found (`search.simulate`), supernets, search_controls, fronts,
-    finals (`finals`), and three of judged differences, search_better, search_limits and
-    search_loss: Holm's correction is over the rows of each.
+    Tables: those of the searches, supernets, search_controls, fronts, finals (`finals`), and three
+    of judged differences, search_better, search_limits and search_loss: Holm's correction is over
+    the rows of each.
     """
-    predicted = search.predictions(search.named(scores), own)
-    curves, found = search.simulate(predicted, own, size)
-    tables = {
-        "search_curves": curves,
-        "search_found": found,
+    tables = dict(simulated) | {
         "supernets": search.supernets(predicted, own),
         "search_controls": search.controls(own),
         "fronts": search.fronts(predicted, own),
@@ -135,71 +131,81 @@ def _largest(tables: dict[str, pd.DataFrame], own: Known, limit: str = FREE) -> 
 def _better(tables: dict[str, pd.DataFrame], own: Known) -> Iterator[dict]:
     """Differences of true accuracy between what a method's search found and its controls."""
     budget = int(tables["search_curves"].evaluations.max())
-    methods, largest = set(tables["search_curves"].method), _largest(tables, own)
-    untrained, spos = _finds(tables, UNTRAINED), _finds(tables, "SPOS")
-    for method in [m for m in CLAIMED if m in methods]:
-        found, slug = _finds(tables, method), _slug(method)
-        by = f"({method}, {NAMES[MAIN]}, {budget} evaluations)"
-        yield _row(
-            f"10.found.{slug}",
-            f"It finds better architectures than the largest network {by}",
-            f"{method} − largest network, accuracy of what was found (regret {found.mean:.2f} "
-            f"and {largest.mean:.2f} points)",
-            *(found, largest, own),
-        )
-        if method != "SPOS" and "SPOS" in methods:
+    untrained = ("untrained", "*Control:* it finds better than on an untrained supernet", UNTRAINED)
+    for method in _claimed(tables):
+        found, largest = _finds(tables, method), _largest(tables, own)
+        others = [("found", "It finds better architectures than the largest network", LARGEST)]
+        for slug, statement, name in (*others, *_beside(tables, method), untrained):
+            other = largest if name == LARGEST else _finds(tables, name)
             yield _row(
-                f"10.gain.{slug}",
-                f"It finds better architectures than uniform sampling {by}",
-                f"{method} − SPOS, accuracy of what was found (regret {found.mean:.2f} and "
-                f"{spos.mean:.2f} points)",
-                *(found, spos, own),
+                f"10.{slug}.{_slug(method)}",
+                f"{statement} ({method}, {NAMES[MAIN]})",
+                f"{method} − {name}, accuracy of what {budget:,} evaluations found (regret "
+                f"{found.mean:.2f} and {other.mean:.2f} points)",
+                *(found, other, own),
             )
-        yield _row(
-            f"10.untrained.{slug}",
-            f"*Control:* it finds better than the same search on an untrained supernet {by}",
-            f"{method} − untrained, accuracy of what was found (regret {found.mean:.2f} and "
-            f"{untrained.mean:.2f} points)",
-            *(found, untrained, own),
-        )
+
+
+def _claimed(tables: dict[str, pd.DataFrame]) -> list[str]:
+    methods = set(tables["search_curves"].method)
+    return [method for method in CLAIMED if method in methods]
+
+
+def _beside(tables: dict[str, pd.DataFrame], method: str) -> Iterator[tuple[str, str, str]]:
+    """(slug, statement, name) of the methods that a gain is over."""
+    methods = set(tables["search_curves"].method)
+    if method != "SPOS" and "SPOS" in methods:
+        yield "gain", "It finds better architectures than uniform sampling", "SPOS"
+    if method != "SPOS" and SCHEDULE in methods:
+        said = "*Control:* it finds better than PA's schedule without gradients"
+        yield "schedule", said, SCHEDULE
 
 
 def _limited(tables: dict[str, pd.DataFrame], own: Known) -> Iterator[dict]:
-    """The same beside the network that costs most within the same limit."""
-    methods = set(tables["search_curves"].method)
+    """The same beside the network that costs most within the same limit.
+
+    And, within that on FLOPs, beside other methods: what they gain is not more FLOPs alone.
+    """
     for limit in [limit for limit in own.limits if limit != FREE]:
-        for method in [m for m in CLAIMED if m in methods]:
+        for method in _claimed(tables):
             found, largest = _finds(tables, method, limit), _largest(tables, own, limit)
+            most = f"both of at most {own.limits[limit]:,.6g} (regret {found.mean:.2f} and"
+            slug = f"{_slug(limit)}.{_slug(method)}"
             yield _row(
-                f"10.limit.{_slug(limit)}.{_slug(method)}",
+                f"10.limit.{slug}",
                 f"Within the median of {limit}, it finds better than the network with most "
                 f"({method}, {NAMES[MAIN]})",
-                f"{method} − most {limit}, both of at most {own.limits[limit]:,.6g} (regret "
-                f"{found.mean:.2f} and {largest.mean:.2f} points)",
+                f"{method} − most {limit}, {most} {largest.mean:.2f} points)",
                 *(found, largest, own),
             )
+            for kind, statement, name in _beside(tables, method) if limit == "FLOPs" else ():
+                other = _finds(tables, name, limit)
+                yield _row(
+                    f"10.limit{kind}.{slug}",
+                    f"{statement}, within the median of {limit} ({method}, {NAMES[MAIN]})",
+                    f"{method} − {name}, {most} {other.mean:.2f} points)",
+                    *(found, other, own),
+                )
 
 
 def _lost(tables: dict[str, pd.DataFrame], own: Known, predicted: Predicted) -> Iterator[dict]:
     """What searches lose on top of their supernets, and whether evolution beats random draws."""
     budget = int(tables["search_curves"].evaluations.max())
-    methods = set(tables["search_curves"].method)
-    for method in [m for m in CLAIMED if m in methods]:
+    for method in _claimed(tables):
         found, favourite = _finds(tables, method), _favourite(predicted, tables, method)
         drawn, slug = _finds(tables, method, name="random"), _slug(method)
         yield _row(
             f"10.loss.{slug}",
-            f"A search of {budget} evaluations finds worse than ranking everything "
-            f"({method}, {NAMES[MAIN]})",
-            f"regret of what the search found − of the supernet's own favourite "
+            f"A search finds worse than ranking everything ({method}, {NAMES[MAIN]})",
+            f"regret of what {budget:,} evaluations found − of the supernet's own favourite "
             f"({found.mean:.2f} and {favourite.mean:.2f} points)",
             *(favourite, found, own),
         )
         yield _row(
             f"10.evolution.{slug}",
-            f"Evolution finds better than random draws at {budget} evaluations ({method})",
-            f"{NAMES[MAIN]} − {NAMES['random']}, accuracy of what was found (regret "
-            f"{found.mean:.2f} and {drawn.mean:.2f} points)",
+            f"Evolution finds better than random draws ({method})",
+            f"{NAMES[MAIN]} − {NAMES['random']}, accuracy of what {budget:,} evaluations found "
+            f"(regret {found.mean:.2f} and {drawn.mean:.2f} points)",
             *(found, drawn, own),
         )
 

@@ -6,7 +6,6 @@ once; beside it stands what the supernet scores highest within each limit of *al
 """
 
 import importlib.util
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from padalib.ranking.counted import Counted
 from padalib.ranking.search import nsga
 from padalib.spaces import Arch
 from padalib.study.scale import Searches
-from padalib.study.search import FREE, LARGEST, Known, stored
+from padalib.study.search import FREE, LARGEST, Known, Predicted, stored
 from padalib.study.workbook import Workbook
 
 TABLE, FIGURE = "search_nsga", "10_nsga"
@@ -34,7 +33,7 @@ def cost_of(own: Known) -> str:
 
 def read(
     book: Workbook,
-    predicted: Mapping[tuple[str, int], pd.DataFrame],
+    predicted: Predicted,
     own: Known,
     all_of: pd.DataFrame,
 ) -> pd.DataFrame | str:
@@ -50,7 +49,7 @@ def read(
 
 
 def fronts(
-    predicted: Mapping[tuple[str, int], pd.DataFrame],
+    predicted: Predicted,
     own: Known,
     size: Searches,
     all_of: pd.DataFrame,

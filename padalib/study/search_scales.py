@@ -25,7 +25,7 @@ def make(controls: Scale, across: Scale) -> Scale:
         methods=METHODS,
         ranked=None,
         rank_images=IMAGES,
-        searches=Searches(1000, 20, RUNGS),
+        searches=Searches(1000, 10, RUNGS),
         studies=("search",),
         notebooks=("10",),
         beside=(),
@@ -35,5 +35,5 @@ def make(controls: Scale, across: Scale) -> Scale:
     macro = replace(macro, name="search-macro", ranked=None, searches=whole.searches, **shared)
     macro = replace(macro, methods=METHODS, notebooks=())
     few = replace(across, name="search-macro12", methods=METHODS[:3], finished=None, beside=())
-    few = replace(few, searches=Searches(64, 20, RUNGS), notebooks=(), **shared)
+    few = replace(few, searches=Searches(64, 10, RUNGS), notebooks=(), **shared)
     return replace(whole, beside=(macro, few))

@@ -88,6 +88,35 @@ class Workbook:
         self._register(runs)
         return rows
 
+    def side_by_side(
+        self,
+        name: str,
+        configs: Sequence[Config],
+        source: str,
+        index: str,
+        value: Callable[[pd.DataFrame], pd.Series],
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Tables of many runs that have the same rows, one column each: (runs, values).
+
+        `values` has the column `index` of the runs' table `source` as its index, and under each
+        run's key the `value` of its rows. `runs`, the table `<name>_runs`, says whose they are, and
+        what all rows of each have in common. ValueError where a run has other rows.
+        """
+        if self.redraw:
+            return self.published(f"{name}_runs"), self.published(name).set_index(index)
+        runs = launch.grid(configs, self.workers)
+        own = {run.key: run.table(source).set_index(index) for run in runs}
+        rows = next(iter(own.values())).index
+        for run in runs:
+            if not own[run.key].index.equals(rows):
+                raise ValueError(f"{run.config.label} ({run.key}) has other rows than the others")
+        values = pd.DataFrame({key: value(table) for key, table in own.items()})
+        origins = [_with_origin(run, _constant(own[run.key])) for run in runs]
+        origins = self.save(f"{name}_runs", pd.concat(origins))
+        values = self.save(name, values.reset_index()).set_index(index)
+        self._register(runs)
+        return origins, values
+
     def save(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Write a table and read it back; equal rows give equal bytes."""
         path = self.folder / "results" / f"{name}{self.suffix}.csv"
@@ -216,6 +245,11 @@ def _runs(folder: Path) -> set[str]:
     """The keys of the runs behind a folder of tables."""
     path = folder / "runs.csv"
     return set(pd.read_csv(path).run) if path.exists() else set()
+
+
+def _constant(rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns in which all rows are alike, as one row."""
+    return rows.loc[:, rows.nunique() == 1].iloc[:1].reset_index(drop=True)
 
 
 def _with_origin(run: Run, rows: pd.DataFrame) -> pd.DataFrame:

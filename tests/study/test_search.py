@@ -34,10 +34,13 @@ def made_up(space=MINI, best=BEST, largest=80.0):
     return Known(space, table)
 
 
-def scored(own, boosted=(), noise=0.0, seeds=range(3), counts=COUNTS):
+METHODS = ("SPOS", "PA&DA", UNTRAINED)
+
+
+def scored(own, boosted=(), noise=0.0, seeds=range(3), counts=COUNTS, methods=METHODS):
     """Method -> scores: the truth with noise, and for some (method, code, count) a boost of 100."""
     rows = []
-    for place, method in enumerate(("SPOS", "PA&DA", UNTRAINED)):
+    for place, method in enumerate(methods):
         for seed in seeds:
             rng = np.random.default_rng([seed, place])
             sd = 30.0 if method == UNTRAINED else noise
@@ -58,9 +61,31 @@ def scored(own, boosted=(), noise=0.0, seeds=range(3), counts=COUNTS):
     return pd.concat(rows)
 
 
+def sides(rows):
+    """(runs, right answers) as of `Workbook.side_by_side`, of the rows of `scored`."""
+    keys = ["method", "seed", "epoch", "images"]
+    rows = rows.assign(run=[f"{m} {s} {e} {i}" for m, s, e, i in rows[keys].to_numpy()])
+    rights = rows.assign(right=rows.accuracy * rows.images / 100)
+    return rows[[*keys, "run"]].drop_duplicates(), rights.pivot(
+        index="code", columns="run", values="right"
+    )
+
+
+def foretold(own, **changes):
+    """What the supernets of `scored` predict."""
+    return search.predictions(*sides(scored(own, **changes)), own)
+
+
+def judged(own, predicted, size):
+    made = dict(
+        zip(("search_curves", "search_found"), search.simulate(predicted, own, size), strict=True)
+    )
+    return search_claims.analyse(predicted, own, made)
+
+
 def analysed(own=None, budget=30, draws=2, **changes):
     own = own or made_up()
-    return search_claims.analyse(scored(own, **changes), own, Searches(budget, draws))
+    return judged(own, foretold(own, **changes), Searches(budget, draws))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +147,7 @@ def test_equal_favourites_count_by_their_mean():
     own = made_up()
     rows = scored(own)
     rows.loc[rows.method == "SPOS", "accuracy"] = 5.0
-    predicted = search.predictions(search.named(rows), own)
+    predicted = search.predictions(*sides(rows), own)
     found = search.supernets(predicted, own).query("method == 'SPOS' and limit == @FREE")
     assert found.regret.tolist() == pytest.approx([90 - own.table.accuracy.mean()] * 3)
 
@@ -181,14 +206,14 @@ def test_what_was_not_measured_is_within_no_limit():
     own.table.loc[BEST, "phone_latency"] = math.nan
     assert BEST not in own.within("phone_latency").index
     assert list(own.limits) == [FREE, "FLOPs", "parameters", "phone_latency"]
-    tables, found = search_claims.analyse(scored(own), own, Searches(20, 1))
+    tables, found = judged(own, foretold(own), Searches(20, 1))
     assert "10.limit.phone_latency.spos" in {claim.key for claim in found}
     assert BEST not in set(tables["search_found"].query("limit == 'phone_latency'").code)
 
 
 def test_fronts_by_hand():
     own = made_up()
-    predicted = search.predictions(search.named(scored(own)), own)
+    predicted = foretold(own)
     rows = search.fronts(predicted, own).query("cost == 'parameters'")
     for most, each in rows.groupby("most"):
         worth, allowed = each.set_index("method").accuracy, own.table[own.table.parameters <= most]
@@ -214,7 +239,7 @@ def test_claims_and_their_families(perfect):
     assert own["10.loss.spos"].verdict == claims.EQUIVALENT
     for name, keys in (
         ("search_better", ("found", "gain", "untrained")),
-        ("search_limits", ("limit",)),
+        ("search_limits", ("limit", "limitgain")),
         ("search_loss", ("loss", "evolution")),
     ):
         rows = tables[name]
@@ -227,6 +252,25 @@ def test_claims_and_their_families(perfect):
         own = {claim.key: claim for claim in analysed(level, budget=4, draws=1)[1]}
         assert own["10.found.spos"].verdict == verdict
         assert "over 4 trainings of the truth" in own["10.found.spos"].evidence
+
+
+def test_the_schedule_is_a_control_also_within_the_limit_on_flops():
+    own = made_up()
+    inside = own.within("FLOPs")
+    good = inside.accuracy.idxmax()
+    boosted = [("PA&DA", LARGE, None), ("curriculum", DEAD, None)]
+    named = (*METHODS, "curriculum")
+    _, found = analysed(own, budget=85, draws=1, boosted=boosted, methods=named)
+    found = {claim.key: claim for claim in found}
+    lost = 80 - own.table.accuracy[DEAD]
+    assert found["10.schedule.pada"].effect == pytest.approx(lost)
+    assert found["10.schedule.pada"].statement.startswith("*Control:* ")
+    assert found["10.gain.pada"].effect == pytest.approx(-10)  # SPOS finds the best
+    lost = own.table.accuracy[good] - own.table.accuracy[DEAD]
+    assert found["10.limitschedule.flops.pada"].effect == pytest.approx(lost)
+    assert found["10.limitgain.flops.pada"].effect == 0
+    assert "within the median of FLOPs" in found["10.limitgain.flops.pada"].statement
+    assert not [key for key in found if "schedule.spos" in key or "limitgain.parameters" in key]
 
 
 def test_the_truths_noise_is_a_doubt_of_what_was_chosen():
@@ -260,19 +304,19 @@ def test_one_seed_shows_nothing():
 
 def test_scores_that_lack_something_are_refused():
     own = made_up()
-    rows = search.named(scored(own))
-    with pytest.raises(ValueError, match="the scores of SPOS seed 0 lack architecture 1-3-2"):
-        search.predictions(rows[(rows.code != BEST) | (rows.seed > 0)], own)
-    wide = search.predictions(search.named(scored(own, counts=(50, 60, 180))), own)["SPOS", 0]
+    runs, rights = sides(scored(own))
+    with pytest.raises(ValueError, match="the scores lack architecture 1-3-2"):
+        search.predictions(runs, rights.drop(index=BEST), own)
+    wide = foretold(own, counts=(50, 60, 180))["SPOS", 0]
     with pytest.raises(ValueError, match=r"scores on 50, 60, 180 images, none on 0.111 of 180"):
         search.stored(wide, own)((1, 3, 2), 1 / 9)
-    assert search.stored(wide, own)((1, 3, 2), 1 / 3) == 90
+    assert search.stored(wide, own)((1, 3, 2), 1 / 3) == pytest.approx(90)
 
 
 # --- configs ---
 
 
-@pytest.mark.parametrize("name", ["smoke", "laptop"])
+@pytest.mark.parametrize("name", ["smoke", "laptop", "search"])
 def test_all_architectures_are_scored_and_untrained_supernets_too(name, monkeypatch):
     monkeypatch.setattr(data, "load", lambda name: pytest.fail("something was read"))
     scale = scales.get(name)
@@ -285,8 +329,20 @@ def test_all_architectures_are_scored_and_untrained_supernets_too(name, monkeypa
         assert len(start) == len(each.seeds) * (1 + len(each.searches.rungs))
         assert {config.train.method.name for config in start} == {"SPOS"}
         assert "search" in each.studies and each.searches.evaluations < len(each.space)
-    shared = set(ranking.configs(scale)) & set(search.configs(scale))
-    assert len(shared) == 4 * len(scale.seeds)  # nothing is trained or scored anew on all images
+    if name != "search":
+        shared = set(ranking.configs(scale)) & set(search.configs(scale))
+        assert len(shared) == 4 * len(scale.seeds)  # nothing is scored anew on all images
+
+
+def test_the_supernets_searched_on_cifar_are_those_of_other_scales(monkeypatch):
+    monkeypatch.setattr(data, "fingerprint", lambda name: "")
+    scale, controls, across = (scales.get(name) for name in ("search", "controls", "spaces"))
+    macro, macro12 = scale.beside
+    have = {key(c) for each in (controls, across, *across.beside) for c in each.trainings()}
+    for each in (scale, macro, macro12):
+        trained = {c.train for c in search.configs(each) if c.epoch != 0}
+        assert len(trained) == len(each.methods) * 5 and {key(c) for c in trained} <= have
+        assert set(each.methods) <= set(search.METHODS)
 
 
 def test_the_start_of_a_run_is_looked_at_without_changing_the_run(monkeypatch):
@@ -300,7 +356,7 @@ def test_the_start_of_a_run_is_looked_at_without_changing_the_run(monkeypatch):
 
 
 def test_rungs_are_a_ninth_and_a_third_of_the_images():
-    for name in ("smoke", "laptop"):
+    for name in ("smoke", "laptop", "search"):
         scale = scales.get(name)
         for each in (scale, *scale.beside):
             n = each.rank_images or len(data.load(each.data)[each.rank_split])
@@ -326,6 +382,34 @@ class Book:
 
     def published(self, name):
         return self.saved[name]
+
+
+def test_right_answers_are_counted_and_read_back():
+    own = made_up()
+    for n in (111, 333, 1000):
+        counts = np.arange(len(own.table)) % (n + 1)
+        rows = pd.DataFrame({"accuracy": 100 * (counts / n), "images": n})
+        assert search.right(rows).tolist() == counts.tolist()
+    runs = pd.DataFrame(
+        {"method": "PA", "seed": 1, "epoch": 2, "images": [60, 20], "run": list("ab")}
+    )
+    rights = pd.DataFrame({"a": 30, "b": 5}, index=[*reversed(own.table.index), "other"])
+    wide = search.predictions(runs, rights, own)["PA", 1]
+    assert wide.columns.tolist() == [20, 60] and wide.loc[BEST].tolist() == [25, 50]
+    assert wide.index.equals(own.table.index)
+
+
+def test_searches_are_made_once_and_redrawn_as_published():
+    own, size = made_up(), Searches(20, 1)
+    book = Book(MINI, "digits")
+    book.scale.searches = size
+    made = search.simulated(book, foretold(own), own)
+    assert list(made) == ["search_curves", "search_found"] == list(book.saved)
+    curves, found = search.simulate(foretold(own), own, size)
+    pd.testing.assert_frame_equal(made["search_curves"], curves)
+    pd.testing.assert_frame_equal(made["search_found"], found)
+    book.redraw = True
+    assert search.simulated(book, {}, own)["search_found"] is made["search_found"]
 
 
 def test_latencies_are_found_by_operation_not_by_number(monkeypatch, capsys):

@@ -18,7 +18,7 @@ SIZE = Searches(20, 1)
 
 def prepared(**changes):
     own = made.made_up()
-    predicted = search.predictions(search.named(made.scored(own, **changes)), own)
+    predicted = made.foretold(own, **changes)
     return own, predicted, search.fronts(predicted, own)
 
 

@@ -62,6 +62,32 @@ def test_a_table_of_scores_names_the_method_of_the_training():
     assert found.groupby("method").size().to_dict() == {"PA": 85, "SPOS": 85}
 
 
+def test_runs_stand_side_by_side_with_a_table_of_whose_they_are(folder, monkeypatch):
+    def right(rows):
+        return (rows.accuracy * rows.images / 100).round().astype(int)
+
+    asked = "scores", SCORES, "scores", "code", right
+    runs, values = book().side_by_side(*asked)
+    assert runs.method.tolist() == ["SPOS", "PA"] and list(values) == runs.run.tolist()
+    assert list(runs) == ["method", "seed", "trained_on", "run", "epoch", "split", "images"]
+    for config in SCORES:
+        run = Run(config)
+        rows = run.table("scores")
+        assert values.index.tolist() == rows.code.tolist()
+        assert values[run.key].tolist() == [round(a * 64 / 100) for a in rows.accuracy]
+    assert set(registered(folder).run) == set(runs.run)  # though no table has a row of theirs
+    publish(folder)
+    monkeypatch.setattr(launch, "grid", lambda *_: pytest.fail("it trained"))
+    again = book(redraw=True).side_by_side(*asked)
+    assert again[0].equals(runs) and again[1].equals(values)
+
+
+def test_runs_of_other_rows_do_not_stand_side_by_side():
+    few = replace(SCORES[1], archs=5)
+    with pytest.raises(ValueError, match=r"scores of PA .* has other rows than the others"):
+        book().side_by_side("scores", [SCORES[0], few], "scores", "code", lambda rows: rows.loss)
+
+
 def test_redraw_reads_the_published_table_and_computes_nothing(folder, monkeypatch):
     computed = book().table("curves", TRAIN[:1])
     publish(folder)
