@@ -50,6 +50,7 @@ def over(pooled: pd.DataFrame, contrasts: pd.DataFrame) -> Iterator[Claim]:
             said += f". No mean over fewer than {LEAST} spaces"
             statement = f"{asked.statement}, in each of {len(own)} spaces: {outcome}"
             look |= {"p": own.holm.max(), "tests": rows[0].tests}
+            look |= {"verdict": claims.agreed(list(own.verdict))}
             yield claims.of(key, statement, own.difference.mean(), intervals, said, **look)
 
 

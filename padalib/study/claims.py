@@ -71,26 +71,38 @@ def judge(
 ) -> str:
     """What the intervals say of a claim that the effect lies above `null` (`wanted` -1: below).
 
-    'shown' or 'opposite here' where every interval excludes `null` on that side; 'mixed' where some
-    exclude it on either side; 'equivalent' where every one lies within `bound` of it (for a ratio,
-    `null` 1: within a factor of 1 + bound); 'not shown' otherwise. Where many comparisons share a
-    table, `p` is the corrected p value: above 0.05 no direction is shown. ValueError for no
-    interval.
+    'shown' or 'opposite here' where every interval excludes `null` on that side; 'equivalent' where
+    every one lies within `bound` of it (for a ratio, `null` 1: within a factor of 1 + bound); 'not
+    shown' otherwise. Where many comparisons share a table, `p` is the corrected p value: above 0.05
+    no direction is shown. Intervals of several effects (`of`) are judged effect by effect, see
+    `agreed`. ValueError for no interval.
     """
     if not intervals:
         raise ValueError("a claim needs at least one interval to be judged by")
+    effects = dict.fromkeys(None if math.isnan(i.of) else i.of for i in intervals)
+    if len(effects) > 1:
+        each = [[i for i in intervals if i.of == effect] for effect in effects]
+        return agreed([judge(own, wanted, null, bound, p) for own in each])
     sure = not p > LEVEL  # NaN: the claim stands alone
     if sure and all(interval.low > null for interval in intervals):
         return SHOWN if wanted > 0 else OPPOSITE
     if sure and all(interval.high < null for interval in intervals):
         return OPPOSITE if wanted > 0 else SHOWN
-    if any(i.low > null for i in intervals) and any(i.high < null for i in intervals):
-        return MIXED
     if bound is not None:
         ends = (null / (1 + bound), 1 + bound) if null == 1 else (null - bound, null + bound)
         if all(ends[0] < i.low and i.high < ends[1] for i in intervals):
             return EQUIVALENT
     return NOT_SHOWN
+
+
+def agreed(verdicts: Sequence[str]) -> str:
+    """The verdict on a claim about several effects, such as one a space, each judged by itself.
+
+    The one that all have; 'mixed' where one is shown and another opposite; else 'not shown'.
+    """
+    if len(set(verdicts)) == 1:
+        return verdicts[0]
+    return MIXED if {SHOWN, OPPOSITE} <= set(verdicts) else NOT_SHOWN
 
 
 @dataclass(frozen=True)
@@ -130,16 +142,18 @@ def of(
     unit: str = "",
     figure: str = "",
     beside: str = "",
+    verdict: str = "",
 ) -> Claim:
     """The claim, judged; where it is not shown, its evidence says what could have been seen.
 
     `beside` is said after that: whole sentences about something else. `tests` is the number of
-    those that `p` was corrected for. An effect that is NaN is not measurable: it has no intervals,
-    and the evidence should say what was found.
+    those that `p` was corrected for. `verdict` is given where several effects have their own ones
+    (`agreed`). An effect that is NaN is not measurable: it has no intervals, and the evidence
+    should say what was found.
     """
     if unknown := math.isnan(effect):
         intervals = ()
-    verdict = UNMEASURABLE if unknown else judge(intervals, wanted, null, bound, p)
+    judged = UNMEASURABLE if unknown else verdict or judge(intervals, wanted, null, bound, p)
     if unknown:
         visible = math.nan
     elif null == 1:
@@ -147,7 +161,7 @@ def of(
         visible = math.exp(max(log.visible(tests) for log in logs))
     else:
         visible = max(interval.visible(tests) for interval in intervals)
-    if verdict == NOT_SHOWN and math.isfinite(visible):
+    if judged == NOT_SHOWN and math.isfinite(visible):
         seen = f"a factor of {short(visible)}" if null == 1 else short(visible)
         if p > LEVEL:
             evidence += f"; p {p:.2g} after Holm's correction"
@@ -157,20 +171,8 @@ def of(
             evidence += f"; equivalence (within {near}) not shown either"
     evidence += f". {beside}" if beside else ""
     limit = math.nan if bound is None else bound
-    return Claim(
-        key,
-        statement,
-        verdict,
-        evidence,
-        effect,
-        tuple(intervals),
-        unit,
-        null,
-        visible,
-        limit,
-        p,
-        figure,
-    )
+    rest = (unit, null, visible, limit, p, figure)
+    return Claim(key, statement, judged, evidence, effect, tuple(intervals), *rest)
 
 
 def table(claims: Sequence[Claim]) -> pd.DataFrame:
@@ -261,9 +263,16 @@ def _number(cell: object) -> float:
 
 
 def deciding(claim: Claim) -> Interval | None:
-    """Of a claim's intervals the one that comes nearest to its null, or crosses it farthest."""
+    """Of a claim's intervals the one that comes nearest to its null, or crosses it farthest.
+
+    Where it is equivalent, the one that reaches farthest from the null, so nearest to the bound.
+    """
 
     def margin(interval: Interval) -> float:
+        if claim.verdict == EQUIVALENT and claim.null == 1:  # a ratio: by its logarithm
+            return -max(interval.high, 1 / interval.low)
+        if claim.verdict == EQUIVALENT:
+            return -max(interval.high - claim.null, claim.null - interval.low)
         above = interval.low - claim.null
         return above if own_effect(claim, interval) >= claim.null else claim.null - interval.high
 

@@ -1,5 +1,6 @@
 """The claims about rivals, from the tables of `rivals` alone."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -37,7 +38,7 @@ def conclude(tables: Mapping[str, pd.DataFrame], main: str) -> list[Claim]:
 def together(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
     """PA&DA beside all rivals at once, in each space: shown where it is better than every one.
 
-    The effect is the least of the differences, that to the best rival.
+    The effect is the least of the differences, that to the best rival; see `_all_of`.
     """
     for space, found in contrasts.groupby("space", sort=False):
         for name, (rivals_of, statement) in SETS.items():
@@ -52,27 +53,35 @@ def together(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
 
 
 def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
-    own = own.sort_values("difference", kind="stable")
-    rows = list(own.itertuples())
-    intervals = [replace(i, of=row.difference) for row in rows for i in outcomes.intervals(row)]
+    """Better than every one: an intersection-union test (Berger, Technometrics 1982).
+
+    It needs each comparison at its own p value and no correction: all must hold. One rival that is
+    surely better refutes it, after Holm's correction over these rivals, for any may be that one.
+    """
+    own = own.sort_values("difference", kind="stable").assign(among=lambda t: claims.holm(t.p))
+    rows, p = list(own.itertuples()), math.nan
+    alone = [claims.judge(outcomes.intervals(row), bound=BOUND, p=row.p) for row in rows]
+    verdict = alone[0] if len(set(alone)) == 1 else claims.NOT_SHOWN
+    worse = [row for row, word in zip(rows, alone, strict=True) if word == claims.OPPOSITE]
+    if surely := [row for row in worse if row.among <= claims.LEVEL]:
+        verdict, p = claims.OPPOSITE, surely[0].among
+    decide = surely or rows
     told = {word: own.b[own.verdict == word].tolist() for word in claims.VERDICTS}
-    said = [f"{word} beside {', '.join(names)}" for word, names in told.items() if names]
-    near = rows[0]
-    beside = (
-        f"{'; '.join(said)}. Least, {OURS} − {near.b}: {outcomes.told(near)}. Holm's correction "
-        f"is over {near.tests} rows, all rivals and both outcomes in every space"
-    )
+    said = "; ".join(f"{word} beside {', '.join(names)}" for word, names in told.items() if names)
     return claims.of(
         key,
         statement,
-        near.difference,
-        intervals,
-        f"Of {len(rows)} rival{'s' * (len(rows) > 1)}, {beside}",
+        decide[0].difference,
+        [replace(i, of=row.difference) for row in decide for i in outcomes.intervals(row)],
+        f"Of {len(rows)} rival{'s' * (len(rows) > 1)}, each alone, after Holm's correction over "
+        f"{rows[0].tests} rows: {said}. Least, {OURS} − {decide[0].b}: {outcomes.told(decide[0])}. "
+        f"All at once need no correction: the largest p is {own.p.max():.2g}",
         bound=BOUND,
-        p=own.holm.max(),
-        tests=int(near.tests),
+        p=p,
+        tests=len(rows) if surely else 1,
         unit="tau",
         figure=rivals.FIGURE,
+        verdict=verdict,
     )
 
 

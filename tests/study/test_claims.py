@@ -83,6 +83,44 @@ def test_the_interval_that_decides_is_printed():
     assert claims.deciding(below).over == "b"
 
 
+def test_equivalence_is_told_by_the_end_that_is_nearest_to_the_bound():
+    """As of two spaces: the second reaches to +0.023, of a bound of 0.03."""
+    near, far = Interval(-0.015, 0.015, "seeds", 5, 0.0), Interval(-0.011, 0.023, "seeds", 5, 0.006)
+    both = claims.of("k", "s", 0.003, [near, far], "e", bound=0.03)
+    assert both.verdict == claims.EQUIVALENT and claims.deciding(both) == far
+    assert claims.numbers(both) == "+0.006 [-0.011, +0.023]"
+    # Of ratios by the logarithm: 1 / 0.92 is 1.087, and farther from 1 than 1.08.
+    low, high = Interval(0.92, 1.01, "seeds", 5, 0.97), Interval(0.99, 1.08, "seeds", 5, 1.03)
+    ratio = claims.of("k", "s", 1.0, [high, low], "e", null=1.0, bound=0.1)
+    assert ratio.verdict == claims.EQUIVALENT and claims.deciding(ratio) == low
+
+
+def test_intervals_of_one_effect_are_never_mixed():
+    """Over seeds and over architectures are not two effects, whatever p is."""
+    three = [
+        Interval(0.02, 0.20, "a", 5),
+        Interval(0.01, 0.21, "b", 5),
+        Interval(-0.25, -0.01, "c", 5),
+    ]
+    for p in (0.9, 0.001, math.nan):
+        assert claims.judge(three, p=p) == claims.NOT_SHOWN
+
+
+def test_several_effects_are_judged_one_by_one():
+    up, down = Interval(0.1, 0.3, "seeds", 5, 0.2), Interval(-0.3, -0.1, "seeds", 5, -0.2)
+    open_ = [Interval(-0.02, 0.06, "seeds", 5, 0.02), Interval(0.001, 0.04, "archs", 50, 0.02)]
+    assert claims.judge([up, down]) == claims.MIXED
+    assert claims.judge([up, down], p=0.9) == claims.NOT_SHOWN  # corrected, neither is told
+    assert claims.judge([down, *open_]) == claims.NOT_SHOWN  # one interval of the other is not it
+    assert claims.judge([up, replace(up, of=0.25)]) == claims.SHOWN
+    words = claims.SHOWN, claims.OPPOSITE, claims.EQUIVALENT, claims.NOT_SHOWN
+    assert [claims.agreed([word] * 2) for word in words] == list(words)
+    assert claims.agreed(words) == claims.MIXED
+    assert claims.agreed([claims.OPPOSITE, claims.EQUIVALENT]) == claims.NOT_SHOWN
+    given = claims.of("k", "s", 0.0, [up, down], "e", verdict=claims.NOT_SHOWN)
+    assert given.verdict == claims.NOT_SHOWN and "smallest effect" in given.evidence
+
+
 def test_it_is_said_where_only_the_correction_withholds_a_direction():
     sure, unsure = Interval(0.1, 0.3, "seeds", 5), Interval(-0.1, 0.5, "architectures", 9)
     cases = (

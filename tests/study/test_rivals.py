@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_scores import known, scores
+from scipy import stats
 
 from padalib import data, samplers, spaces
 from padalib.engine.identity import key
@@ -17,6 +18,8 @@ from padalib.samplers import Accumulate, Shuffled
 from padalib.study import (
     claims,
     controls,
+    effects,
+    outcomes,
     rivals,
     rivals_claims,
     rivals_costs,
@@ -154,10 +157,43 @@ def test_what_is_better_than_every_rival_surpasses_them():
         assert whole.effect == pytest.approx(min(row.effect for row in rows))
 
 
-def test_better_than_some_and_worse_than_others_is_mixed():
+def test_one_rival_that_is_better_refutes_it():
     whole = compared(NOISE | {"PA&DA": 1.0, "DYNAS": 3.0})["12.surpasses.tau_loss"]
-    assert whole.verdict == claims.MIXED and whole.effect < -0.1
-    assert f"{OURS} − sandwich" in whole.evidence
+    assert whole.verdict == claims.OPPOSITE and whole.effect < -0.1
+    assert f"{OURS} − sandwich" in whole.evidence and "shown beside DYNAS" in whole.evidence
+    assert len(whole.intervals) == 3 and whole.p <= 0.05  # the sandwich's, which decide
+
+
+def against(*p_values, signs=None, space="mini"):
+    """Rows of contrasts as `rivals` has them, each with its p over seeds alone, none else known."""
+    rows = []
+    for k, p in enumerate(p_values):
+        sign = signs[k] if signs else 1
+        over = effects.Doubt(0.1 / stats.t.isf(p / 2, 4), 4)
+        row = outcomes.row(0.1 * sign, over, 5, effects.UNKNOWN, 50)
+        row |= {"measure": "tau_loss", "a": OURS, "b": PUBLISHED[k], "space": space}
+        rows.append(row | {"fifths": False})
+    return rivals.judged([pd.DataFrame(rows)])
+
+
+def surpasses(rows):
+    return next(rivals_claims.together(rows, "mini"))
+
+
+def test_better_than_every_one_needs_no_correction_and_a_refutation_does():
+    """By hand: p .04 each; Holm of three is .12, so no pair is told and all at once are."""
+    rows = against(0.04, 0.04, 0.04)
+    assert rows.holm.tolist() == pytest.approx([0.12] * 3)
+    assert set(rows.verdict) == {claims.NOT_SHOWN}
+    whole = surpasses(rows)
+    assert whole.verdict == claims.SHOWN and "largest p is 0.04" in whole.evidence
+    assert surpasses(against(0.04, 0.06, 0.01)).verdict == claims.NOT_SHOWN
+    # One rival better with p .02 is one of three: .06. With p .01 it is .03.
+    assert surpasses(against(0.02, 0.02, 0.02, signs=(1, 1, -1))).verdict == claims.NOT_SHOWN
+    refuted = surpasses(against(0.02, 0.02, 0.01, signs=(1, 1, -1)))
+    assert refuted.verdict == claims.OPPOSITE and refuted.effect == pytest.approx(-0.1)
+    elsewhere = pd.concat([against(0.04, 0.04), against(0.9, space="chain-mini")])
+    assert surpasses(elsewhere).verdict == claims.SHOWN  # its p is no other space's
 
 
 def test_holm_is_over_all_rivals_outcomes_and_spaces(planted):
