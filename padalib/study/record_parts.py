@@ -133,8 +133,12 @@ def training(scale: Scale, name: str, seed: int) -> TrainConfig:
 
 
 def common(name: str) -> list[str]:
-    """Of a candidate's parts those that any method could have: network and training."""
-    return [each for each in pieces(name) if PIECES[each].role in ("network", "training")]
+    """Of a candidate's parts those that any method could have.
+
+    Network and training; and what goes around any update rule, as averaging of weights does.
+    """
+    shared = ("network", "training", "around")
+    return [each for each in pieces(name) if PIECES[each].role in shared]
 
 
 def without(name: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from scipy import stats
 from padalib.ranking import metrics, pairs
 from padalib.study import claims, effects, outcomes
 from padalib.study.claims import Claim, Interval
+from padalib.study.effects import Doubt
 from padalib.study.retraining import CONTROLS, DRAWN, LARGEST, METHODS, MOST
 from padalib.study.search import UNTRAINED
 
@@ -32,15 +33,17 @@ def analyse(
 
     Tables: retrained (each name's mean with its interval over seeds), noise (one row: sd between
     trainings of one architecture, pooled, with its interval, and the largest difference between
-    methods), better (the contrasts, with Holm's correction). Two intervals: over seeds, with these
-    architectures; and over searches too, where a name has several. With a truth also check
-    (`checked`). ValueError where architectures were trained with different seeds.
+    methods), better (the contrasts, with Holm's correction). Two intervals: over trainings, of
+    these architectures, from that pooled noise; and over searches too, where a name has several.
+    With a truth also check (`checked`). ValueError where architectures were trained with different
+    seeds.
     """
     seeds = runs.groupby(["name", "draw"]).seed.apply(lambda own: tuple(sorted(own)))
     if seeds.nunique() > 1:
         raise ValueError(f"all need the same seeds, got {sorted(set(seeds))}: train what lacks")
     spread, asked = noise(runs), contrasts(list(runs.name.unique()))
-    rows = [_difference(runs, a, b) for a, b in asked]
+    again = Doubt(float(spread.sd.iloc[0]), int(spread.trainings.iloc[0] - spread.archs.iloc[0]))
+    rows = [_difference(runs, a, b, again) for a, b in asked]
     tables = {
         "retrained": _means(runs),
         "noise": spread,
@@ -126,25 +129,36 @@ def _means(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _difference(runs: pd.DataFrame, a: str, b: str) -> dict[str, Any]:
-    """a - b as a row that `outcomes.judged` takes.
+def _difference(runs: pd.DataFrame, a: str, b: str, again: Doubt) -> dict[str, Any]:
+    """a - b as a row that `outcomes.judged` takes; `again` is that of one training.
 
-    Over seeds: Student's, of differences in one seed. Over searches: Welch's, whose units are a
-    side's architectures, each by its mean over seeds (so both doubts are in it), or the seeds of
-    its only one.
+    Over trainings: from the noise of training one architecture again, pooled over all of them, for
+    trainings of different networks with one seed are hardly a pair; of those that both sides have
+    nothing is left. Over searches: Welch's, whose units are a side's architectures, each by its
+    mean over trainings (so both doubts are in it); a side's only one has the pooled noise.
     """
     wide = runs.pivot(index=["name", "draw"], columns="seed", values="accuracy")
-    sides = [wide.loc[name] for name in (a, b)]
-    gaps, functions = sides[0].mean() - sides[1].mean(), sum(map(len, sides))
-    mean = float(gaps.mean())
-    row = outcomes.row(mean, effects.spread(gaps), len(gaps), effects.UNKNOWN, functions)
+    sides, seeds = [wide.loc[name] for name in (a, b)], len(wide.columns)
+    mean = float(sides[0].mean(axis=1).mean() - sides[1].mean(axis=1).mean())
+    shares = pd.concat([_shares(runs, a), -_shares(runs, b)]).groupby(level=0).sum()
+    error = again.error * math.sqrt(float(np.square(shares).sum()) / seeds)
+    trained, functions = int((shares != 0).sum()) * seeds, sum(map(len, sides))
+    over = Doubt(error, again.freedom)
+    row = outcomes.row(mean, over, trained, effects.UNKNOWN, functions, "trainings")
     if any(len(side) > 1 for side in sides):
-        units = [side.mean(axis=1 if len(side) > 1 else 0) for side in sides]
-        searches = effects.together(*map(effects.spread, units))
+        alone = Doubt(again.error / math.sqrt(seeds), again.freedom)
+        units = [effects.spread(s.mean(axis=1)) if len(s) > 1 else alone for s in sides]
+        searches = effects.together(*units)
         if searches.error > 0:
             row |= {"archs_low": mean - searches.half, "archs_high": mean + searches.half}
             row |= {"archs_freedom": searches.freedom, "p": max(row["p"], searches.p(mean))}
-    return {"a": a, "b": b} | row
+    return {"a": a, "b": b, "second": "searches and trainings"} | row
+
+
+def _shares(runs: pd.DataFrame, name: str) -> pd.Series:
+    """What share of a name's mean each architecture has, by code."""
+    own = runs[runs.name == name].drop_duplicates("draw")
+    return own.code.value_counts(normalize=True)
 
 
 def _claims(tables: dict[str, pd.DataFrame], space: str, figure: str) -> Iterator[Claim]:

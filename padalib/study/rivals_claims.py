@@ -58,7 +58,9 @@ def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
     It needs each comparison at its own p value and no correction: all must hold. One rival that is
     surely better refutes it, after Holm's correction over these rivals, for any may be that one.
     """
-    own = own.sort_values("difference", kind="stable").assign(among=lambda t: claims.holm(t.p))
+    own = own.sort_values("difference", kind="stable").assign(
+        among=lambda t: claims.holm(t.p.tolist())
+    )
     rows, p = list(own.itertuples()), math.nan
     alone = [claims.judge(outcomes.intervals(row), bound=BOUND, p=row.p) for row in rows]
     verdict = alone[0] if len(set(alone)) == 1 else claims.NOT_SHOWN

@@ -186,6 +186,7 @@ def caption_explained(scale: Scale, rows: pd.DataFrame) -> str:
             said.append(f"{how} {rivals_why.named(row.measure)} ({told})")
     return (
         f"Scale {scale.name}. What goes with tau by loss most, {'; '.join(said)}. Bars: 95 %, "
-        "drawing methods over all runs, and runs within methods, whose means are taken out. "
+        "drawing methods over all runs, and runs within methods: there means and scales of methods "
+        "and what all have in common at one seed are taken out. "
         f"Filled: p at most {claims.LEVEL:g} after Holm's correction over all rows."
     )

@@ -2,8 +2,10 @@
 
 A correlation over runs is no cause: a method moves several things at once. So intervals over all
 runs draw methods, of which there are few, with all runs of each; and beside stands the control
-*within methods*, whose means are taken out, with intervals over runs. What does not vary between
-the seeds of a method, such as a fixed probability, says nothing there and is left out.
+*within methods*, with intervals over runs. There each method's mean and scale are taken out, and
+what all methods have in common at one seed: its runs share initial weights and the order of data,
+so that a lucky seed alone would move both sides together. What does not vary between the seeds of a
+method, such as a fixed probability, says nothing there and is left out.
 """
 
 from collections.abc import Mapping
@@ -14,7 +16,7 @@ import pandas as pd
 from padalib.ranking import metrics, pairs
 from padalib.ranking.ranked import Ranked
 from padalib.spaces import Space
-from padalib.study import claims, figures, relation, training
+from padalib.study import blocks, claims, effects, figures, relation, training
 from padalib.study.controls import OUTCOMES, Measured
 from padalib.study.rival_scales import METHODS
 
@@ -99,13 +101,13 @@ def related(rows: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
         for measure in given:
             own = rows[rows[[measure, outcome]].notna().all(axis=1)]
             methods = pd.factorize(own.method)[0]
-            inner = _within(own, measure, outcome)
-            for how, table, units, over in (
-                (OVER, own, methods, "methods"),
-                (WITHIN, inner, np.arange(len(inner)), "runs"),
+            vectors = [own[name].to_numpy(float) for name in (measure, outcome)]
+            for how, over, rho in (
+                (OVER, "methods", _rho(vectors, methods, draws)),
+                (WITHIN, "runs", within(own, measure, outcome, draws)),
             ):
                 row = {"outcome": outcome, "measure": measure, "how": how, "over": over}
-                found.append(row | _rho(table[measure], table[outcome], units, draws))
+                found.append(row | rho)
     table = pd.DataFrame(found)
     known = table.rho.notna()
     table["holm"], table["tests"] = np.nan, int(known.sum())
@@ -113,20 +115,40 @@ def related(rows: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
     return table
 
 
-def _within(rows: pd.DataFrame, measure: str, outcome: str) -> pd.DataFrame:
-    """Both less their means by method, of the methods in which the measure varies."""
-    grouped = rows.groupby("method")[measure]
-    spread = grouped.transform("max") - grouped.transform("min")
-    own = rows[spread > 1e-9 * rows[measure].abs().max()]
+def within(rows: pd.DataFrame, measure: str, outcome: str, draws: int) -> dict[str, float]:
+    """rho of what method, scale and seed leave of both, of the methods in which both vary.
+
+    Runs are drawn anew; what was fitted leaves fewer degrees of freedom than runs, so the error of
+    Fisher's z is larger by the root of their ratio, and the interval Student's.
+    """
     columns = [measure, outcome]
-    return own[columns] - own.groupby("method")[columns].transform("mean")
+    each = rows.groupby("method")[columns]
+    spread = each.transform("max") - each.transform("min")
+    own = rows[(spread > 1e-9 * rows[columns].abs().max()).all(axis=1)]
+    each = own.groupby("method")[columns]
+    scaled = ((own[columns] - each.transform("mean")) / each.transform("std")).to_numpy()
+    inner = blocks.left(scaled, own.method, own.seed)
+    unknown = dict.fromkeys(("rho", "low", "high", "p"), np.nan) | {"n": len(own)}
+    if inner.freedom <= LEAST or not np.ptp(inner.values, axis=0).all():
+        return unknown
+    vectors = list(inner.values.T)
+    drawn, rho = relation.resampled(vectors, np.arange(len(own)), draws), metrics.spearman(*vectors)
+    z, widen = float(_fisher(rho)), np.sqrt(len(own) / inner.freedom)
+    doubt = effects.Doubt(widen * float(np.nanstd(_fisher(drawn))), inner.freedom - 1)
+    ends = {"low": float(np.tanh(z - doubt.half)), "high": float(np.tanh(z + doubt.half))}
+    return unknown | {"rho": rho, "p": doubt.p(z)} | ends
 
 
-def _rho(x: pd.Series, y: pd.Series, units: np.ndarray, draws: int) -> dict[str, float]:
+def _fisher(rho: np.ndarray | float) -> np.ndarray:
+    """Fisher's z, finite at 1 too."""
+    return np.arctanh(np.clip(rho, 1e-9 - 1, 1 - 1e-9))
+
+
+def _rho(vectors: list[np.ndarray], units: np.ndarray, draws: int) -> dict[str, float]:
+    """rho of two vectors with its interval, `units` drawn anew."""
     n = int(units.max()) + 1 if len(units) else 0
-    if n < LEAST or not (np.ptp(x) and np.ptp(y)):
+    if n < LEAST or not all(map(np.ptp, vectors)):
         return dict.fromkeys(("rho", "low", "high", "p"), np.nan) | {"n": n}
-    vectors = [x.to_numpy(float), y.to_numpy(float)]
     drawn = relation.resampled(vectors, units, draws)
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.quantile(drawn, [0.025, 0.975])

@@ -141,6 +141,17 @@ def test_the_winner_stands_beside_itself_without_each_part():
     assert record.compared(replace(RECORD, winner="PA")) == ["SPOS", "PA"]
 
 
+def test_what_any_method_could_have_is_given_to_pa_too():
+    """Averaging goes around any update rule, so it is no merit of the winner's paths."""
+    assert record_parts.common("structure + sharing + averaging + two cells + batch 32") == [
+        *("averaging", "two cells", "batch 32"),
+    ]
+    assert record.compared(RECORD)[:3] == ["SPOS", "PA", "PA + averaging + two cells"]
+    own = record_parts.method("PA + averaging + two cells")
+    assert own.around == record_parts.PIECES["averaging"].what
+    assert own.paths == record_parts.method("PA").paths
+
+
 def test_the_network_alone_is_the_scales_and_the_winners():
     shapes = [record.shape(RECORD, config)["shape"] for config in record.alones(RECORD)]
     assert shapes == [record.OWN_SHAPE] * 64 + ["the winner's network"] * 64

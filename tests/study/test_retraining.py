@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from padalib import data, spaces
 from padalib.engine.identity import key
@@ -121,30 +122,54 @@ def test_the_noise_of_retraining_by_hand():
     assert row.methods == pytest.approx(3) and (row.archs, row.trainings) == (2, 6)
     tables, _ = retraining_claims.analyse(runs)
     (better,) = tables["better"].itertuples()
-    gaps = np.array([3.0, 2.0, 4.0])
-    half = 4.30265 * gaps.std(ddof=1) / 3**0.5  # Student's with 2 degrees
+    half = 2.77645 * 2**0.5 * (1 / 3 + 1 / 3) ** 0.5  # Student's with 4 degrees, sd the root of 2
     assert (better.difference, better.seeds_low) == pytest.approx((3, 3 - half), abs=1e-4)
+    assert (better.unit, better.seeds, better.seeds_freedom) == ("trainings", 6, 4)
     assert np.isnan(better.archs_low)  # one architecture a side: nothing is known of other searches
     again = pd.concat([runs, runs.assign(name="PA&DA")])  # shared trainings count once
     assert retraining_claims.noise(again).trainings.iloc[0] == 6
 
 
 def test_an_interval_over_searches_by_hand():
-    """Welch's, between the means of four architectures and those of three trainings of one."""
+    """Welch's, between the means of four architectures and one's, which has the pooled noise."""
     a, b = [91.0, 92.0, 93.0, 94.0], [90.0, 90.5, 91.0]
-    rows = [[f"a{d}", s, v, "PA", d, 1, 1] for d, v in enumerate(a) for s in SEEDS]
+    rows = [[f"a{d}", s, v + s - 1, "PA", d, 1, 1] for d, v in enumerate(a) for s in SEEDS]
     rows += [["b", s, v, LARGEST, 0, 1, 1] for s, v in enumerate(b)]
     columns = ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
     (row,) = retraining_claims.analyse(pd.DataFrame(rows, columns=columns))[0][
         "better"
     ].itertuples()
-    one, two = np.var(a, ddof=1) / 4, np.var(b, ddof=1) / 3
-    free = (one + two) ** 2 / (one**2 / 3 + two**2 / 2)
-    assert row.difference == pytest.approx(2.0) and 4 < free < 5
-    half = (row.archs_high - row.archs_low) / 2
-    assert 2.571 < half / (one + two) ** 0.5 < 2.776  # Student's with 5 and 4 degrees
-    assert row.functions == 5 and row.archs_freedom == pytest.approx(free)
+    variance = (4 * 1.0 + 0.25) / 5  # of one training: five architectures, 2 degrees each
+    one, two = np.var(a, ddof=1) / 4, variance / 3
+    free = (one + two) ** 2 / (one**2 / 3 + two**2 / 10)
+    assert row.difference == pytest.approx(2.0) and row.archs_freedom == pytest.approx(free)
+    half = stats.t.ppf(0.975, free) * (one + two) ** 0.5
+    assert (row.archs_high - row.archs_low) / 2 == pytest.approx(half)
     assert math.isnan(row.both_low)  # both doubts are in it
+    # With these architectures: 12 trainings beside 3.
+    half = stats.t.ppf(0.975, 10) * (variance * (1 / 12 + 1 / 3)) ** 0.5
+    assert (row.seeds_high - row.seeds_low) / 2 == pytest.approx(half)
+    assert (row.seeds, row.functions, row.second) == (15, 5, "searches and trainings")
+
+
+def test_what_both_sides_trained_has_no_noise():
+    """Two searches a side, one found by both: a difference of halves of the other two alone."""
+    rows = [
+        [code, s, v + s, name, d, 1, 1]
+        for name, own in {
+            "SPOS": [("x", 90.0), ("y", 91.0)],
+            "PA": [("x", 90.0), ("z", 93.0)],
+        }.items()
+        for d, (code, v) in enumerate(own)
+        for s in SEEDS
+    ]
+    columns = ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
+    (row,) = retraining_claims.analyse(pd.DataFrame(rows, columns=columns))[0][
+        "better"
+    ].itertuples()
+    half = stats.t.ppf(0.975, 6) * ((1 / 4 + 1 / 4) / 3) ** 0.5  # variance 1, three architectures
+    assert row.difference == pytest.approx(1.0) and row.seeds == 6
+    assert (row.seeds_high - row.seeds_low) / 2 == pytest.approx(half)
 
 
 def test_what_is_better_is_shown_and_what_is_not_is_equivalent():
@@ -197,6 +222,7 @@ def test_the_figure_shows_every_training_and_contrast():
     assert len(right.get_yticklabels()) == len(tables["better"]) == 1 + 2 * 4
     said = retraining_figures.caption(tables, "smoke")
     assert "Scale smoke, mini." in said and "5 seeds each" in said and "Of 9 contrasts" in said
+    assert "Smallest difference that could have been shown: " in said
 
 
 def test_the_noise_figure_has_each_space_and_its_three_numbers():

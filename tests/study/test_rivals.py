@@ -16,6 +16,7 @@ from padalib.ranking import pairs, report
 from padalib.ranking.gradient_split import planned
 from padalib.samplers import Accumulate, Shuffled
 from padalib.study import (
+    blocks,
     claims,
     controls,
     effects,
@@ -454,6 +455,38 @@ def test_what_differs_between_methods_alone_says_nothing_within_them():
     assert found.n["flops", "tau_loss", rivals_why.WITHIN] == 0
     assert abs(found.rho["agreement", "within_flops", rivals_why.OVER]) < 0.4
     assert set(found.tests) == {6} and found.holm.isna().sum() == 2
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_runs_that_share_a_seed_are_not_taken_for_independent(uneven):
+    """Nothing is linked, half of each variance is the seed's: one in twenty may be told."""
+    rng, told, rounds = np.random.default_rng(3), 0, 80
+    keys = pd.DataFrame({"method": np.repeat(np.arange(17), 5), "seed": np.tile(np.arange(5), 17)})
+    for _ in range(rounds):
+        scale = np.exp(rng.normal(size=17))[keys.method] if uneven else 1.0
+        x, y = (scale * (rng.normal(size=5)[keys.seed] + rng.normal(size=85)) for _ in range(2))
+        row = rivals_why.within(keys.assign(x=x, y=y), "x", "y", 150)
+        told += row["p"] <= 0.05
+        assert (row["p"] <= 0.05) == (row["low"] > 0 or row["high"] < 0)
+    assert told / rounds < 0.125  # above it with one chance in a hundred, were it .05
+
+
+def test_a_link_within_methods_is_found_beside_the_seed():
+    rng, seeds = np.random.default_rng(4), np.tile(np.arange(5), 8)
+    own = rng.normal(size=40)
+    x, y = (own + 0.3 * rng.normal(size=40) + 3 * rng.normal(size=5)[seeds] for _ in range(2))
+    rows = pd.DataFrame({"method": np.repeat(np.arange(8), 5), "seed": seeds, "x": x, "y": y})
+    row = rivals_why.within(rows, "x", "y", 300)
+    assert row["low"] > 0.3 and row["p"] < 0.001 and row["n"] == 40
+
+
+def test_what_method_and_seed_leave_by_hand():
+    """Of [[1, 2], [3, 6]]: mean 3, methods +-1.5, seeds +-1; +-.5 is left, with one degree."""
+    found = blocks.left([1.0, 2.0, 3.0, 6.0], ["a", "a", "b", "b"], [0, 1, 0, 1])
+    assert found.values == pytest.approx([0.5, -0.5, -0.5, 0.5]) and found.freedom == 1
+    assert found.sd == pytest.approx(1.0)  # the root of 4 * .25 / 1
+    lacking = blocks.left([1.0, 2.0, 3.0], ["a", "a", "b"], [0, 1, 0])
+    assert lacking.freedom == 0 and np.isnan(lacking.sd)
 
 
 def test_what_goes_with_tau_within_methods_and_against_it_between_them():
