@@ -227,6 +227,19 @@ def joint(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return low, high
 
 
+def seen(rows: pd.DataFrame, unit: str = "") -> str:
+    """What rows of `judged` could have shown, whatever they do show: in words."""
+    own = rows[rows.difference.notna()]
+    least, most = (claims.short(end) for end in (own.visible.min(), own.visible.max()))
+    halves = [max((i.high - i.low) / 2 for i in intervals(row)) for row in own.itertuples()]
+    able = int((np.array(halves) < own.bound).sum())
+    return (
+        f"Smallest difference that could have been shown {least}{unit}"
+        + (f" to {most}{unit}" if most != least else "")
+        + f"; {able} of {len(own)} could have been found equivalent"
+    )
+
+
 def told(row: Any, digits: int = 3) -> str:
     """A row's effect with what each interval is over; or that it cannot be measured."""
     if math.isnan(row.difference):

@@ -152,7 +152,7 @@ def _difference(runs: pd.DataFrame, a: str, b: str, again: Doubt) -> dict[str, A
         if searches.error > 0:
             row |= {"archs_low": mean - searches.half, "archs_high": mean + searches.half}
             row |= {"archs_freedom": searches.freedom, "p": max(row["p"], searches.p(mean))}
-    return {"a": a, "b": b, "second": "searches and trainings"} | row
+    return {"a": a, "b": b} | row | {"second": "searches and trainings"}
 
 
 def _shares(runs: pd.DataFrame, name: str) -> pd.Series:

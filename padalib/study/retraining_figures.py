@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from padalib.study import claims, figures
+from padalib.study import figures, outcomes
 from padalib.study.retraining import CONTROLS
 
 MARKS = {  # column of the noise -> its mark and words
@@ -64,15 +64,9 @@ def caption(tables: Mapping[str, pd.DataFrame], scale: str) -> str:
         f"Scale {scale}, {spread.space}. Architectures trained alone, "
         f"{int(tables['retrained'].seeds.max())} seeds each. One trained again differs by "
         f"{spread.sd:.2f} points (sd); methods differ by up to {spread.methods:.2f}. Of "
-        f"{len(rows)} contrasts {told}. Thick bars: 95 % over trainings, from that "
-        f"sd; thin: over searches too. {_seen(rows)}Verdicts after Holm's correction."
+        f"{len(rows)} contrasts {told}. {outcomes.seen(rows, ' points')}. Thick bars: 95 % over "
+        "trainings, from that sd; thin: over searches too. Verdicts after Holm's correction."
     )
-
-
-def _seen(rows: pd.DataFrame) -> str:
-    """The smallest effects that could have been shown, from the least to the largest."""
-    ends = [claims.short(end) for end in (rows.visible.min(), rows.visible.max())]
-    return f"Smallest difference that could have been shown: {' to '.join(ends)} points. "
 
 
 # --- how large noise is ---

@@ -1,7 +1,8 @@
 """Every rival at equal compute: does PA&DA surpass other improved approaches?
 
-Fixed before any of these runs was made: the rivals, the seeds, the two outcomes and the bound of
-`controls`, and how the methods are chosen that other spaces see (`choose`). All methods have the
+Fixed before any of these runs was made: the rivals, the seeds, which of them have more seeds
+(`near`), the two outcomes and the bound of `controls`, and how the methods are chosen that other
+spaces see (`choose`). All methods have the
 same images through forward and backward. One of several passes a step, SUMNAS, takes so few steps
 then that it is also trained as many steps as SPOS, on more images: that run stands beside, and is
 in no comparison. Methods of several supernets divide the images among them.
@@ -19,10 +20,10 @@ from padalib.probes.memory import MemoryConfig
 from padalib.ranking.ranked import Ranked
 from padalib.ranking.scores import ScoreConfig
 from padalib.study import (
-    claims,
     controls,
     outcomes,
     rivals_costs,
+    rivals_pairs,
     rivals_several,
     rivals_why,
     training,
@@ -38,6 +39,7 @@ FIGURE, COST_FIGURE, WHY_FIGURE = "12_rivals", "12_cost", "12_explained"
 # Where every option has weights these draw uniform paths: they are SPOS itself.
 SPOS_ITSELF = ("curriculum", "balanced", "sbs", "EFS-NAS")
 BEST = 4  # so many methods are trained in the other spaces
+NEAR = 0.05  # of tau: what is as close to the best has more seeds
 
 
 # --- runs ---
@@ -83,6 +85,29 @@ def scorings_of_several(scale: Scale) -> dict[ScoreConfig, str]:
     return {rivals_several.scoring(scale, *own): own[0] for own in asked}
 
 
+def near(measured: Measured, seeds: Sequence[int]) -> list[str]:
+    """The rule: PA&DA, and whatever is within `NEAR` of the best by either outcome.
+
+    By means over `seeds`, the first ones. Far ones need no more seeds to be told from the best.
+    """
+    found = {OURS}
+    for measure in OUTCOMES:
+        mean = rivals_pairs.values(measured, measure).loc[list(seeds)].mean()
+        found |= set(mean.index[mean >= mean.max() - NEAR])
+    return [name for name in METHODS if name in found]
+
+
+def more(scale: Scale, names: Sequence[str]) -> dict[ScoreConfig, str]:
+    """Scores of the methods that are near the best, with the seeds that only they have."""
+    asked = [(name, seed) for seed in scale.near_seeds for name in names]
+    return {
+        rivals_several.scoring(scale, name, seed)
+        if name in SEVERAL
+        else scale.scoring(scale.training(name, seed)): name
+        for name, seed in asked
+    }
+
+
 def timings(scale: Scale) -> list[CostConfig]:
     """The cost of a step of each method, in the main space: give these one worker."""
     if not _is_main(scale):
@@ -98,7 +123,10 @@ def memories(scale: Scale) -> list[MemoryConfig]:
 
 
 def configs(scale: Scale) -> list[Config]:
-    """The runs of this study but its timings, which must not compete for the machine."""
+    """The runs of this study but its timings, which must not compete for the machine.
+
+    And but those that depend on what these say: `more`.
+    """
     scored = [*scorings(scale), *scorings_of_several(scale)]
     return [*trainings(scale), *scored, *(memories(scale) if _is_main(scale) else ())]
 
@@ -130,7 +158,12 @@ def read(book: Workbook) -> Read:
         several = {} if book.redraw else scorings_of_several(each.scale)
         asked = [] if book.redraw else [*scorings(each.scale), *several]
         scores = each.table("scores", asked, columns=_named(several))
-        spaces[each.scale.space.name] = scores, controls.ranked(each.scale, each.reference())
+        known = controls.ranked(each.scale, each.reference())
+        if each.scale.near_seeds and not book.redraw:
+            first = scores[scores.method.isin(METHODS)]
+            further = more(each.scale, near(controls.measure(first, known), each.scale.seeds))
+            scores = each.table("scores", [*asked, *further], columns=_named(several | further))
+        spaces[each.scale.space.name] = scores, known
     several = {} if book.redraw else scorings_of_several(book.scale)
     parts = book.table("parts", list(several), columns=_named(several))
     asked = [[], [], []]
@@ -156,9 +189,10 @@ def _named(several: Mapping[ScoreConfig, str]) -> Callable[[Config], dict[str, s
 def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     """The tables of the notebook. ValueError where a row has a value and no interval.
 
-    contrasts: PA&DA less each rival, in every space, both outcomes (Holm over all these rows).
-    more: the same by other measures (Holm among themselves). differences: all pairs of methods in
-    the main space (Holm among themselves). ranks: each method's place in that space. cards; costs;
+    contrasts: PA&DA less each rival, in every space, both outcomes (Holm over the rivals, in each
+    space and by each outcome). more: the same by other measures. differences: all pairs of methods
+    in the main space (Holm over the pairs, by each outcome). near: which methods have more seeds,
+    and their means over the first ones. ranks: each method's place in that space. cards; costs;
     by_part, comparable: see `rivals_several`. chosen: how the methods of the other spaces were.
     runs_explained, explained: see `rivals_why`.
     """
@@ -166,19 +200,20 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     cards = [controls.cards(*own)[0].assign(space=name) for name, own in found.spaces.items()]
     main = next(iter(found.spaces))
     of_main = measured[main], found.spaces[main][1]
-    differences = judged([each_pair(*of_main)])
+    differences = judged(rivals_pairs.each_pair(*of_main))
     equal = found.curves[found.curves.method != EQUAL_STEPS]
     draws = training.drawn(scale, training.unlogged(equal))
     tables = {
         "contrasts": against_rivals(measured, found.spaces, list(OUTCOMES)),
         "more": against_rivals(measured, found.spaces, list(OTHERS)),
         "differences": differences,
-        "ranks": ranks(of_main[0], differences, cards[0]),
+        "ranks": rivals_pairs.ranks(of_main[0], differences, cards[0]),
         "cards": pd.concat(cards, ignore_index=True),
         "costs": rivals_costs.table(found, scale, draws, *of_main),
         "by_part": rivals_several.by_part(*found.spaces[main]),
         "comparable": rivals_several.comparable(*found.spaces[main], BOUND),
         "chosen": choose(of_main[0], scale),
+        "near": nearest(of_main[0], scale),
         "runs_explained": rivals_why.runs(
             equal, draws, found.spaces[main], of_main[0], scale.space
         ),
@@ -194,75 +229,20 @@ def against_rivals(
     spaces: Mapping[str, tuple[pd.DataFrame, Ranked]],
     names: Sequence[str],
 ) -> pd.DataFrame:
-    """PA&DA less each rival that a space has, by each of the measures `names`: one family."""
+    """PA&DA less each rival that a space has; by each of the measures `names` a family."""
     asked = [(OURS, rival) for rival in RIVALS]
     rows = []
     for space, (_, known) in spaces.items():
-        own = controls.compare(measured[space], known, asked, names)
-        rows.append(own.assign(space=space, fifths=not known.equal))
+        for name in names:
+            own = controls.compare(measured[space], known, asked, [name])
+            rows.append(own.assign(space=space, fifths=not known.equal))
     return judged(rows)
 
 
 def judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One family of differences, by the rule and the bound of `controls`."""
-    return outcomes.judged(pd.concat(rows).to_dict("records"), BOUND, wanted=1)
-
-
-def each_pair(measured: Measured, known: Ranked) -> pd.DataFrame:
-    """The difference of every two methods, by both outcomes, the better one first."""
-    rows = []
-    for measure in OUTCOMES:
-        order = list(means(measured, measure).index)
-        asked = [(a, b) for k, a in enumerate(order) for b in order[k + 1 :]]
-        rows.append(controls.compare(measured, known, asked, [measure]))
-    return pd.concat(rows)
-
-
-def values(measured: Measured, measure: str) -> pd.DataFrame:
-    """[seeds, methods] of one measure, of what is compared: a column a method."""
-    runs = {key: one.value for key, one in measured[measure].items() if key[0] in METHODS}
-    return pd.Series(runs).unstack(0)
-
-
-def means(measured: Measured, measure: str) -> pd.Series:
-    """Each method's mean over seeds, the best first."""
-    return values(measured, measure).mean().sort_values(ascending=False, kind="stable")
-
-
-def ranks(measured: Measured, differences: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
-    """A row a method and outcome: its mean, mean rank over seeds, groups, and intervals.
-
-    A group is a run of neighbours no two of which are told apart after Holm's correction; `groups`
-    names each by its number, counted from the best: '1 2'. The intervals are those of the card.
-    """
-    rows = []
-    for measure in OUTCOMES:
-        mean = means(measured, measure)
-        by_seed = values(measured, measure).rank(axis=1, ascending=False).mean()
-        own = differences[differences.measure == measure]
-        told = own[own.verdict.isin((claims.SHOWN, claims.OPPOSITE))]
-        apart = {frozenset(pair) for pair in zip(told.a, told.b, strict=True)}
-        spans = groups(list(mean.index), apart)
-        for place, (method, value) in enumerate(mean.items()):
-            held = [str(k) for k, (a, b) in enumerate(spans, 1) if a <= place <= b]
-            rows.append([measure, method, value, by_seed[method], " ".join(held)])
-    table = pd.DataFrame(rows, columns=["measure", "method", "mean", "rank", "groups"])
-    ends = ["seeds_low", "seeds_high", "low", "high"]
-    return table.merge(cards[["measure", "method", *ends]], on=["measure", "method"], how="left")
-
-
-def groups(order: Sequence[str], apart: set[frozenset[str]]) -> list[tuple[int, int]]:
-    """(first, last) places of each longest run of neighbours no two of which are `apart`."""
-    found: list[tuple[int, int]] = []
-    for first in range(len(order)):
-        last = first
-        while last + 1 < len(order) and not any(
-            frozenset((each, order[last + 1])) in apart for each in order[first : last + 1]
-        ):
-            last += 1
-        if last > first and not (found and found[-1][1] >= last):
-            found.append((first, last))
-    return found
+    """Each of `rows` a family of differences, by the rule and the bound of `controls`."""
+    every = [outcomes.judged(own.to_dict("records"), BOUND, wanted=1) for own in rows]
+    return pd.concat(every, ignore_index=True)
 
 
 def complete(rows: pd.DataFrame, name: str) -> None:
@@ -285,6 +265,17 @@ def complete(rows: pd.DataFrame, name: str) -> None:
         )
 
 
+def nearest(measured: Measured, scale: Scale) -> pd.DataFrame:
+    """A row a method: its means over the first seeds, and whether it has more (`near`)."""
+    seeds = list(scale.seeds)
+    table = pd.DataFrame(
+        {name: rivals_pairs.values(measured, name).loc[seeds].mean() for name in OUTCOMES}
+    )
+    table["near"] = table.index.isin(near(measured, seeds))
+    table["seeds"] = rivals_pairs.values(measured, next(iter(OUTCOMES))).notna().sum()
+    return table.rename_axis("method").reset_index()
+
+
 def choose(measured: Measured, scale: Scale) -> pd.DataFrame:
     """The rule: the four with the highest mean of the two outcomes in the main space.
 
@@ -292,7 +283,7 @@ def choose(measured: Measured, scale: Scale) -> pd.DataFrame:
     whether the other spaces have it. The best of many are flattered where they were chosen, and not
     in spaces that had no part in the choice.
     """
-    table = pd.DataFrame({name: means(measured, name) for name in OUTCOMES})
+    table = pd.DataFrame({name: rivals_pairs.means(measured, name) for name in OUTCOMES})
     table = table.drop(index=["SPOS", *SPOS_ITSELF], errors="ignore")
     table["both"] = table.mean(axis=1)
     table = table.sort_values("both", ascending=False, kind="stable")

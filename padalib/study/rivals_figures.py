@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from padalib.study import claims, figures, rivals_costs, rivals_why
+from padalib.study import claims, figures, outcomes, rivals, rivals_costs, rivals_why
 from padalib.study.controls import OUTCOMES
 from padalib.study.controls_figures import SHADES
 from padalib.study.rival_scales import OURS
@@ -70,19 +70,25 @@ def _groups(axes: Axes, own: pd.DataFrame) -> None:
 
 
 def caption(scale: Scale, tables: dict[str, pd.DataFrame], found: Sequence[claims.Claim]) -> str:
-    """The finding in words, from the claims."""
+    """The finding in words, from the claims, and what could have been found."""
     by = {claim.key: claim for claim in found}
     said = []
     for measure, named in OUTCOMES.items():
         claim = by[f"12.surpasses.{measure}"]
         told = claims.numbers(claim)
         said.append(f"{OURS} surpasses the others, {named}: {claim.verdict} ({told}).")
-    tests = int(tables["differences"].tests.iloc[0])
+        rows = tables["contrasts"]
+        own = rows[(rows.space == scale.space.name) & (rows.measure == measure)]
+        said.append(f"{outcomes.seen(own)}.")
+    pairs = tables["differences"]
+    seeds, near = len(scale.seeds), len(scale.seeds) + len(scale.near_seeds)
+    more = f", {near} of what is within {rivals.NEAR:g} of the best" if near > seeds else ""
     return (
-        f"Scale {scale.name}, {len(scale.seeds)} seeds. {' '.join(said)} In brackets: mean rank "
-        "over seeds. Bars at the right join neighbours no two of which are told apart, after "
-        f"Holm's correction over {tests} paired differences. Thick: 95 % over seeds; thin: over "
-        "seeds and architectures."
+        f"Scale {scale.name}, {seeds} seeds{more}. {' '.join(said)} In brackets: mean rank over "
+        "seeds that all have. Bars at the right join neighbours no two of which are told apart, "
+        f"after Holm's correction over {int(pairs.tests.iloc[0])} pairs, with one error of a run "
+        f"for all ({pairs.seeds_freedom.iloc[0]:.0f} degrees of freedom). Thick: 95 % over seeds; "
+        "thin: over seeds and architectures."
     )
 
 

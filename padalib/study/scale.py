@@ -94,6 +94,7 @@ class Scale:
     # The study of rivals: methods of several passes a step also at SPOS's number of steps, on the
     # first so many seeds.
     equal_steps: int = 0
+    near_seeds: tuple[int, ...] = ()  # more seeds of rivals that are near the best, `rivals.near`
     left_out: tuple[str, ...] = ()  # rivals that it does not train
     split_on: tuple[int, int] = (10, 64)  # batches that decide a split of GM-NAS, images of each
     split_levels: Count = 1  # splits one after another, each of all supernets there are

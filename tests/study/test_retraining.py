@@ -222,7 +222,7 @@ def test_the_figure_shows_every_training_and_contrast():
     assert len(right.get_yticklabels()) == len(tables["better"]) == 1 + 2 * 4
     said = retraining_figures.caption(tables, "smoke")
     assert "Scale smoke, mini." in said and "5 seeds each" in said and "Of 9 contrasts" in said
-    assert "Smallest difference that could have been shown: " in said
+    assert "Smallest difference that could have been shown " in said and " points" in said
 
 
 def test_the_noise_figure_has_each_space_and_its_three_numbers():

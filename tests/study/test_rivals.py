@@ -25,6 +25,7 @@ from padalib.study import (
     rivals_claims,
     rivals_costs,
     rivals_figures,
+    rivals_pairs,
     rivals_several,
     rivals_table,
     rivals_why,
@@ -197,11 +198,12 @@ def test_better_than_every_one_needs_no_correction_and_a_refutation_does():
     assert surpasses(elsewhere).verdict == claims.SHOWN  # its p is no other space's
 
 
-def test_holm_is_over_all_rivals_outcomes_and_spaces(planted):
+def test_holm_is_over_the_rivals_by_each_outcome_in_each_space(planted):
     rows = planted["contrasts"]
     assert len(rows) == 2 * len(RIVALS) + 2 * 1  # of the chain's, one is a rival
-    assert rows.holm.tolist() == pytest.approx(claims.holm(rows.p.tolist()))
-    assert set(rows.tests) == {len(rows)}
+    for (space, _), own in rows.groupby(["space", "measure"]):
+        assert own.holm.tolist() == pytest.approx(claims.holm(own.p.tolist()))
+        assert set(own.tests) == {len(RIVALS) if space == "mini" else 1}
     found = by_key(planted)
     assert found["12.controls.tau_loss.chain-mini"].statement.endswith("(`chain-mini`)")
     assert "12.surpasses.tau_loss.chain-mini" not in found  # no published rival was trained there
@@ -224,19 +226,55 @@ def test_groups_by_hand():
     def apart(*pairs):
         return {frozenset(pair) for pair in pairs}
 
-    assert rivals.groups("abcd", apart()) == [(0, 3)]
-    assert rivals.groups("abcd", apart("ad")) == [(0, 2), (1, 3)]
-    assert rivals.groups("abcd", apart("ab", "bc", "cd", "ac", "bd", "ad")) == []
+    assert rivals_pairs.groups("abcd", apart()) == [(0, 3)]
+    assert rivals_pairs.groups("abcd", apart("ad")) == [(0, 2), (1, 3)]
+    assert rivals_pairs.groups("abcd", apart("ab", "bc", "cd", "ac", "bd", "ad")) == []
     # b and c are told apart, though a and d are not: no group holds both.
-    assert rivals.groups("abcd", apart("bc")) == [(0, 1), (2, 3)]
-    assert rivals.groups("abc", apart("ab", "ac")) == [(1, 2)]
+    assert rivals_pairs.groups("abcd", apart("bc")) == [(0, 1), (2, 3)]
+    assert rivals_pairs.groups("abc", apart("ab", "ac")) == [(1, 2)]
+
+
+def estimates(runs):
+    """As `controls.measure` has them, from (method, seed) -> value; no doubt over architectures."""
+    found = {key: pairs.Estimate(value, np.zeros(125)) for key, value in runs.items()}
+    return {name: dict(found) for name in controls.OUTCOMES}
+
+
+def test_all_pairs_have_one_error_by_hand():
+    """Of [[1, 2], [3, 6], [2, 4]] method and seed leave a sum of squares of 1, with 2 degrees."""
+    runs = {"PA": (1.0, 2.0), "sbs": (3.0, 6.0), "DYNAS": (2.0, 4.0)}
+    measured = estimates({(m, s): v for m, own in runs.items() for s, v in enumerate(own)})
+    first, _ = rivals_pairs.each_pair(measured, known(MINI))
+    rows = first.set_index(["a", "b"])
+    assert list(rows.index) == [("sbs", "DYNAS"), ("sbs", "PA"), ("DYNAS", "PA")]
+    assert rows.difference.tolist() == pytest.approx([1.5, 3.0, 1.5])
+    half = 4.30265 * 0.5**0.5  # Student's with 2 degrees; sd .5**.5, of two seeds each
+    assert (rows.difference - rows.seeds_low).tolist() == pytest.approx([half] * 3, abs=1e-4)
+
+
+def test_what_is_near_the_best_has_more_seeds():
+    """By hand: the best has .60; .56 is within .05 of it, .54 is not; and PA&DA in any case."""
+    first = {"PA": 0.60, "sbs": 0.56, "DYNAS": 0.54, OURS: 0.2, "GM-NAS": 0.57}
+    measured = estimates({(m, s): v for m, v in first.items() for s in (5, 6)})
+    # What later seeds say does not change who had them.
+    measured["tau_loss"] |= {("DYNAS", 7): pairs.Estimate(0.9, np.zeros(125))}
+    assert rivals.near(measured, (5, 6)) == ["PA", OURS, "sbs", "GM-NAS"]
+    scale = replace(SMOKE, seeds=(5, 6), near_seeds=(7,))
+    table = rivals.nearest(measured, scale).set_index("method")
+    assert table.near.to_dict() == {m: m != "DYNAS" for m in first}
+    assert table.seeds["DYNAS"] == 3 and table.tau_loss["DYNAS"] == pytest.approx(0.54)
+    asked = rivals.more(scale, ["PA", "GM-NAS"])
+    assert list(asked.values()) == ["PA", "GM-NAS"]
+    assert {config.train.seed for config in asked} == {7}
+    own = scales.get("rivals")
+    assert own.near_seeds == (10, 11, 12) and {*own.near_seeds} < {*scales.get("controls").seeds}
 
 
 def test_every_pair_is_tested_once_and_groups_follow(planted):
     rows, ranks = planted["differences"], planted["ranks"]
     n = len(METHODS)
-    assert len(rows) == n * (n - 1) and set(rows.tests) == {n * (n - 1)}  # two outcomes
-    assert rows.holm.tolist() == pytest.approx(claims.holm(rows.p.tolist()))
+    assert len(rows) == n * (n - 1) and set(rows.tests) == {n * (n - 1) / 2}  # two outcomes
+    assert set(rows.seeds_freedom) == {(n - 1) * (len(SEEDS) - 1)}
     for measure in controls.OUTCOMES:
         own = ranks[ranks.measure == measure].set_index("method")
         assert set(own.index[:3]) == {"PA&DA", "PA", "sandwich"}
@@ -631,7 +669,7 @@ class Book:
     def table(self, name, asked, columns=None, workers=None):
         self.asked[name] = len(asked), workers
         self.named = {columns(config).get("method") for config in asked} if columns else set()
-        return pd.DataFrame({"scale": [self.scale.name]})
+        return pd.DataFrame({"scale": [self.scale.name], "method": [OURS]})
 
     def reference(self):
         return self.scale.name
@@ -640,6 +678,8 @@ class Book:
 @pytest.mark.parametrize("redraw", [True, False])
 def test_a_table_of_scores_is_read_for_each_space(monkeypatch, redraw):
     monkeypatch.setattr(controls, "ranked", lambda scale, reference: reference)
+    monkeypatch.setattr(controls, "measure", lambda scores, known: known)
+    monkeypatch.setattr(rivals, "near", lambda measured, seeds: [OURS, "GM-NAS"])
     scale = scales.get("rivals")
     others = [Book(each, redraw) for each in scale.beside]
     book = Book(scale, redraw, others)
@@ -651,8 +691,9 @@ def test_a_table_of_scores_is_read_for_each_space(monkeypatch, redraw):
     runs = 0 if redraw else len(SINGLE) * len(scale.seeds) + 3
     more = 0 if redraw else len(SEVERAL) * len(scale.seeds)
     timed = 0 if redraw else len(METHODS)
+    near = 0 if redraw else 2 * len(scale.near_seeds)
     assert book.asked == {
-        "scores": (runs + more, None), "parts": (more, None), "curves": (runs, None),
+        "scores": (runs + more + near, None), "parts": (more, None), "curves": (runs, None),
         "cost": (timed, 1), "memory": (timed, None),
     }  # fmt: skip
     there = others[0].scale
@@ -672,6 +713,9 @@ def test_the_figures_show_every_method_cost_and_measure(planted):
         )  # fmt: skip
     said = rivals_figures.caption(SMOKE, planted, rivals_claims.conclude(planted, "mini"))
     assert "PA&DA surpasses the others, tau, ranked by loss: not shown (" in said
+    assert "Smallest difference that could have been shown " in said
+    assert f"of {len(RIVALS)} could have been found equivalent" in said
+    assert f"{len(METHODS) * (len(METHODS) - 1) // 2} pairs" in said
     figure = rivals_figures.draw_cost(planted["costs"])
     assert [axes.get_xlabel() for axes in figure.axes] == list(rivals_figures.COSTS.values())
     for axes, more in zip(figure.axes, (1, 0, 0, 1), strict=True):  # two lack what costs tenfold
