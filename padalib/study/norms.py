@@ -20,13 +20,14 @@ from padalib.study.record import slug
 from padalib.study.scale import Scale
 
 BASE, GAINER = "SPOS", "PA&DA"
+SEEDS = 8
 PLAIN, *OTHERS = WAYS
 GAIN = f"{GAINER} − {BASE}"
 
 
 def configs(scale: Scale) -> list[NormScores]:
-    """Scores in every way of both methods with every seed."""
-    return [_scores(scale, name, seed) for seed in scale.seeds for name in (BASE, GAINER)]
+    """Scores in every way of both methods with the first seeds: ways share a supernet."""
+    return [_scores(scale, name, seed) for seed in scale.seeds[:SEEDS] for name in (BASE, GAINER)]
 
 
 def _scores(scale: Scale, name: str, seed: int) -> NormScores:

@@ -10,7 +10,9 @@ from padalib.study.record_parts import TRIED, fitted
 from padalib.study.scale import Scale
 
 CHOICE_SEEDS, SEEDS = (0, 1), tuple(range(5, 10))
-PAIRED = tuple(range(5, 13))  # yoked runs swap their schedules two by two, so pairs are the units
+# Of PA&DA's options: yoked runs swap their schedules two by two, so pairs are the units; these are
+# all that `controls` has of PA and yoked PA. Options that are not `pada_options.FIRST` have fewer.
+PAIRED = tuple(range(5, 21))
 # All of `pada_options.OPTIONS`.
 ABLATED = (
     *("plain mean", "raw norms", "norms by size", "live only", "free options", "per edge"),
@@ -36,7 +38,7 @@ def make(controls: Scale, across: Scale) -> Scale:
         tried=TRIED,
         rate_seeds=CHOICE_SEEDS,
         whole=("SPOS", "PA"),
-        alone=64,
+        alone=32,  # of the half that reports, each as long as a supernet
         **own | {"beside": (macro,)},
     )
 

@@ -14,6 +14,7 @@ from padalib.samplers.stepped import SteppedPaths
 from padalib.samplers.together import PartingByComplexity
 from padalib.study import (
     claims,
+    contests,
     controls,
     pada_options,
     record,
@@ -154,11 +155,23 @@ def test_what_any_method_could_have_is_given_to_pa_too():
 
 def test_the_network_alone_is_the_scales_and_the_winners():
     shapes = [record.shape(RECORD, config)["shape"] for config in record.alones(RECORD)]
-    assert shapes == [record.OWN_SHAPE] * 64 + ["the winner's network"] * 64
+    assert shapes == [record.OWN_SHAPE] * 32 + ["the winner's network"] * 32
     plain = replace(RECORD, winner="PA")
     assert {record.shape(plain, config)["shape"] for config in record.alones(plain)} == {
         record.OWN_SHAPE
     }
+
+
+def test_networks_alone_are_trained_as_a_supernet_is_and_had_no_part_in_the_choice():
+    few = record.alones(RECORD)[:32]
+    spos = record_parts.training(RECORD, "SPOS", RECORD.seeds[0])
+    assert {replace(config.train, arch=None, keep=spos.keep) for config in few} == {spos}
+    space = RECORD.space
+    codes = tuple(map(space.code, RECORD.ranked_archs()))
+    chooses, reports = tuning.halves(Ranked(space, codes, np.arange(len(codes), dtype=float)))
+    own, others = ({*contests.functions(space, half.codes)} for half in (reports, chooses))
+    alone = {space.code(config.train.arch) for config in few}
+    assert len(alone) == 32 and alone <= own and not alone & others
 
 
 @pytest.mark.skipif(
@@ -227,6 +240,8 @@ def test_networks_trained_alone_bound_what_is_below_them():
     tables = record.analyse(scores(NOISE), own, WINNER) | {"bound": table.reset_index()}
     found = {claim.key: claim for claim in record.conclude(tables, WINNER, aims=True)}
     assert found["15.alone.own"].verdict in (claims.OPPOSITE, claims.EQUIVALENT)
+    assert "on 40 architectures" in found["15.alone.own"].evidence
+    assert "each for as many epochs" in found["15.alone.own"].statement
     aims = {name: claim for name, claim in found.items() if name.startswith("15.aim")}
     assert {claim.null for claim in aims.values()} <= {0.77, 0.81, 0.65, 0.2}
     assert aims["15.aim.tau_loss"].verdict == claims.SHOWN  # its noise is a twentieth
@@ -315,8 +330,41 @@ def test_an_option_that_listens_is_told_from_one_that_does_not():
     assert [tick.get_text() for tick in left.get_yticklabels()] == asked
     assert len(left.lines) == 1 + 3 * 2 * 4  # zero; for each row two bars and a point
     assert "less what was released" in right.get_title(loc="left")
-    assert "1 of 4 differences" not in (said := pada_options.caption(OPTIONS, rows))
-    assert "2 of 8 differences from the control are shown to be gains" in said
+    said = pada_options.caption(OPTIONS, rows)
+    assert "From the control, tau, ranked by loss: raw norms gain; " in said
+    assert said.count("Smallest difference that could have been shown ") == 4
+    assert "shown to be gains" not in said and "8 seeds, 16 of PA and raw norms" in said
+
+
+def test_each_option_is_a_question_with_a_correction_of_its_own():
+    """By hand: two differences of PA from its control, four of a variant; no others count."""
+    noise = {
+        "PA": 0.6, "yoked PA": 0.6, "PA, raw norms": 0.5, "yoked PA, raw norms": 0.6,
+        "PA, per edge": 0.6, "yoked PA, per edge": 0.6,
+    }  # fmt: skip
+    few = scores(noise, range(8))
+    more = scores({name: noise[name] for name in ("PA", "yoked PA", "PA, raw norms")}, range(16))
+    more = pd.concat([few, more[more.seed >= 8]])
+    rows = pada_options.analyse(more, known(), ["PA", "raw norms", "per edge"])
+    for name, own in rows.groupby("option"):
+        assert set(own.tests) == {2 if name == "PA" else 4}
+        assert own.holm.tolist() == pytest.approx(claims.holm(own.p.tolist()))
+    seeds = rows.drop_duplicates(["option", "against"]).set_index(["option", "against"]).seeds
+    # Pairs of seeds beside a yoked control; one that lacks seeds is compared on those it has.
+    assert seeds.to_dict() == {
+        ("PA", "control"): 8, ("raw norms", "control"): 4, ("raw norms", "released"): 16,
+        ("per edge", "control"): 4, ("per edge", "released"): 8,
+    }  # fmt: skip
+
+
+def test_what_differs_most_has_all_seeds(no_data):
+    asked = [config.train.method.name for config in pada_options.configs(OPTIONS)]
+    assert set(pada_options.FIRST) < set(OPTIONS.ablated)
+    for name in OPTIONS.ablated:
+        method = pada_options.variant(OPTIONS, name, 5).method.name
+        assert asked.count(method) == (16 if name in pada_options.FIRST else 8), name
+    assert asked.count("PA") == asked.count("yoked PA") == 16 and asked.count("DA") == 8
+    assert set(OPTIONS.seeds) == set(scales.get("controls").seeds)
 
 
 # --- figure ---
