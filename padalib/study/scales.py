@@ -79,7 +79,7 @@ SCALES = {
             exact_images=8,
             agreement_seeds=2,
             lengths=(1, 2),
-            batch_sizes=(32, 64),
+            batch_sizes=(64, 128),
             groups=(1, 2),
             searches=Searches(16, 4, rungs=(7, 21)),
             studies=EVERY,
