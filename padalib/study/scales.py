@@ -206,6 +206,7 @@ SCALES = {
             ON_CIFAR,
             name="controls",
             seeds=FRESH,
+            looked=6,
             methods=PRIMARY,
             studies=("controls",),
             notebooks=("06",),
