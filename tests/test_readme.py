@@ -77,6 +77,7 @@ def test_the_first_screen_says_what_was_published():
         told("spaces", "09.yoked.tau_loss.macro"): "another space, replayed",
         told("spaces", "09.gain.tau_loss.nb1shot1-3"): "a third space",
         told("spaces", "09.over.gain.tau_loss"): "the mean over spaces",
+        told("spaces", "09.norm.tau_loss.macro12"): "a third space without a schedule",
         told("spaces", "09.variance.raw.macro12"): "the variance without a schedule",
         told("spaces", "09.variance.raw.conv64"): "the same, in the smaller space",
         told("tuning", "14.own_rates.pa_spos.tau_loss"): "at rates of their own",
@@ -98,13 +99,23 @@ def test_the_first_screen_says_what_was_published():
     for key in ("yoked.tau_loss.macro", "variance.raw.macro12", "variance.raw.conv64"):
         assert across[f"09.{key}"].verdict == claims.EQUIVALENT
     assert across["09.gain.tau_loss.macro"].verdict == claims.SHOWN
-    for key in ("gain.tau_loss.nb1shot1-3", "over.gain.tau_loss"):
+    for key in ("gain.tau_loss.nb1shot1-3", "over.gain.tau_loss", "norm.tau_loss.macro12"):
         assert across[f"09.{key}"].verdict == claims.NOT_SHOWN
     tuned = claims.read(RESULTS / "tuning")
     for key in ("own_rates.pa_spos", "equal_flops.pa_spos", "shrinks.equal_flops"):
         assert tuned[f"14.{key}.tau_loss"].verdict == claims.SHOWN
     shrinks = claims.numbers(tuned["14.shrinks.equal_flops.tau_loss"]).removesuffix(" tau")
     assert shrinks == "-0.095 [-0.155, -0.035]" and "smaller by 0.095 [0.035, 0.155]" in first
+    rates = pd.read_csv(RESULTS / "tuning" / "rates.csv").query("method == 'SPOS'")
+    rates = rates.set_index("lr")
+    assert rates.tau_loss.idxmax() == rates.index.min() and rates.index[rates.chosen] == [0.1]
+    said = f"({rates.tau_loss.max():.3f}, not {rates.tau_loss[0.1]:.3f}, on two other seeds)"
+    assert said in first and set(rates.seeds) == {2}
+    late = pd.read_csv(RESULTS / "controls" / "added.csv").set_index(["a", "b", "measure"])
+    row = late.loc[("PA", "curriculum", "tau_loss")]
+    ends = f"{row.difference:+.4f} [{row.both_low:+.4f}, {row.both_high:+.4f}]"
+    assert f"{ends}, {claims.EQUIVALENT};" in first and row.verdict == claims.EQUIVALENT
+    assert row.seeds == 10
     assert own["06.pada_pa.within_flops"].verdict == claims.OPPOSITE
     gains = pd.read_csv(RESULTS / "controls" / "gains.csv").set_index(["measure", "control"])
     row = gains.loc[("tau_loss", "curriculum")]

@@ -88,7 +88,10 @@ def read_scores(path: Path | str, space: Space) -> tuple[pd.DataFrame, list[str]
     if double.any():
         several = [name for name in others if raw[name].nunique() > 1]
         hint = several and f"They differ in {few(several)}: pass the rows of one of each"
-    elif len(wrong) >= len(raw) and not named["code"]:
+    elif len(wrong) >= len(raw) and named["code"]:
+        form = space.code(next(iter(space.some())))
+        hint = f"A code of {space.name} has a number for each {space.kind}, such as {form}"
+    elif len(wrong) >= len(raw):
         codes = raw[column].str.fullmatch(r"\s*\d+(-\d+)*\s*").all()
         hint = f"These are codes: call the column `code`, not `{column}`" if codes else ""
     if not wrong:

@@ -117,6 +117,8 @@ def run(
         asked.check_machine()
     parameters = {"scale": scale, **({"redraw": True} if redraw else {}), **(extra or {})}
     chosen = [path.resolve() for path in only] or of_scale(scale)
+    for path in chosen:
+        _fits(path, scale)
     if redraw:
         for path in [path for path in chosen if "redraw" not in notebooks.declared(path)]:
             print(f"{path.stem}: skipped, it draws from no published table")
@@ -151,6 +153,21 @@ def of_scale(name: str) -> list[Path]:
         return found
     named = ", ".join(f"{number}_*.ipynb" for number in scale.notebooks)
     raise NotebookError(f"scale {name} runs {named or 'none'}, and notebooks/ has no such")
+
+
+def _fits(path: Path, name: str) -> None:
+    """NotebookError for a notebook of the project that the scale does not run."""
+    from padalib.study import scales
+
+    number = path.stem[:2]
+    if path not in [one.resolve() for one in notebooks.find()]:
+        return
+    if not scales.runs(scales.get(name), number):
+        own = [other for other in scales.SCALES if scales.runs(scales.get(other), number)]
+        raise NotebookError(
+            f"{path.name} is not for scale {name}, but for {', '.join(own)}: add --scale {own[0]} "
+            "(or another of them)"
+        )
 
 
 def parse(pairs: Sequence[Sequence[str]], chosen: Sequence[Path]) -> dict[str, Any]:

@@ -91,3 +91,6 @@ def set_up() -> None:
             check_kernel()
     install_filter(paths.project_root())
     print(f"environment: {sys.prefix}")
+    activate = Path(sys.prefix) / "bin" / "activate"
+    if activate.exists() and not os.environ.get("VIRTUAL_ENV"):
+        print(f"for the command `padalib`: source {activate}")

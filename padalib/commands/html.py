@@ -191,11 +191,12 @@ def _index(scale: str, folder: Path, titles: dict[str, str]) -> str:
     redrawn = folder == paths.own_folder(scale, redraw=True)
     how = "Redrawn from the published tables" if redrawn else "Computed here"
     lines = [f"<main><h1>The workbook at scale {html.escape(scale)}</h1>", _warning(scale)]
-    lines.append(f"<p>{how}.</p><ol>")
+    lines.append(f"<p>{how}.</p><ul>")
     for stem, title in titles.items():
         state = "" if stem in known else " (did not run to its end)"
-        lines.append(f'<li><a href="{html.escape(stem)}.html">{html.escape(title)}</a>{state}</li>')
-    return "\n".join([*lines, "</ol>", _verdicts(scale, folder, redrawn, list(titles)), "</main>"])
+        link = f'<a href="{html.escape(stem)}.html">{html.escape(title)}</a>'
+        lines.append(f"<li>{html.escape(stem[:2])} {link}{state}</li>")
+    return "\n".join([*lines, "</ul>", _verdicts(scale, folder, redrawn, list(titles)), "</main>"])
 
 
 def _inline(text: str) -> str:

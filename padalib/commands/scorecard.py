@@ -6,7 +6,7 @@ architectures against the same truth.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,18 @@ from padalib.benchmarks.truth import Truth
 from padalib.commands import named, reproduction
 from padalib.engine import paths
 from padalib.engine.files import write_bytes
-from padalib.ranking import report
+from padalib.ranking import metrics, report
 from padalib.study import effects, figures, scales
 
 BY_FLOPS = ("within_flops", "within_flops_loss", "between_flops", "within_quintiles", "with_flops")
-DRAWN = ("tau", "within_flops", "with_flops", "upper_half", "top_decile", "p_at_10")
+SHORT = {  # titles of the figure's panels
+    "tau": "tau",
+    "within_flops": "tau, equal FLOPs",
+    "with_flops": "tau with FLOPs",
+    "upper_half": "tau, upper half",
+    "top_decile": "tau, top tenth",
+    "p_at_10": "top tenth found",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +38,7 @@ class Scored:
     """A file of scores, aligned with the truth: cards by name (the file's own first), and bias."""
 
     name: str
+    space: str
     cards: dict[str, pd.DataFrame]  # its own, those without training, the published ones
     bias: pd.DataFrame
     about: str  # what was held against what
@@ -76,9 +84,9 @@ def read(
         f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} {split} accuracy "
         f"({known.source})"
     )
-    notes += [*_doubts(card, wide.shape[1]), *apart]
+    notes += [*_doubts(card, wide.shape[1]), *_noise(known, split, wide.index), *apart]
     cards, bias = {shown: card} | others, report.bias(wide, ranked)
-    return Scored(name, cards, bias, about, tuple(notes), tuple(free))
+    return Scored(name, own.name, cards, bias, about, tuple(notes), tuple(free))
 
 
 def published(
@@ -127,6 +135,8 @@ def published(
                 )
             cards = rows.groupby("label", sort=False)
             found |= {label: card for label, card in cards if not _twice(card, found)}
+    if not found and not notes:
+        notes.append(f"No report card of a supernet of {known.space} is published to stand beside")
     return found, notes
 
 
@@ -174,6 +184,24 @@ def _doubts(card: pd.DataFrame, seeds: int) -> list[str]:
             "and regret"
         )
     return notes
+
+
+def _noise(known: Truth, split: str, codes: Collection[str]) -> Iterator[str]:
+    """What the truth's own noise leaves to be reached."""
+    same, low, high = known.agreement(split, list(codes))
+    if np.isnan(same):
+        return
+    ends = "" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]"
+    if same <= 0 or low <= 0:
+        yield (
+            f"The truth's own trainings agree by tau {same:.3f}{ends}: they order nothing for "
+            "certain, so no score can be judged by them. Train each longer, or more often"
+        )
+    else:
+        yield (
+            f"The truth is noisy: a second table like it would agree with it by tau {same:.3f}"
+            f"{ends}, and the true accuracies themselves by about {metrics.perfect(same):.3f}"
+        )
 
 
 def _counted(count: int, noun: str) -> str:
@@ -240,7 +268,7 @@ def draw(scored: Scored) -> Figure:
     """A panel a measure: yours with its interval, and the others as a row of points each."""
     names = list(scored.cards)
     by = {name: card.set_index("measure") for name, card in scored.cards.items()}
-    shown = [m for m in DRAWN if m in by[names[0]].index and not np.isnan(by[names[0]].value[m])]
+    shown = [m for m in SHORT if m in by[names[0]].index and not np.isnan(by[names[0]].value[m])]
     height = 1.0 + 0.13 * len(names)
     figure, panels = figures.subplots(1, len(shown), figsize=(6.75, height), sharey=True)
     for axes, measure in zip(np.atleast_1d(panels), shown, strict=True):
@@ -251,15 +279,15 @@ def draw(scored: Scored) -> Figure:
             shade = figures.OWN if place == 0 else "black" if name in scored.free else figures.GREY
             axes.plot([row.low, row.high], [place, place], color=shade, lw=0.8)
             axes.plot(row.value, place, "o", color=shade, ms=3)
-        axes.set_title(measure)
+        axes.set_title(SHORT[measure])
     np.atleast_1d(panels)[0].set_yticks(range(len(names)), names)
-    np.atleast_1d(panels)[0].invert_yaxis()
+    np.atleast_1d(panels)[0].set_ylim(len(names) - 0.5, -0.5)
     return figure
 
 
 def write(scored: Scored) -> Path:
-    """Write `build/report/<name>/`: card.csv, bias.csv and the figure; returns the folder."""
-    folder = paths.project_root() / "build" / "report" / scored.name
+    """Write `build/report/<space>/<name>/`: card.csv, bias.csv, the figure; returns the folder."""
+    folder = paths.project_root() / "build" / "report" / scored.space / scored.name
     rows = pd.concat(card.assign(name=name) for name, card in scored.cards.items())
     for name, table in (("card", rows), ("bias", scored.bias)):
         content = table.to_csv(index=False, lineterminator="\n").encode()

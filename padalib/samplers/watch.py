@@ -78,10 +78,20 @@ class _Watch:
         for sampler in twin:
             sampler.new_epoch(self.trainer.epoch)
         rng = {name: _copy(self.trainer.generators[name]) for name in ("paths", "data")}
-        archs = list(map(tuple, paths.draw(rng["paths"])))
+        archs = self._archs(paths.draw(rng["paths"]))
         drawn = archs, data.draw(self.trainer.config.batch, rng["data"]).tolist()
         self._forget_caches()
         return drawn
+
+    def _archs(self, drawn: object) -> list[Arch]:
+        """What `draw` of a path sampler returned; RunError where it is no list of architectures."""
+        try:
+            return list(map(tuple, drawn))
+        except TypeError:
+            raise RunError(
+                f"{self.name} draws {drawn!s:.80}, which is no list of architectures: return a "
+                "list from `draw`, also of a single one: `[self.space.sample(generator)]`"
+            ) from None
 
     def _outside(self) -> None:
         """RunError where something changed that is no attribute of the samplers."""

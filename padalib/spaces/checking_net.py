@@ -22,7 +22,9 @@ HINTS = {  # what torch or Python says, and what to do about it
     "channel": "each layer takes the channels that the one before gives; the first one takes "
     "space.in_channels",
     "broadcast": "what is added must have equal shapes: mind strides, widths and padding",
-    "reduction dim": "the head must be as wide as the features",
+    "reduction dim": "the head must be as wide as the features: in a chain, as the last of "
+    "`widths`, so an option must give its block's width (an identity that changes width or stride "
+    "cannot be one)",
 }
 
 

@@ -10,6 +10,7 @@ counts too: a norm is a sum over weights.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -168,14 +169,15 @@ def cards(scores: pd.DataFrame, known: Ranked) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def analyse(
-    spaces: Mapping[str, tuple[pd.DataFrame, Ranked]],
+    spaces: Mapping[str, tuple[pd.DataFrame, Ranked]], looked: int = 0
 ) -> tuple[dict[str, pd.DataFrame], list[Claim]]:
     """Tables and claims from (scores, architectures) of each space; the first one has schedules.
 
     Tables: contrasts (the primary ones, Holm over all spaces and both outcomes), secondary (all
     other differences and measures, Holm among themselves; `fifths`: their levels of FLOPs are
-    fifths), cards, bias, gains (Fieller's share of
-    PA's gain over SPOS that a control has).
+    fifths), cards, bias, gains (Fieller's share of PA's gain over SPOS that a control has). With
+    `looked`, added: the primary contrasts of the first space without its first so many seeds, which
+    were looked at before the rest were trained; Holm among themselves.
     """
     main = next(iter(spaces))
     primary, secondary, found, biases, gains = [], [], [], [], []
@@ -199,6 +201,8 @@ def analyse(
         "bias": pd.concat(biases, ignore_index=True),
         "gains": pd.concat(gains, ignore_index=True),
     }
+    if looked:
+        tables["added"] = _added(*spaces[main], looked).assign(space=main)
     functions = int(spaces[main][1].clusters.max()) + 1
     return tables, [
         *_contrasts(tables, main),
@@ -208,6 +212,13 @@ def analyse(
 
 def _judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return outcomes.judged(pd.concat(rows).to_dict("records"), BOUND, wanted=1)
+
+
+def _added(scores: pd.DataFrame, known: Ranked, looked: int) -> pd.DataFrame:
+    late = sorted(scores.seed.unique())[looked:]
+    own = measure(scores[scores.seed.isin(late)], known)
+    asked = [(c.a, c.b) for c in CONTRASTS]
+    return _judged([compare(own, known, asked, list(OUTCOMES))])
 
 
 def shares(measured: Measured) -> pd.DataFrame:
@@ -258,6 +269,7 @@ def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
                 f"of PA's gain over SPOS (over {own.units} "
                 f"{'swapped pairs of seeds' if row.b == YOKED else 'seeds'})"
             )
+        beside = "; ".join(filter(None, (beside, _alone(row, tables.get("added")))))
         key = f"{row.a}_{row.b}".lower().replace(" ", "_").replace("&", "")
         found.append(
             outcomes.claim(
@@ -272,6 +284,18 @@ def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
             )
         )
     return found
+
+
+def _alone(row: Any, added: pd.DataFrame | None) -> str:
+    """What the seeds say alone that were trained after a first look."""
+    if added is None:
+        return ""
+    same = (added.a == row.a) & (added.b == row.b) & (added.measure == row.measure)
+    return "; ".join(
+        f"on the {own.seeds} {own.unit} alone that were trained after a first look "
+        f"{outcomes.told(own)}, {own.verdict}"
+        for own in added[same & (added.space == row.space)].itertuples()
+    )
 
 
 def _error(cards: pd.DataFrame, main: str, functions: int) -> list[Claim]:

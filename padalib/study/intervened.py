@@ -11,7 +11,16 @@ from padalib.ranking import pairs
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.study import claims, effects, outcomes
-from padalib.study.interventions import FAMILIES, FIXED, KEYS, PLANNED, SCALED, members, usual
+from padalib.study.interventions import (
+    FAMILIES,
+    IMAGES,
+    KEYS,
+    MIDDLE,
+    PLANNED,
+    STEPS,
+    members,
+    usual,
+)
 from padalib.study.outcomes import BY, JUDGED, NAMES
 
 FIGURE = "08_interventions"
@@ -31,7 +40,7 @@ def analyse(probed: pd.DataFrame, scores: pd.DataFrame, ranked: Ranked) -> Inter
     """From the rows of probes and scores with their `level`."""
     noise = of_mean(probed)
     steps = beside(noise)
-    middle = noise[noise.epoch == noise.epoch.min()]
+    middle = noise[noise["at"] == MIDDLE]
     found = outcomes.by_run(scores, ranked, KEYS)
     found = found.merge(middle[[*KEYS, "seed", "total"]], on=[*KEYS, "seed"])
     found["doublings"] = np.log2(found.total)
@@ -60,15 +69,16 @@ def of_mean(probed: pd.DataFrame) -> pd.DataFrame:
 def beside(noise: pd.DataFrame) -> pd.DataFrame:
     """Each variant's variance as a multiple of the unchanged SPOS's, paired by seed.
 
-    A row for each variant and epoch: ratio with its interval over seeds, and mean parts.
+    A row for each variant, in the middle and at the end: ratio with its interval over seeds, and
+    mean parts.
     """
     rows = []
-    plain = noise[(noise.group == 1) & (noise.rate == SCALED)]
-    plain = plain[plain["size"] == usual(noise)].set_index(["epoch", "seed"]).total
-    for (*key, epoch), own in noise.groupby([*KEYS, "epoch"], sort=False):
-        found = effects.ratio(own.set_index("seed").total, plain[epoch])
+    plain = noise[(noise.group == 1) & (noise["size"] == usual(noise))]
+    plain = plain.set_index(["at", "seed"]).total
+    for (*key, at), own in noise.groupby([*KEYS, "at"], sort=False):
+        found = effects.ratio(own.set_index("seed").total, plain[at])
         means = own[["total", "path", "data", "path_share", "signal_to_noise"]].mean()
-        named = dict(zip(KEYS, key, strict=True)) | {"epoch": epoch}
+        named = dict(zip(KEYS, key, strict=True)) | {"at": at}
         rows.append(named | found._asdict() | means.to_dict())
     return pd.DataFrame(rows)
 
@@ -94,7 +104,7 @@ def slopes_of(found: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
 
 
 def _holm(rows: list[dict]) -> pd.DataFrame:
-    """Planned: the judged outcomes, with either rule; the rest is there to pick from."""
+    """Planned: the judged outcomes, by either rule; the rest is there to pick from."""
     planned = [
         row for row in rows if row["family"] in PLANNED and row["by"] == JUDGED.get(row["outcome"])
     ]
@@ -166,10 +176,10 @@ def _jackknife(levels: list[tuple[pd.Series, dict[tuple, Estimate]]], ranked: Ra
 
 def _intervened(noise: pd.DataFrame, steps: pd.DataFrame) -> Iterator[claims.Claim]:
     """Whether what was meant to be done was done: the largest step beside the smallest."""
-    noise, steps = (rows[rows.epoch == rows.epoch.min()] for rows in (noise, steps))
+    noise, steps = (rows[rows["at"] == MIDDLE] for rows in (noise, steps))
     for family, varied, what in (
-        ("batches, scaled rate", "size", "images in a step"),
-        ("paths, scaled rate", "group", "paths in a step"),
+        ("batches, equal images", "size", "images in a step"),
+        ("paths, equal images", "group", "paths in a step"),
     ):
         own = members(steps, family).sort_values(varied)
         levels = own[varied].unique()
@@ -198,17 +208,17 @@ def _intervened(noise: pd.DataFrame, steps: pd.DataFrame) -> Iterator[claims.Cla
 
 
 def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
-    """The paper's causal claim, for both rules of the learning rate, and agreement of seeds."""
+    """The paper's causal claim, by both rules, and agreement of seeds."""
     if slopes.empty:
         return
     statements = {
-        SCALED: "At equal images lower variance ranks better, by intervention",
-        FIXED: "*Control:* at equal images and one learning rate lower variance ranks better",
+        STEPS: "At equal steps lower variance ranks better, by intervention",
+        IMAGES: "At equal images, the rate scaled, steps that vary less rank better",
     }
     names = NAMES | {"between_seeds": "agreement between seeds"}
     rows = slopes[slopes.planned].set_index(["family", "outcome"])
     for family in PLANNED:
-        rate = FAMILIES[family][0]
+        rule = FAMILIES[family][0]
         for outcome in (*JUDGED, "between_seeds"):
             if (family, outcome) not in rows.index:
                 continue
@@ -220,5 +230,5 @@ def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
             for part in parts.itertuples():
                 said += f"; {part.family.partition(',')[0]} alone {outcomes.told(part)}"
             look = {"wanted": -1, "unit": "tau a doubling", "figure": FIGURE}
-            statement = f"{statements[rate]} ({names[outcome]})"
-            yield outcomes.claim(f"08.lower_{outcome}_{rate}", statement, row, said, **look)
+            statement = f"{statements[rule]} ({names[outcome]})"
+            yield outcomes.claim(f"08.lower_{outcome}_{rule}", statement, row, said, **look)

@@ -1,8 +1,12 @@
 """Does lower gradient variance rank better? The same SPOS, with more and with less of it.
 
 Variance is set, not found: by the images of a step, and by averaging the gradients of several
-paths. All variants pass as many images; those of larger steps take fewer of them. What comes of it
-is worked out in `intervened`.
+paths. Something else has to change with it, so there are two rules. At equal steps the learning
+rate and the distance travelled are SPOS's, and the noise of the weights follows the variance; but
+less variance also means more images, so what is gained bounds what variance can cost from above. At
+equal images and a scaled rate the distance is the same too, but larger steps are fewer, and the
+noise of the weights stays what it was, to first order (Smith & Le, ICLR 2018): that asks whether
+the variance of a single step matters. What comes of it is worked out in `intervened`.
 """
 
 from collections.abc import Callable
@@ -18,54 +22,71 @@ from padalib.study.draws import UniformGroup
 from padalib.study.scale import Scale
 from padalib.train import TrainConfig
 
-SCALED, FIXED = "scaled", "fixed"  # the learning rate: with the images of a step, or one for all
-KEYS = ("size", "group", "rate")  # images of a path and paths of a step; the rule of the rate
-FAMILIES = {  # name: rule of the rate, and what is varied
-    "scaled rate": (SCALED, ("size", "group")),
-    "one rate": (FIXED, ("size", "group")),
-    "batches, scaled rate": (SCALED, ("size",)),
-    "paths, scaled rate": (SCALED, ("group",)),
-    "batches, one rate": (FIXED, ("size",)),
-    "paths, one rate": (FIXED, ("group",)),
+STEPS, IMAGES = "steps", "images"  # what is equal; with equal images the rate is scaled
+KEYS = ("size", "group", "rule")  # images of a path and paths of a step; what is equal
+FAMILIES = {  # name: rule, and what is varied
+    "equal steps": (STEPS, ("size", "group")),
+    "equal images": (IMAGES, ("size", "group")),
+    "batches, equal steps": (STEPS, ("size",)),
+    "paths, equal steps": (STEPS, ("group",)),
+    "batches, equal images": (IMAGES, ("size",)),
+    "paths, equal images": (IMAGES, ("group",)),
 }
-PLANNED = ("scaled rate", "one rate")
+PLANNED = ("equal steps", "equal images")
+MOST = 2  # times SPOS's images at equal steps: beyond, a run takes too long
+MIDDLE, END = "middle", "end"  # of training, where the variance is probed
 
 # --- runs ---
 
 
-def variant(scale: Scale, seed: int, size: int, group: int = 1, rate: str = SCALED) -> TrainConfig:
+def variant(scale: Scale, seed: int, size: int, group: int = 1, rule: str = STEPS) -> TrainConfig:
     """SPOS with `size` images a path and the mean gradient of `group` paths a step.
 
-    The learning rate grows in proportion to the images of a step ('scaled'; Goyal et al., 2017), or
-    is SPOS's ('fixed'). Gradients of a group are summed; the mean of k at a rate is their sum at
-    that rate over k, with k times the clip and k times the weight decay, exactly.
+    At equal steps it trains for as many more or fewer epochs. At equal images the learning rate
+    grows in proportion to the images of a step (Goyal et al., 2017). Gradients of a group are
+    summed; the mean of k at a rate is their sum at that rate over k, with k times the clip and k
+    times the weight decay, exactly. ValueError where equal steps are no whole epochs.
     """
     plain = scale.training("SPOS", seed)
-    middle = scale.epochs // 2
     if (size, group) == (plain.batch, 1):
-        return replace(plain, keep=(*plain.keep, middle))
-    method = plain.method
+        return replace(plain, keep=(*plain.keep, _middle(plain.epochs)))
+    times, method = size * group / plain.batch, plain.method
+    epochs = plain.epochs * times if rule == STEPS else plain.epochs
+    if not float(epochs).is_integer():
+        raise ValueError(
+            f"{group} paths of {size} images at the steps of {plain.epochs} epochs of "
+            f"{plain.batch} images take {epochs:g} epochs: choose sizes that make it whole"
+        )
     if group > 1:
         paths = samplers.part(UniformGroup, group=group)
         method = replace(method, name=f"SPOS of {group} paths", paths=paths)
-    grown = size * group / plain.batch if rate == SCALED else 1
     return replace(
         plain,
         method=method,
         batch=size,
-        lr=plain.lr * grown / group,
+        epochs=int(epochs),
+        lr=plain.lr * (times if rule == IMAGES else 1) / group,
         clip=plain.clip * group,
         weight_decay=plain.weight_decay * group,
-        keep=(middle,),
+        keep=(_middle(int(epochs)),),
     )
 
 
+def _middle(epochs: int) -> int:
+    return epochs // 2
+
+
 def variants(scale: Scale) -> list[tuple[int, int, str]]:
-    """(size, group, rate) of all: either is varied alone; the unchanged SPOS is there once."""
+    """(size, group, rule) of all: either is varied alone; the unchanged SPOS is there once."""
     sizes = [(size, 1) for size in scale.batch_sizes if size != scale.batch]
     groups = [(scale.batch, group) for group in scale.groups if group > 1]
-    varied = [(*each, rate) for rate in (SCALED, FIXED) for each in (*sizes, *groups)]
-    return [(scale.batch, 1, SCALED), *varied] if varied else []
+    found = [
+        (size, group, rule)
+        for rule in (STEPS, IMAGES)
+        for size, group in (*sizes, *groups)
+        if rule == IMAGES or size * group <= MOST * scale.batch
+    ]
+    return [(scale.batch, 1, STEPS), *found] if found else []
 
 
 def trainings(scale: Scale) -> list[TrainConfig]:
@@ -83,7 +104,7 @@ def probes(scale: Scale) -> list[VarianceConfig]:
     return [
         VarianceConfig(config, epoch, scale.final_paths, scale.batches)
         for config in trainings(scale)
-        for epoch in (scale.epochs // 2, scale.epochs)
+        for epoch in (_middle(config.epochs), config.epochs)
     ]
 
 
@@ -93,32 +114,37 @@ def configs(scale: Scale) -> list[Config]:
 
 
 def level(scale: Scale) -> Callable[[Config], dict]:
-    """What the columns of a run say of its intervention, see `KEYS`."""
+    """What the columns of a run say of its intervention (see `KEYS`), and `at`: how far it was."""
     found = {
         variant(scale, seed, *each): dict(zip(KEYS, each, strict=True))
         for seed in scale.seeds
         for each in variants(scale)
     }
-    return lambda config: found[config.train]
+
+    def told(config: Config) -> dict:
+        early = isinstance(config, VarianceConfig) and config.epoch < config.train.epochs
+        return found[config.train] | {"at": MIDDLE if early else END}
+
+    return told
 
 
 # --- families ---
 
 
 def usual(rows: pd.DataFrame) -> int:
-    """The batch of the unchanged SPOS: the only one of which no variant has one rate."""
+    """The batch of the unchanged SPOS: the only one that is not among those of equal images."""
     alone = rows[rows.group == 1]
-    scaled, fixed = (set(alone[alone.rate == rate]["size"]) for rate in (SCALED, FIXED))
-    return int((scaled - fixed).pop())
+    steps, images = (set(alone[alone.rule == rule]["size"]) for rule in (STEPS, IMAGES))
+    return int((steps - images).pop())
 
 
 def members(rows: pd.DataFrame, family: str) -> pd.DataFrame:
     """The rows of a family; the unchanged SPOS is in all."""
-    rate, varied = FAMILIES[family]
+    rule, varied = FAMILIES[family]
     plain = (rows["size"] == usual(rows)) & (rows.group == 1)
     kept = pd.Series(False, rows.index)
     if "size" in varied:
         kept |= rows.group == 1
     if "group" in varied:
         kept |= rows.group > 1
-    return rows[plain | (kept & (rows.rate == rate))]
+    return rows[plain | (kept & (rows.rule == rule))]

@@ -12,16 +12,16 @@ from padalib.study import figures, outcomes, sharing_figures
 from padalib.study.along import Along, told
 from padalib.study.exposure import Exposure
 from padalib.study.intervened import Interventions
-from padalib.study.interventions import KEYS, PLANNED, SCALED, members, usual
+from padalib.study.interventions import IMAGES, KEYS, MIDDLE, PLANNED, members, usual
 from padalib.study.outcomes import JUDGED, NAMES
 from padalib.study.sharing import FACTORS, SCORES, along, said
 from padalib.study.variance import BASE, CLAIMED
 
 LOOKS = {  # of the families of interventions: colour and mark
-    "batches, scaled rate": ("#0072B2", "o"),
-    "paths, scaled rate": ("#D55E00", "s"),
-    "batches, one rate": ("#0072B2", "o"),
-    "paths, one rate": ("#D55E00", "s"),
+    "batches, equal steps": ("#0072B2", "o"),
+    "paths, equal steps": ("#D55E00", "s"),
+    "batches, equal images": ("#0072B2", "o"),
+    "paths, equal images": ("#D55E00", "s"),
 }
 PANELS = ("tau", "within_flops", "between_flops", "between_seeds")
 TITLES = NAMES | {
@@ -35,7 +35,7 @@ SHORT = {"tau": "tau", "within_flops": "within", "between_seeds": "seeds"}
 
 def draw_interventions(found: Interventions) -> Figure:
     """The variance that was set, and each outcome against it, a point a variant."""
-    middle = found.steps[found.steps.epoch == found.steps.epoch.min()]
+    middle = found.steps[found.steps["at"] == MIDDLE]
     with figures.style():
         figure = Figure(figsize=(6.75, 4.4))
         panels = figure.subplots(2, 3).flat
@@ -57,13 +57,14 @@ def draw_interventions(found: Interventions) -> Figure:
 
 
 def _line(family: str) -> dict:
-    """Filled and solid where the rate is scaled, hollow and dashed where it is one for all."""
+    """Filled and solid at equal steps, hollow and dashed at equal images."""
     return {} if family.endswith(PLANNED[0]) else {"ls": "--", "mfc": "white"}
 
 
 def _set(axes: Axes, middle: pd.DataFrame) -> None:
-    """Path part and data part of each variant at the scaled rate."""
-    rows = middle[middle.rate == SCALED].sort_values(["group", "size"])
+    """Path part and data part of SPOS and each variant of equal images, which are all there."""
+    plain = (middle.group == 1) & (middle["size"] == usual(middle))
+    rows = middle[plain | (middle.rule == IMAGES)].sort_values(["group", "size"])
     names = [
         f"{row['size']}" if row.group == 1 else f"{row.group} paths" for _, row in rows.iterrows()
     ]
@@ -72,7 +73,7 @@ def _set(axes: Axes, middle: pd.DataFrame) -> None:
     axes.bar(names, rows.data, bottom=bottom, color="#8A939B", label="from the data")
     axes.tick_params(axis="x", rotation=35)
     axes.legend()
-    axes.set(ylabel="tr Var[g]", title="variance of a step, scaled rate")
+    axes.set(ylabel="tr Var[g]", title="variance of a step")
 
 
 def _against(axes: Axes, cards: pd.DataFrame, middle: pd.DataFrame) -> None:
@@ -159,7 +160,8 @@ def caption_along(found: Along, scale: str) -> str:
     raw = found.rows[found.rows.weights == "raw"]
     known = int(raw.signal_to_noise.notna().sum())
     return (
-        f"Scale {scale}. {CLAIMED}'s variance as taken, times {BASE}'s, over the whole training: "
+        f"Scale {scale}. {CLAIMED}'s variance as taken, times {BASE}'s, mean from the second "
+        "probed epoch to the end: "
         f"{'; '.join(words)}. Right: where the interval of the squared signal excludes zero, "
         f"{known} of {len(raw)} means. Brackets: 95 % over seeds."
     )
@@ -206,7 +208,8 @@ def caption_exposure(found: Exposure, scale: str) -> str:
                 f"{said(row.loc['tau'])}"
             )
     return (
-        f"Scale {scale}, every architecture of convolutions trained equally often. "
+        f"Scale {scale}, every architecture of convolutions trained equally often; with two "
+        "operations an edge at half the steps. "
         f"{'. '.join(words)}. Brackets: 95 % over {last.seeds.max()} seeds. Rings: by loss. "
         f"Dashed: a perfect predictor, {found.shared.perfect:.2f}."
     )

@@ -73,6 +73,7 @@ class Scale:
     methods: tuple[str, ...] = METHODS
     secondary: tuple[str, ...] = ()  # more methods of `MATCHED` studies, on fewer seeds:
     secondary_seeds: int = 8  # the first so many
+    looked: int = 0  # of the seeds, the first so many were looked at before the rest were trained
     batch: int = 64  # images per step and path
     crop: int = 1  # pixels of random shift
     flip: bool = False  # mirror images

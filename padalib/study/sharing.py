@@ -301,7 +301,9 @@ def told(planned: pd.DataFrame, value: str) -> str:
     for row in planned[planned.value == value].itertuples():
         sign, unit = ("", " times") if value == "total" else ("+", "")
         text = said(row, sign) + unit
-        if value in SCORES:
+        if math.isnan(row.change):
+            text = claims.UNMEASURABLE
+        elif value in SCORES:
             text = f"{row.before:.2f} to {row.after:.2f}, {text}"
             text += f" [{row.archs_low:+.2f}, {row.archs_high:+.2f}]"
             text += " (wide)" * (row.low < -TAU_BOUND and row.high > TAU_BOUND)
@@ -311,4 +313,6 @@ def told(planned: pd.DataFrame, value: str) -> str:
 
 def said(row: pd.Series, sign: str = "+") -> str:
     """A change and its interval over seeds."""
+    if math.isnan(row.change):
+        return claims.UNMEASURABLE
     return f"{row.change:{sign}.2f} [{row.low:{sign}.2f}, {row.high:{sign}.2f}]"

@@ -80,7 +80,7 @@ class Workbook:
             return self.published(name)
         if not configs:
             raise ValueError(f"table {name} needs at least one config, got none: leave it out")
-        runs = launch.grid(configs, self.workers if workers is None else workers)
+        runs = self._computed(configs, self.workers if workers is None else workers)
         own = [_with_origin(run, run.table(source or name)) for run in runs]
         if columns is not None:
             own = [rows.assign(**columns(r.config)) for rows, r in zip(own, runs, strict=True)]
@@ -104,7 +104,7 @@ class Workbook:
         """
         if self.redraw:
             return self.published(f"{name}_runs"), self.published(name).set_index(index)
-        runs = launch.grid(configs, self.workers)
+        runs = self._computed(configs, self.workers)
         own = {run.key: run.table(source).set_index(index) for run in runs}
         rows = next(iter(own.values())).index
         for run in runs:
@@ -116,6 +116,18 @@ class Workbook:
         values = self.save(name, values.reset_index()).set_index(index)
         self._register(runs)
         return origins, values
+
+    def _computed(self, configs: Sequence[Config], workers: int | None) -> list[Run]:
+        """The runs of configs; FileNotFoundError says what else the scale needs."""
+        try:
+            return launch.grid(configs, workers)
+        except FileNotFoundError as error:
+            own = self.scale
+            raise FileNotFoundError(
+                f"{error}. Scale {own.name} needs the images of {own.data}, and the truth of "
+                f"{own.space.name}: data/README.md says where to get both. Scale 'smoke' needs "
+                "nothing"
+            ) from error
 
     def save(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Write a table and read it back; equal rows give equal bytes."""

@@ -1,6 +1,7 @@
 """The card of anybody's scores: aligned by architecture, told in words, and written."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from padalib.benchmarks.predictions import ScoresError, few_shot_logs, read_scor
 from padalib.cli import main
 from padalib.commands import scorecard
 from padalib.engine import paths
-from padalib.ranking import report
+from padalib.ranking import metrics, report
 
 MINI = spaces.get("mini")
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,8 +163,33 @@ def test_many_seeds_are_said_to_be_drawn(tmp_path):
         for s in range(35)
     ]
     pd.concat(rows).to_csv(tmp_path / "many.csv", index=False)
-    (note,) = scorecard.read(tmp_path / "many.csv", "mini").notes
+    (note, *_) = scorecard.read(tmp_path / "many.csv", "mini").notes
     assert "Of the 35 seeds 30 were drawn at random" in note
+
+
+def test_what_the_truths_noise_leaves_to_be_reached_is_said(scores, tmp_path):
+    notes = scorecard.read(scores, "mini").notes
+    same, low, high = truth.load("mini").agreement("test")
+    best = metrics.perfect(same)
+    assert f"agree with it by tau {same:.3f} [{low:.3f}, {high:.3f}]" in notes[0]
+    assert f"by about {best:.3f}" in notes[0] and 0.9 < same < best < 1
+    assert "No report card of a supernet of mini is published" in notes[1]
+    own = truth.load("mini").table
+    columns = [c for c in own if c.startswith("test_acc")]
+    noise = np.random.default_rng(1).normal(size=(len(own), len(columns)))
+    empty = replace(
+        truth.load("mini"), table=own.assign(**dict(zip(columns, noise.T, strict=True)))
+    )
+    (note,) = scorecard._noise(empty, "test", own.index)
+    assert "order nothing for certain" in note and "Train each longer" in note
+
+
+def test_codes_that_are_none_are_told_their_form(tmp_path):
+    pd.DataFrame({"code": ["000", "010"] * 20, "score": range(40)}).to_csv(tmp_path / "c.csv")
+    with pytest.raises(
+        ValueError, match=r"A code of mini has a number for each edge, such as 0-0-"
+    ):
+        scorecard.read(tmp_path / "c.csv", "mini")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +204,7 @@ def test_odd_names_of_files_lead_nowhere_else(tmp_path, monkeypatch, file, name,
     found = scorecard.read(write(tmp_path / file), "mini")
     assert found.name == name and next(iter(found.cards)) == shown
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
-    assert scorecard.write(found) == tmp_path / "build" / "report" / name
+    assert scorecard.write(found) == tmp_path / "build" / "report" / "mini" / name
 
 
 def cards(folder, **changes):

@@ -314,6 +314,13 @@ def test_places_of_weights_and_clones_are_kept(held, tmp_path, monkeypatch):
     assert whole.equals(again)
 
 
+@pytest.mark.parametrize("drawn", ["(1, 1, 1)", "torch.zeros(3)", "None", "7"])
+def test_what_is_no_list_of_architectures_is_told_so(drawn):
+    text = PATHS.replace("[tuple(torch.randint(5, (3,), generator=generator).tolist())]", drawn)
+    with pytest.raises(RunError, match=r"Mine draws .*, which is no list of architectures: return"):
+        Run(config(text)).compute()
+
+
 def test_watching_changes_no_result_and_samplers_of_padalib_are_not_watched(
     monkeypatch,
 ):

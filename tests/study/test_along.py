@@ -64,17 +64,27 @@ def test_sources_are_ratios_of_means_over_training():
     rows = found.sources.set_index(["weights", "part", "source", "method"])
     assert rows.change["raw", "all", "path", "PA&DA"] == pytest.approx(0.5)
     assert rows.change["raw", "fixed", "data", "PA&DA"] == pytest.approx(1.0)
-    assert rows.change["raw", "all", "path", "PA"] == pytest.approx((1 + 1 - 0.1) / 3)
+    assert rows.change["raw", "all", "path", "PA"] == pytest.approx(
+        1
+    )  # the first epoch is left out
     assert "x" not in found.sources.part.unique() and "x" not in found.rows.part.unique()
     by = {claim.key: claim for claim in found.claims}
     assert list(by) == [f"08.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
     assert by["08.path_all"].verdict == by["08.path_fixed"].verdict == claims.SHOWN
     assert by["08.data_all"].verdict == claims.EQUIVALENT
-    for words in ("PA 0.633", "trained with the weights 1.00", "trained without 0.500"):
+    for words in ("PA 1.00", "trained with the weights 1.00", "trained without 0.500"):
         assert words in by["08.path_all"].evidence
     planned = found.sources[found.sources.planned]
     assert len(planned) == 4
     assert planned.holm.tolist() == pytest.approx(claims.holm(planned.p.tolist()))
+
+
+def test_a_mean_over_training_counts_epochs_by_the_time_around_them():
+    rows = pd.DataFrame({"epoch": [1, 2, 5, 20], "path": [99.0, 1.0, 3.0, 1.0], "seed": 7})
+    found = along.over_training(rows.assign(method="PA"), "path")
+    assert found.loc[7, "PA"] == pytest.approx((3 * 2 + 15 * 2) / 18)
+    alone = along.over_training(rows.iloc[:1].assign(method="PA"), "path")
+    assert alone.loc[7, "PA"] == 99
 
 
 @pytest.mark.parametrize(
@@ -102,7 +112,7 @@ def test_a_source_below_zero_in_one_seed_is_claimed_as_not_measurable():
     assert lost.verdict == claims.UNMEASURABLE and lost.intervals == ()
     mean = (0.5 / 1.02 + 0.5 * 1.02 - 0.25) / 3
     said = f"not above zero in 1 of 3 seeds of PA&DA (means {mean:.3g}, SPOS 1)"
-    assert said in lost.evidence and "PA 0.633" in lost.evidence
+    assert said in lost.evidence and "PA 1.00" in lost.evidence
     assert said in noise_figures.caption_along(found, "noise")
     # The others are corrected among themselves.
     rest = found.sources[found.sources.planned & found.sources.p.notna()]
@@ -153,7 +163,7 @@ def made_up(tau_of):
     """Probes and scores of two edges: the truth, or its reverse where `tau_of` says so."""
     codes, true = ["2-2", "2-3", "3-2", "3-3"], np.array([1.0, 2.0, 3.0, 4.0])
     steps, ranks = [], []
-    for (extent, count), seed in product([(1, 2), (6, 2), (1, 5)], range(3)):
+    for (extent, count), seed in product([(1, 2), (6, 2), (1, 3), (1, 5)], range(3)):
         level = {"extent": extent, "candidates": count, "seed": seed}
         level["epoch"] = 5 if count == 2 else 10
         steps.append(
@@ -169,13 +179,18 @@ def made_up(tau_of):
 
 
 def test_levels_of_other_lengths_are_compared_and_claimed_under_names_of_their_own():
-    tables = made_up(lambda extent, count: -1 if count == 5 else 1)
+    # Two candidates rank as five do, but had half the steps: the claim is from three to five.
+    tables = made_up(lambda extent, count: -1 if extent == 1 and count in (2, 5) else 1)
     found = exposure.analyse(*tables, spaces.OPS)
     by = {claim.key: claim for claim in found.claims}
     assert list(by) == ["08.exposed_extent.ranking", "08.exposed_candidates.ranking"]
     assert by["08.exposed_candidates.ranking"].effect == -2
     assert by["08.exposed_candidates.ranking"].verdict == claims.SHOWN
-    assert by["08.exposed_extent.ranking"].verdict == claims.EQUIVALENT
+    assert by["08.exposed_extent.ranking"].effect == 2
+    changes = found.shared.changes
+    assert set(changes[changes.factor == "candidates"]["first"]) == {3}
+    assert set(changes[changes.factor == "extent"]["first"]) == {1}
+    assert set(found.shared.runs.candidates) == {2, 3, 5}
     assert "trained equally often" in by["08.exposed_extent.ranking"].statement
     assert {claim.figure for claim in found.claims} == {exposure.FIGURE}
     figure = noise_figures.draw_exposure(found)

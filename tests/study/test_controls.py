@@ -150,6 +150,30 @@ def test_methods_with_fewer_seeds_are_compared_on_those_that_both_have():
     assert " seeds (3 of sbs). " in controls_figures.caption(scale, tables)
 
 
+def test_seeds_that_were_added_after_a_look_are_judged_alone_too():
+    mini, other = known(MINI), known(CHAIN, 1)
+    table = scores(mini, EQUAL)
+    spaces = {"mini": (table, mini), "chain-mini": (scores(other, {"SPOS": 1, "PA": 1}), other)}
+    tables, found = controls.analyse(spaces, looked=3)
+    asked = [(c.a, c.b) for c in controls.CONTRASTS]
+    late = controls.measure(table[table.seed >= 3], mini)
+    wanted = controls.compare(late, mini, asked, list(controls.OUTCOMES))
+    added = tables["added"]
+    assert added.difference.tolist() == pytest.approx(wanted.difference.tolist())
+    assert added.holm.tolist() == pytest.approx(claims.holm(added.p.tolist()))
+    assert len(added) == 6 and set(added.space) == {"mini"}
+    row = added.set_index(["a", "b", "measure"]).loc["PA&DA", "PA", "tau_loss"]
+    said = by_key(found)["06.pada_pa.tau_loss"].evidence
+    assert (
+        f"on the 5 seeds alone that were trained after a first look {row.difference:+.3f}" in said
+    )
+    assert said.endswith(row.verdict) or f", {row.verdict}" in said
+    assert "swapped pairs of seeds alone" in by_key(found)["06.pa_yoked_pa.tau_loss"].evidence
+    assert "first look" not in by_key(found)["06.pa_spos.tau_loss.chain-mini"].evidence
+    tables, found = controls.analyse(spaces)
+    assert "added" not in tables and not [c for c in found if "first look" in c.evidence]
+
+
 def test_only_seeds_that_both_have_are_paired():
     own = known(MINI)
     table = scores(own, {"PA": 0.4, "SPOS": 1.0})

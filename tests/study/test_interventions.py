@@ -14,7 +14,7 @@ from padalib.engine.runs import Run
 from padalib.ranking import metrics
 from padalib.ranking.report import Ranked
 from padalib.study import claims, intervened, interventions, noise_figures, scales
-from padalib.study.interventions import FIXED, SCALED
+from padalib.study.interventions import END, IMAGES, MIDDLE, STEPS
 from padalib.train import Trainer
 
 SPACE = spaces.get("mini")
@@ -23,9 +23,9 @@ CLASSES = tuple(SPACE.code(SPACE.canonical(arch)) for arch in SPACE)
 ORDER = np.random.default_rng(0).permutation(sorted(set(CLASSES)))
 RANKED = Ranked(SPACE, CODES, np.array([float(list(ORDER).index(one)) for one in CLASSES]))
 VARIANTS = [
-    (64, 1, SCALED),
-    *((size, 1, rate) for size in (16, 256) for rate in (SCALED, FIXED)),
-    *((64, group, rate) for group in (2, 4) for rate in (SCALED, FIXED)),
+    (64, 1, STEPS),
+    *((size, 1, rule) for size in (16, 256) for rule in (STEPS, IMAGES)),
+    *((64, group, rule) for group in (2, 4) for rule in (STEPS, IMAGES)),
 ]
 
 
@@ -36,9 +36,9 @@ def variance(size, group):
 
 def probes(seeds=5, total=variance):
     rows = []
-    for (size, group, rate), seed, epoch in product(VARIANTS, range(seeds), (10, 20)):
-        mean = total(size, group) * (1 if epoch == 10 else 3)
-        row = {"size": size, "group": group, "rate": rate, "seed": seed, "epoch": epoch}
+    for (size, group, rule), seed, at in product(VARIANTS, range(seeds), (MIDDLE, END)):
+        mean = total(size, group) * (1 if at == MIDDLE else 3)
+        row = {"size": size, "group": group, "rule": rule, "seed": seed, "at": at}
         row |= {"part": "all", "weights": "raw", "total": mean * group**2}  # of the sum
         row |= {"path": 0.25 * mean * group**2, "data": 0.75 * mean * group**2, "signal": 0.1}
         rows.append(row | {"path_share": 0.25, "signal_to_noise": 0.1})
@@ -47,15 +47,15 @@ def probes(seeds=5, total=variance):
 
 
 def scores(spread, seeds=5):
-    """Scores that see the truth through noise of `spread(variance, rate)`, each seed its own."""
+    """Scores that see the truth through noise of `spread(variance, rule)`, each seed its own."""
     rows = []
-    for (size, group, rate), seed in product(VARIANTS, range(seeds)):
+    for (size, group, rule), seed in product(VARIANTS, range(seeds)):
         rng = np.random.default_rng(seed)
         noise = dict(zip(sorted(set(CLASSES)), rng.normal(size=85), strict=True))
-        seen = RANKED.true + spread(variance(size, group), rate) * np.array(
+        seen = RANKED.true + spread(variance(size, group), rule) * np.array(
             [noise[one] for one in CLASSES]
         )
-        named = {"size": size, "group": group, "rate": rate, "seed": seed}
+        named = {"size": size, "group": group, "rule": rule, "seed": seed}
         rows.append(pd.DataFrame({"code": CODES, "accuracy": seen, "loss": -seen}).assign(**named))
     return pd.concat(rows)
 
@@ -71,33 +71,52 @@ def claimed(found):
 # --- runs ---
 
 
-def test_variants_are_spos_at_equal_images(monkeypatch):
+def test_variants_are_spos_at_equal_images_or_equal_steps(monkeypatch):
     monkeypatch.setattr(data, "fingerprint", lambda name: name)
     scale = scales.get("noise")
     found = interventions.variants(scale)
-    assert len(found) == len(set(found)) == 1 + 2 * (4 + 2)
+    assert len(found) == len(set(found)) == 1 + (3 + 1) + (4 + 2)
     runs = interventions.trainings(scale)
-    assert len({Run(config).key for config in runs}) == len(runs) == 13 * 5
+    assert len({Run(config).key for config in runs}) == len(runs) == 11 * 5
     assert scale.seeds == (5, 6, 7, 8, 9)
     plain = scale.training("SPOS", 5)
     assert Run(interventions.variant(scale, 5, 64)).key == Run(plain).key
-    wanted = {  # size, group: lr of the mean gradient when scaled
-        (16, 1): 0.025, (32, 1): 0.05, (128, 1): 0.2, (256, 1): 0.4, (64, 2): 0.2, (64, 4): 0.4,
+    wanted = {  # size, group: images of a step beside SPOS's
+        (16, 1): 1 / 4, (32, 1): 1 / 2, (128, 1): 2, (256, 1): 4, (64, 2): 2, (64, 4): 4,
     }  # fmt: skip
-    for (size, group), lr in wanted.items():
-        for rate, of_mean in ((SCALED, lr), (FIXED, 0.1)):
-            config = interventions.variant(scale, 5, size, group, rate)
-            assert config.lr * group == pytest.approx(of_mean) and config.batch == size
+    assert {each[:2] for each in found if each[2] == IMAGES} == set(wanted)
+    assert {each[:2] for each in found[1:] if each[2] == STEPS} == {
+        key for key, times in wanted.items() if times <= 2
+    }
+    for (size, group), times in wanted.items():
+        for rule in (IMAGES, STEPS):
+            config = interventions.variant(scale, 5, size, group, rule)
+            scaled, longer = (times, 1) if rule == IMAGES else (1, times)
+            # Of the mean gradient: rate, clip, decay. The distance, rate x steps, is one for all.
+            assert config.lr * group == pytest.approx(0.1 * scaled) and config.batch == size
+            assert config.epochs == 20 * longer and config.keep == (10 * longer // 1,)
             assert config.clip / group == plain.clip
             assert config.weight_decay / group == plain.weight_decay
-            assert (config.epochs, config.momentum) == (plain.epochs, plain.momentum)
+            assert config.momentum == plain.momentum
+            steps = config.epochs * 45_000 / (size * group)
+            assert config.lr * group * steps == pytest.approx(0.1 * 20 * 45_000 / 64)
             assert config.method.paths.build(config.space, 4).group == group
     level = interventions.level(scale)
     probed = interventions.probes(scale)
-    assert {probe.epoch for probe in probed} == {10, 20} and len(probed) == 2 * len(runs)
+    assert len(probed) == len(set(probed)) == 2 * len(runs)
+    assert [level(probe)["at"] for probe in probed] == [MIDDLE, END] * len(runs)
+    for probe in probed:
+        whole = probe.train.epochs
+        assert probe.epoch == {MIDDLE: whole // 2, END: whole}[level(probe)["at"]]
     told = [tuple(level(scoring).values()) for scoring in interventions.scorings(scale)]
-    assert told == found * 5
+    assert told == [(*each, END) for each in found] * 5
     assert {s.images for s in interventions.scorings(scale)} == {None}
+
+
+def test_equal_steps_that_are_no_whole_epochs_are_refused():
+    words = r"1 paths of 48 images at the steps of 2 epochs of 64 images take 1\.5 epochs"
+    with pytest.raises(ValueError, match=words):
+        interventions.variant(scales.get("smoke"), 0, 48)
 
 
 def test_a_scale_that_varies_nothing_has_no_runs():
@@ -107,7 +126,7 @@ def test_a_scale_that_varies_nothing_has_no_runs():
 def test_the_sum_of_a_group_is_the_mean_at_its_rate_clip_and_decay_included():
     """Three steps of the run as configured, beside plain torch on the mean gradient."""
     scale = replace(scales.get("smoke"), lr=0.5)
-    config = replace(interventions.variant(scale, 0, 64, 2), clip=0.2 * 2)
+    config = replace(interventions.variant(scale, 0, 64, 2, IMAGES), clip=0.2 * 2)
     ours, plain = Trainer(config), Trainer(config)
     net = plain.net
     mean = torch.optim.SGD(
@@ -133,13 +152,13 @@ def test_the_sum_of_a_group_is_the_mean_at_its_rate_clip_and_decay_included():
 
 def test_variance_is_that_of_the_mean_gradient_of_all_weights():
     rows = intervened.of_mean(probes())
-    own = rows[rows.epoch == 10].set_index(["size", "group", "rate", "seed"])
-    for size, group, rate in VARIANTS:
-        assert own.total[size, group, rate, 0] == pytest.approx(variance(size, group))
-    steps = intervened.beside(rows).set_index(["size", "group", "rate", "epoch"])
-    assert steps.change[64, 1, SCALED, 10] == steps.change[64, 1, SCALED, 20] == 1
-    assert steps.change[64, 4, FIXED, 20] == pytest.approx(0.25)
-    assert steps.change[16, 1, SCALED, 10] == pytest.approx(3.25)
+    own = rows[rows["at"] == MIDDLE].set_index(["size", "group", "rule", "seed"])
+    for size, group, rule in VARIANTS:
+        assert own.total[size, group, rule, 0] == pytest.approx(variance(size, group))
+    steps = intervened.beside(rows).set_index(["size", "group", "rule", "at"])
+    assert steps.change[64, 1, STEPS, MIDDLE] == steps.change[64, 1, STEPS, END] == 1
+    assert steps.change[64, 4, IMAGES, END] == pytest.approx(0.25)
+    assert steps.change[16, 1, STEPS, MIDDLE] == pytest.approx(3.25)
 
 
 def test_spos_is_in_every_family_and_rules_are_kept_apart():
@@ -149,32 +168,32 @@ def test_spos_is_in_every_family_and_rules_are_kept_apart():
         name: list(interventions.members(rows, name).itertuples(index=False, name=None))
         for name in interventions.FAMILIES
     }
-    plain = (64, 1, SCALED)
+    plain = (64, 1, STEPS)
     assert all(plain in own for own in found.values())
-    assert set(found["paths, one rate"]) == {plain, (64, 2, FIXED), (64, 4, FIXED)}
-    assert set(found["batches, scaled rate"]) == {plain, (16, 1, SCALED), (256, 1, SCALED)}
-    both = {*found["batches, one rate"], *found["paths, one rate"]}
-    assert set(found["one rate"]) == both
+    assert set(found["paths, equal images"]) == {plain, (64, 2, IMAGES), (64, 4, IMAGES)}
+    assert set(found["batches, equal steps"]) == {plain, (16, 1, STEPS), (256, 1, STEPS)}
+    both = {*found["batches, equal images"], *found["paths, equal images"]}
+    assert set(found["equal images"]) == both
 
 
 def test_slopes_are_least_squares_within_seeds():
-    found = analyse(lambda noise, rate: 10 * noise if rate == SCALED else 5.0)
+    found = analyse(lambda noise, rule: 10 * noise if rule == STEPS else 5.0)
     rows = found.slopes.set_index(["family", "by", "outcome"])
-    table = scores(lambda noise, rate: 10 * noise if rate == SCALED else 5.0)
+    table = scores(lambda noise, rule: 10 * noise if rule == STEPS else 5.0)
     slopes = []
     for seed in range(5):
-        own = table[(table.seed == seed) & (table.rate == SCALED)]
+        own = table[(table.seed == seed) & (table.rule == STEPS)]
         points = [
             (np.log2(variance(*key)), metrics.tau(-each.loss.to_numpy(), RANKED.true))
             for key, each in own.groupby(["size", "group"])
         ]
         slopes.append(np.polyfit(*np.transpose(points), 1)[0])
-    row = rows.loc["scaled rate", "loss", "tau"]
+    row = rows.loc["equal steps", "loss", "tau"]
     assert row.difference == pytest.approx(np.mean(slopes)) and row.seeds == 5
     planned = found.slopes[found.slopes.planned & (found.slopes.outcome != "between_seeds")]
     assert set(zip(planned.family, planned.by, planned.outcome, strict=True)) == {
         (family, by, outcome)
-        for family in ("scaled rate", "one rate")
+        for family in ("equal steps", "equal images")
         for outcome, by in (("tau", "loss"), ("within_flops", "accuracy"))
     }
     assert planned.holm.tolist() == pytest.approx(claims.holm(planned.p.tolist()))
@@ -184,46 +203,46 @@ def test_slopes_are_least_squares_within_seeds():
 
 
 def test_noise_that_follows_the_variance_is_shown_and_noise_that_does_not_is_equivalent():
-    by = claimed(analyse(lambda noise, rate: 10 * noise if rate == SCALED else 10 * 1.0))
-    assert by["08.lower_tau_scaled"].verdict == claims.SHOWN
-    assert by["08.lower_within_flops_scaled"].verdict == claims.SHOWN
-    assert by["08.lower_between_seeds_scaled"].verdict == claims.SHOWN
-    same = by["08.lower_tau_fixed"]
+    by = claimed(analyse(lambda noise, rule: 10 * noise if rule == STEPS else 10 * 1.0))
+    assert by["08.lower_tau_steps"].verdict == claims.SHOWN
+    assert by["08.lower_within_flops_steps"].verdict == claims.SHOWN
+    assert by["08.lower_between_seeds_steps"].verdict == claims.SHOWN
+    same = by["08.lower_tau_images"]
     assert same.verdict == claims.EQUIVALENT and same.effect == pytest.approx(0, abs=1e-12)
     assert same.bound == pytest.approx(0.01)
     assert "batches alone" in same.evidence and "paths alone" in same.evidence
 
 
 def test_more_variance_that_ranks_better_is_the_opposite():
-    by = claimed(analyse(lambda noise, rate: 10 / noise))
-    assert by["08.lower_tau_scaled"].verdict == claims.OPPOSITE
-    assert by["08.lower_between_seeds_fixed"].verdict == claims.OPPOSITE
+    by = claimed(analyse(lambda noise, rule: 10 / noise))
+    assert by["08.lower_tau_steps"].verdict == claims.OPPOSITE
+    assert by["08.lower_between_seeds_images"].verdict == claims.OPPOSITE
 
 
 def test_whether_the_intervention_worked_is_told_from_the_ends():
-    by = claimed(analyse(lambda noise, rate: 10.0))
+    by = claimed(analyse(lambda noise, rule: 10.0))
     size, group = by["08.intervened_size"], by["08.intervened_group"]
     assert size.effect == pytest.approx(variance(256, 1) / variance(16, 1))
     assert group.effect == pytest.approx(0.25)
     assert size.verdict == group.verdict == claims.SHOWN
-    grown = analyse(lambda noise, rate: 10.0, total=lambda size, group: size / group)
+    grown = analyse(lambda noise, rule: 10.0, total=lambda size, group: size / group)
     assert claimed(grown)["08.intervened_size"].verdict == claims.OPPOSITE
 
 
 def test_agreement_is_judged_by_leaving_out_seeds_and_needs_three():
-    found = analyse(lambda noise, rate: 10 * noise)
+    found = analyse(lambda noise, rule: 10 * noise)
     rows = found.slopes[found.slopes.outcome == "between_seeds"]
     assert set(rows.family) == set(interventions.FAMILIES) and set(rows.seeds) == {5}
     assert (rows.seeds_low < rows.difference).all() and (rows.difference < 0).all()
-    two = analyse(lambda noise, rate: 10 * noise, seeds=2)
+    two = analyse(lambda noise, rule: 10 * noise, seeds=2)
     assert "between_seeds" not in set(two.slopes.outcome)
 
 
 def test_the_figure_shows_every_family():
-    found = analyse(lambda noise, rate: 10 * noise)
+    found = analyse(lambda noise, rule: 10 * noise)
     figure = noise_figures.draw_interventions(found)
     assert len(figure.axes) == 6
     names = [text.get_text() for text in figure.legends[0].texts]
     assert names == ["SPOS", *noise_figures.LOOKS]
     assert len(figure.axes[-1].get_yticklabels()) == 6
-    assert "(scaled rate)" in noise_figures.caption_interventions(found, "noise")
+    assert "(equal steps)" in noise_figures.caption_interventions(found, "noise")
