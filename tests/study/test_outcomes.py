@@ -10,7 +10,7 @@ from padalib import spaces
 from padalib.ranking import metrics, pairs, report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
-from padalib.study import claims, outcomes
+from padalib.study import claims, effects, outcomes
 
 SPACE = spaces.get("mini")
 CODES = tuple(SPACE.code(arch) for arch in SPACE)
@@ -129,3 +129,16 @@ def test_what_needs_no_training_has_the_same_outcomes():
     assert rows[flops, "tau"] == pytest.approx(metrics.tau(RANKED.flops, RANKED.true))
     assert (flops, "within_flops") not in rows  # equal in what they are equal in
     assert rows[params, "tau"] == pytest.approx(metrics.tau(RANKED.params, RANKED.true))
+
+
+def test_what_could_have_been_seen_by_hand():
+    """Of two rows with an error over 5 seeds, half the interval is 2.776 errors: .028 and .278."""
+    rows = [
+        outcomes.row(0.0, effects.Doubt(error, 4), 5, effects.UNKNOWN, 9) for error in (0.01, 0.1)
+    ]
+    said = outcomes.seen(outcomes.judged(rows, 0.03, wanted=1), " points")
+    # Holm's first step of two: (3.4954 + .9410) errors, Student's with 4 degrees.
+    assert said == (
+        "Smallest difference that could have been shown 0.0444 points to 0.444 points; "
+        "1 of 2 could have been found equivalent"
+    )

@@ -16,7 +16,6 @@ from padalib.ranking import pairs, report
 from padalib.ranking.gradient_split import planned
 from padalib.samplers import Accumulate, Shuffled
 from padalib.study import (
-    blocks,
     claims,
     controls,
     effects,
@@ -516,15 +515,6 @@ def test_a_link_within_methods_is_found_beside_the_seed():
     rows = pd.DataFrame({"method": np.repeat(np.arange(8), 5), "seed": seeds, "x": x, "y": y})
     row = rivals_why.within(rows, "x", "y", 300)
     assert row["low"] > 0.3 and row["p"] < 0.001 and row["n"] == 40
-
-
-def test_what_method_and_seed_leave_by_hand():
-    """Of [[1, 2], [3, 6]]: mean 3, methods +-1.5, seeds +-1; +-.5 is left, with one degree."""
-    found = blocks.left([1.0, 2.0, 3.0, 6.0], ["a", "a", "b", "b"], [0, 1, 0, 1])
-    assert found.values == pytest.approx([0.5, -0.5, -0.5, 0.5]) and found.freedom == 1
-    assert found.sd == pytest.approx(1.0)  # the root of 4 * .25 / 1
-    lacking = blocks.left([1.0, 2.0, 3.0], ["a", "a", "b"], [0, 1, 0])
-    assert lacking.freedom == 0 and np.isnan(lacking.sd)
 
 
 def test_what_goes_with_tau_within_methods_and_against_it_between_them():
