@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from padalib.study import claims, controls, outcomes, relation, rivals, rivals_why
-from padalib.study.claims import Claim, Interval
+from padalib.study.claims import OPPOSITE, Claim, Interval
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.rival_scales import CONTROLS, OURS, PUBLISHED
 
@@ -58,16 +58,16 @@ def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
     It needs each comparison at its own p value and no correction: all must hold. One rival that is
     surely better refutes it, after Holm's correction over these rivals, for any may be that one.
     """
-    own = own.sort_values("difference", kind="stable").assign(
-        among=lambda t: claims.holm(t.p.tolist())
-    )
+    own = own.sort_values("difference", kind="stable")
     rows, p = list(own.itertuples()), math.nan
     alone = [claims.judge(outcomes.intervals(row), bound=BOUND, p=row.p) for row in rows]
     verdict = alone[0] if len(set(alone)) == 1 else claims.NOT_SHOWN
-    worse = [row for row, word in zip(rows, alone, strict=True) if word == claims.OPPOSITE]
-    if surely := [row for row in worse if row.among <= claims.LEVEL]:
-        verdict, p = claims.OPPOSITE, surely[0].among
-    decide = surely or rows
+    among = claims.holm(own.p.tolist())
+    surely = [k for k, word in enumerate(alone) if word == OPPOSITE and among[k] <= claims.LEVEL]
+    if surely:
+        verdict, p = OPPOSITE, among[surely[0]]
+    lack = surely or [k for k, word in enumerate(alone) if word != claims.SHOWN]
+    decide = [rows[k] for k in lack] or rows  # what refutes it, or keeps it from being shown
     told = {word: own.b[own.verdict == word].tolist() for word in claims.VERDICTS}
     said = "; ".join(f"{word} beside {', '.join(names)}" for word, names in told.items() if names)
     return claims.of(
