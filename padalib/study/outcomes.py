@@ -229,7 +229,9 @@ def joint(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 def seen(rows: pd.DataFrame, unit: str = "") -> str:
     """What rows of `judged` could have shown, whatever they do show: in words."""
-    own = rows[rows.difference.notna()]
+    own = rows[rows.difference.notna() & rows.visible.notna()]
+    if own.empty:
+        return "No difference could have been shown, for lack of seeds"
     least, most = (claims.short(end) for end in (own.visible.min(), own.visible.max()))
     halves = [max((i.high - i.low) / 2 for i in intervals(row)) for row in own.itertuples()]
     able = int((np.array(halves) < own.bound).sum())

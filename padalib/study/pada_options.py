@@ -195,7 +195,7 @@ def conclude(rows: pd.DataFrame) -> list[Claim]:
 def draw(rows: pd.DataFrame) -> Figure:
     """Left: each variant less its control. Right: less what was released."""
     with figures.style():
-        height = 1.3 + 0.3 * rows.option.nunique()
+        height = 2.2 + 0.3 * rows.option.nunique()  # the caption has eight lines or more
         figure, axes = figures.subplots(1, 2, figsize=(6.75, height))
         for panel, (against, title) in zip(axes, SIDES.items(), strict=True):
             own = rows[rows.against == against]
