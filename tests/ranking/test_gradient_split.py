@@ -228,7 +228,8 @@ def test_what_is_trained_above_supernets_from_scratch_is_paid_for_too():
     rows = Run(config).compute().table("parts")
     assert rows.training.tolist()[0] == "SPOS" and rows.owns.tolist() == [False, True, True, False]
     assert rows.images.tolist() == [512, 512, 512, 120]
-    two = replace(config, train=replace(SPOS, epochs=8), levels=2)
+    longer = replace(SPOS, epochs=8)
+    two = SplitScores(longer, repeats=1, size=8, images=64, start=False, levels=2)
     rows = Run(two).compute().table("parts")
     assert rows.images.sum() == 7 * 512 + two.most and rows.owns.sum() == 4
 
@@ -255,7 +256,7 @@ def test_measuring_leaves_no_trace_and_is_the_same_again(monkeypatch, tmp_path):
         ),
         (lambda: gm_nas(SPOS, size=10**6), "batch must be at most 512 .of the training set., got"),
         (lambda: gm_nas(SPOS, size=64), "takes 9600 images, an epoch has 512; use fewer"),
-        (lambda: gm_nas(SPOS, size=0), "size must be a whole number of at least 1 or None, got 0"),
+        (lambda: gm_nas(SPOS, size=0), "size must be a whole number from 1 or None, got 0"),
         (lambda: gm_nas(SPOS, start="no"), "start must be True or False, got 'no'"),
         (lambda: gm_nas(SPOS, halves="x"), "halves must be True or False, got 'x'"),
         (lambda: gm_nas(replace(SPOS, method="PA")), "PA draws paths in its own way"),
