@@ -171,7 +171,8 @@ def refuse(path: Path, wrong: list[tuple[int, str]], hint: str = "") -> None:
     if wrong:
         lines = [f"- row {row}: {reason}" for row, reason in sorted(wrong)]
         more = f"\n... and {len(lines) - SHOWN:,} more" if len(lines) > SHOWN else ""
-        rows = f"{len(lines):,} bad row{'s' * (len(lines) > 1)}"
+        count = len({row for row, _ in wrong})
+        rows = f"{count:,} bad row{'s' * (count > 1)}"
         listed = "\n".join(lines[:SHOWN]) + more + (f"\n{hint}" if hint else "")
         raise ScoresError(f"{path} has {rows}:\n{listed}")
 

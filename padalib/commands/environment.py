@@ -1,6 +1,7 @@
 """What the notebooks need around them: the kernel, and a git filter that keeps outputs out."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,9 @@ def install_filter(root: Path) -> None:
     """Make nbstripout the required git filter of the checkout at `root`, if it is one."""
     if not (root / ".git").exists():
         print("no git checkout here, so no git filter to install")
+        return
+    if shutil.which("git") is None:
+        print("git is not installed, so its filter for notebooks is not: run this again with it")
         return
     strip = f'"{Path(sys.executable).as_posix()}" -m nbstripout'
     for key, value in {

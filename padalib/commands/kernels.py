@@ -73,7 +73,8 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str) -> None
     os.setsid()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked for workers
     os.environ.clear()
-    os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))  # it ends with the server
+    os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))
+    pool.end_with_parent()  # the server, whose child it is, lives on while it does
     os.chdir(folder)
     sys.argv[1:] = arguments
     if "MPLBACKEND" in environment:  # matplotlib reads it when it is imported, which it is

@@ -293,6 +293,8 @@ def _workers(asked: int | None, runs: int) -> int:
             raise ValueError(
                 f"PADALIB_WORKERS must be a number of processes, got {text!r}"
             ) from None
+        if asked < 1:
+            raise ValueError(f"PADALIB_WORKERS must be at least 1, got {asked}")
     if asked < 1:
         raise ValueError(f"workers must be at least 1, got {asked}")
     needed = min(asked, runs)

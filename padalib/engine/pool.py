@@ -128,6 +128,11 @@ def _start(environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be masked
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """End this process, which `start` or a pool made, when the one that asked for it ends."""
 
     def watch() -> None:
         parent_process().join()

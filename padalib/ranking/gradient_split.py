@@ -21,7 +21,7 @@ from padalib.engine import checked
 from padalib.engine.checked import Count
 from padalib.engine.runs import Run
 from padalib.ranking.scores import ScoreConfig
-from padalib.ranking.several import mean_flops, part_scores, sub_supernet, what
+from padalib.ranking.several import check_uniform, mean_flops, part_scores, sub_supernet, what
 from padalib.samplers.restricted import Only, RestrictedPaths
 from padalib.spaces import Arch, Space
 from padalib.train import FromTraining, TrainConfig, Trainer, stream
@@ -51,6 +51,14 @@ class GradientSplit(FromTraining):
     def label(self) -> str:
         """A name for people."""
         return f"gradient distances of {self.train.label}"
+
+    def check(self) -> None:
+        """ValueError where a batch has more images than there are."""
+        super().check()
+        if self.batch > (n := len(self.train.images())):
+            raise ValueError(
+                f"batch must be at most {n:,} (of the training set), got {self.batch:,}"
+            )
 
     @property
     def images(self) -> int:
@@ -161,6 +169,8 @@ def gm_nas(
     there are fewer positions to split.
     """
     checked.fit("config", config, TrainConfig)
+    given = {"repeats": repeats, "size": size, "start": start, "halves": halves, "levels": levels}
+    SplitScores(config, **given).check()
     # differs: the public code has two levels on NAS-Bench-201; one is the default here.
     return tuple(grow(config, planned(config, levels), start, _decider(repeats, size, halves))[0])
 
@@ -216,7 +226,7 @@ def planned(config: TrainConfig, levels: int) -> tuple[int, ...]:
 
 
 def _split(parent: TrainConfig, repeats: int, size: int | None) -> GradientSplit:
-    return GradientSplit(parent, repeats=repeats, batch=size or parent.batch)
+    return GradientSplit(parent, repeats=repeats, batch=parent.batch if size is None else size)
 
 
 def _decider(repeats: int, size: int | None, halves: bool) -> Callable[[TrainConfig], Decided]:
@@ -269,6 +279,7 @@ class SplitScores(ScoreConfig):
     def check(self) -> None:
         """ValueError where the images do not fit, or the splits take too many."""
         super().check()
+        check_uniform(self.train)
         self.split.check()
         n = len(self.train.images())
         if self.most > n:
@@ -290,4 +301,5 @@ class SplitScores(ScoreConfig):
             images = _split(parent, self.repeats, self.size).images
             row = {"training": "split", "owns": False, "images": images, "steps": 0}
             rows.append(row | {"flops": mean_flops(parent)})  # its paths are as those
-        run.write_table("parts", pd.concat([own.spent(), pd.DataFrame(rows)]))
+        above = [each for each in inner if each not in own.trainings]  # that none starts from
+        run.write_table("parts", pd.concat([own.spent(above), pd.DataFrame(rows)]))

@@ -36,6 +36,8 @@ class NormScores(ScoreConfig):
                 "it is ranked: give a run with bn='batch'"
             )
 
+    changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
+
     @property
     def label(self) -> str:
         """A name for people."""

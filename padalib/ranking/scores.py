@@ -75,6 +75,11 @@ class ScoreConfig(FromTraining):
         """A name for people."""
         return f"scores of {self.train.label}"
 
+    @property
+    def changes(self) -> int:
+        """What it computes has changed so often, see `padalib.RECIPE`: by recalibration, once."""
+        return int(self.train.bn == "recalibrated")
+
     def check(self) -> None:
         """ValueError for fewer images than are asked for, or too many architectures to list."""
         super().check()
@@ -220,5 +225,7 @@ def batch_size(images: ImageSet, batch: int | None) -> int:
 def _batches(images: ImageSet, batch: int | None, most: int | None = None) -> Iterator:
     step = batch_size(images, batch)
     starts = range(0, len(images), step)
+    if most is not None:  # each counts alike, so none may be short
+        starts = range(0, len(images) - step + 1, step)
     for start in starts[:most]:
         yield images.batch(torch.arange(start, min(start + step, len(images))))

@@ -5,6 +5,7 @@ everything; then, for each option of one position, another goes on from its weig
 on the architectures with that option. `PartScores` is for any such division.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import isinf, nan
 from typing import Literal
@@ -37,6 +38,7 @@ def few_shot(config: TrainConfig, position: int = 0, start: bool = True) -> tupl
     checked.fit("config", config, TrainConfig)
     # differs: the public code splits the first edge, as the default here does; the choice is free.
     checked.whole("position", position, 0, len(config.space.positions) - 1)
+    checked.fit("start", start, bool)
     n = len(config.space.positions[position].options)
     each, first = divided(config, n, start)
     return tuple(sub_supernet(config, ((position, (k,)),), each, first) for k in range(n))
@@ -59,15 +61,20 @@ def divided(config: TrainConfig, n: int, start: bool = True) -> tuple[int, Train
     return each, replace(config, epochs=config.epochs - n * each, keep=()) if start else None
 
 
-def sub_supernet(
-    config: TrainConfig, only: Only, epochs: int, start: TrainConfig | None
-) -> TrainConfig:
-    """`config` on the architectures with the options of `only`, going on from `start`."""
+def check_uniform(config: TrainConfig) -> None:
+    """ValueError for paths that are not uniform: those of a sub-supernet are."""
     if config.method.paths != part(UniformPaths):
         raise ValueError(
             f"{config.method.name} draws paths in its own way, a sub-supernet those of its part "
             "uniformly: pass a config with method='SPOS', or another with uniform paths"
         )
+
+
+def sub_supernet(
+    config: TrainConfig, only: Only, epochs: int, start: TrainConfig | None
+) -> TrainConfig:
+    """`config` on the architectures with the options of `only`, going on from `start`."""
+    check_uniform(config)
     told = []
     for place, options in only:
         own = config.space.positions[place]
@@ -181,13 +188,14 @@ class PartScores(ScoreConfig):
         run.write_table("scores", table.reset_index(drop=True))
         run.write_table("parts", self.spent())
 
-    def spent(self) -> pd.DataFrame:
+    def spent(self, above: Sequence[TrainConfig] = ()) -> pd.DataFrame:
         """A row a training, all being done: images, steps, and mean FLOPs of the paths drawn.
 
-        `owns`: it is one of the supernets that score, not one that others start from.
+        `owns`: it is one of the supernets that score, not one that others start from. `above` are
+        more trainings that they rest on.
         """
         rows = []
-        for config in self.trainings:
+        for config in (*above, *self.trainings):
             curves = Run(config).table("curves")
             row = {"training": config.method.name, "owns": config in self.parts}
             row |= {"images": curves.images.sum(), "steps": curves.steps.sum()}
@@ -212,7 +220,10 @@ def _common(config: TrainConfig) -> tuple:
 
 def part_scores(parts: tuple[TrainConfig, ...], **fields) -> PartScores:
     """`PartScores` of some supernets, with the fields of `ScoreConfig` as keywords."""
-    first, *others = checked.fit("parts", parts, tuple[TrainConfig, ...])
+    parts = checked.fit("parts", parts, tuple[TrainConfig, ...])
+    if not parts:
+        raise ValueError("parts must be one supernet or more, got none: pass those of `few_shot`")
+    first, *others = parts
     return PartScores(first, others=tuple(others), **fields)
 
 
@@ -245,6 +256,7 @@ def by_part(
         )
     if absent := list(scores.code[~scores.code.isin(true.index)]):
         raise ValueError(f"{few(absent)} have no known accuracy: leave out their rows")
+    checked.fit("by", by, Literal["accuracy", "loss"])
     parts = scores.part.to_numpy()
     pred = scores.accuracy.to_numpy(float) if by == "accuracy" else -scores.loss.to_numpy(float)
     truth = true.loc[scores.code].to_numpy(float)

@@ -22,6 +22,7 @@ class SteppedPaths(GradNormPaths):
 
     def new_epoch(self, epoch: int) -> None:
         self.now = epoch / self.epochs
+        self.renew(self.now)
         self.drawn, self.steps = torch.zeros_like(self.p), 0
 
     def draw(self, generator: torch.Generator) -> list[Arch]:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 from made_up import outputs, write
 
@@ -40,6 +43,39 @@ def test_a_kernel_is_a_process_of_its_own_that_finds_its_imports_made(tmp_path, 
         assert found["pid"] == found["group"] != found["parent"] != os.getpid()
         assert found["cwd"] == str(tmp_path / "notebooks")
         assert {"torch", "pandas", "IPython"} <= set(found["loaded"])
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from padalib.commands import driver, kernels
+kernels.prepare()
+driver.execute(Path(sys.argv[1]), Path(sys.argv[2]), {})
+"""
+
+
+@FORKED
+def test_a_kernel_ends_with_the_driver_that_is_killed(tmp_path):
+    told = tmp_path / "pid"
+    cell = f"import os, time\nopen({str(told)!r}, 'w').write(f'{{os.getpid()}} ')\ntime.sleep(600)"
+    path = write(tmp_path / "00_a.ipynb", cell)
+    command = [sys.executable, "-c", DRIVER, str(path), str(tmp_path / "copy.ipynb")]
+    with subprocess.Popen(command) as process:
+        try:
+            until(lambda: told.exists() and told.read_text().endswith(" "))
+        finally:
+            process.kill()
+    kernel = int(told.read_text())
+    until(lambda: not psutil.pid_exists(kernel))
+
+
+def until(true):
+    """Wait for it: five minutes at most, for the machine may be busy."""
+    for _ in range(3000):
+        if true():
+            return
+        time.sleep(0.1)
+    pytest.fail("it did not come about within five minutes")
 
 
 @pytest.mark.parametrize("lacking", ["no server", "another command"])

@@ -90,21 +90,21 @@ def test_the_position_that_disagrees_most_is_split():
 
 
 def test_two_supernets_of_one_split_own_the_space_between_them():
-    parts = gm_nas(SPOS, repeats=2)
+    parts = gm_nas(SPOS, repeats=2, size=16)
     assert [(part.epochs, part.start) for part in parts] == [(1, FIRST)] * 2
     (place, one), (same, other) = (part.method.paths.build(MINI, 1).only[0] for part in parts)
     assert place == same and sorted(one + other) == [0, 1, 2, 3, 4] and len(one) == 2
-    split = GradientSplit(FIRST, repeats=2, batch=128)
+    split = GradientSplit(FIRST, repeats=2, batch=16)
     table = Run(split).table("distances")  # it is there
     assert len(table) == 3 * 10 and table.distance.between(0, 2).all()
     assert best_split(table) == (place, one, other)
-    assert split.images == 2 * 128 * 15
+    assert split.images == 2 * 16 * 15
     scores = part_scores(parts, images=64)
     assert scores.epochs == SPOS.epochs - 1  # and one for the split
     found = Run(scores).compute().table("scores")
     owned = found.part == parts[0].method.name
     assert [MINI.parse(code)[place] in one for code in found.code] == owned.tolist()
-    anew = gm_nas(SPOS, repeats=2, start=False)
+    anew = gm_nas(SPOS, repeats=2, size=16, start=False)
     assert [part.start for part in anew] == [None, None] and key(anew[0]) != key(parts[0])
     assert [part.method for part in anew] == [part.method for part in parts]
 
@@ -223,6 +223,17 @@ def test_scores_are_a_run_whose_split_is_known_only_later():
     assert key(config) != key(replace(config, start=False)) != key(replace(config, repeats=2))
 
 
+def test_what_is_trained_above_supernets_from_scratch_is_paid_for_too():
+    config = SplitScores(SPOS, repeats=1, size=8, images=64, start=False)
+    rows = Run(config).compute().table("parts")
+    assert rows.training.tolist()[0] == "SPOS" and rows.owns.tolist() == [False, True, True, False]
+    assert rows.images.tolist() == [512, 512, 512, 120]
+    longer = replace(SPOS, epochs=8)
+    two = SplitScores(longer, repeats=1, size=8, images=64, start=False, levels=2)
+    rows = Run(two).compute().table("parts")
+    assert rows.images.sum() == 7 * 512 + two.most and rows.owns.sum() == 4
+
+
 def test_measuring_leaves_no_trace_and_is_the_same_again(monkeypatch, tmp_path):
     first = Run(FIRST).compute()
     before = (first.folder / "last.pt").read_bytes()
@@ -243,6 +254,13 @@ def test_measuring_leaves_no_trace_and_is_the_same_again(monkeypatch, tmp_path):
             lambda: SplitScores(SPOS).check(),
             "takes 19200 images, an epoch has 512; use fewer",
         ),
+        (lambda: gm_nas(SPOS, size=10**6), "batch must be at most 512 .of the training set., got"),
+        (lambda: gm_nas(SPOS, size=64), "takes 9600 images, an epoch has 512; use fewer"),
+        (lambda: gm_nas(SPOS, size=0), "size must be a whole number from 1 or None, got 0"),
+        (lambda: gm_nas(SPOS, start="no"), "start must be True or False, got 'no'"),
+        (lambda: gm_nas(SPOS, halves="x"), "halves must be True or False, got 'x'"),
+        (lambda: gm_nas(replace(SPOS, method="PA")), "PA draws paths in its own way"),
+        (lambda: SplitScores(replace(SPOS, method="PA")).check(), "PA draws paths in its own way"),
         (
             lambda: GradientSplit(replace(SPOS, space=replace(MINI, extent=3))),
             "mini shares operations between positions, so no position can be split",

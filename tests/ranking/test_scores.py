@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from padalib import data, spaces, train
-from padalib.engine.identity import identity
+from padalib.engine.identity import identity, key
 from padalib.engine.launch import grid
 from padalib.engine.runs import Run, RunError
 from padalib.ranking import scores
@@ -42,7 +42,7 @@ def averaged_statistics(net, arch, images, size):
     seen = {norm: [] for norm in norms}
     hooks = [norm.register_forward_pre_hook(lambda n, x: seen[n].append(x[0])) for norm in norms]
     net.train()
-    for start in range(0, min(len(images), 10 * size), size):
+    for start in range(0, min(len(images) - size + 1, 10 * size), size):
         net(normalised(images, start, start + size), arch)
     for hook in hooks:
         hook.remove()
@@ -166,7 +166,19 @@ def test_only_so_many_batches_calibrate(monkeypatch):
     monkeypatch.setattr(scores, "recalibrate", lambda net, arch, xs: seen.append(len(list(xs))))
     net = train.build(dataclasses.replace(TRAIN, bn="recalibrated"))
     score(net, ARCHS[:1], SPLITS["valid"].first(20), 20, SPLITS["train"])
-    assert seen == [scores.RECALIBRATION_BATCHES]
+    score(net, ARCHS[:1], SPLITS["valid"].first(20), 20, SPLITS["train"].first(45))
+    # A short last batch would count as much as the others: it is left out.
+    assert seen == [scores.RECALIBRATION_BATCHES, 2]
+
+
+def test_what_recalibration_computes_has_changed_and_nothing_else():
+    plain, calibrated, running = (
+        ScoreConfig(dataclasses.replace(TRAIN, bn=bn))
+        for bn in ("batch", "recalibrated", "running")
+    )
+    assert (plain.changes, calibrated.changes, running.changes) == (0, 1, 0)
+    recipes = [identity(config)["recipe"] for config in (plain, calibrated)]
+    assert recipes[1] == recipes[0] + 1 and key(plain) != key(calibrated)
 
 
 @torch.no_grad()
@@ -175,7 +187,7 @@ def one_by_one(net, archs, images, size, calibration):
     found = []
     for arch in archs:
         if net.bn == "recalibrated":
-            starts = range(0, len(calibration), size)[:10]
+            starts = range(0, len(calibration) - size + 1, size)[:10]
             few = [calibration.batch(torch.arange(s, min(s + size, 512)))[0] for s in starts]
             spaces.recalibrate(net, arch, few)
         net.eval()

@@ -173,6 +173,8 @@ def test_from_scratch_nothing_is_started_from():
         (lambda: few_shot(replace(SPOS, epochs=2), start=False), "use 3 or more"),
         (lambda: few_shot(SPOS, position=3), "position must be a whole number from 0 to 2, got 3"),
         (lambda: few_shot("SPOS"), "config must be a TrainConfig, got 'SPOS'"),
+        (lambda: few_shot(SPOS, start="x"), "start must be True or False, got 'x'"),
+        (lambda: part_scores(()), "parts must be one supernet or more, got none"),
         (lambda: part_scores(SPOS), "parts must be a tuple of TrainConfig, got"),
         (lambda: few_shot(replace(SPOS, method="PA")), "PA draws paths in its own way"),
         (lambda: part_scores(few_shot(SPOS)[:2]).check(), "trained on architecture 2-0-0: add"),

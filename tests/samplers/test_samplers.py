@@ -246,9 +246,10 @@ def test_p_may_be_renewed_after_every_step():
     assert found[1:] == [pytest.approx(same)] * 2 and found[0] == pytest.approx([0.2] * 5)
     mean = (0.2 + same[2]) / 2  # of the two steps' draws
     assert paths.log()["p_nor_conv_1x1"] == pytest.approx(mean)
-    paths.new_epoch(3)  # nothing restarts, and the next epoch has a mean of its own
-    assert paths.scores[2] == pytest.approx(40) and paths.p.tolist() == pytest.approx(same)
-    assert paths.log()["p_nor_conv_1x1"] == pytest.approx(same[2])
+    paths.new_epoch(3)  # no score restarts; delta = 3/4 at once; a mean of its own
+    later = [0.05, 0.05, 0.05 + 0.75 * 20 / 22, 0.05 + 0.75 * 2 / 22, 0.05]
+    assert paths.scores[2] == pytest.approx(40) and paths.p.tolist() == pytest.approx(later)
+    assert paths.log()["p_nor_conv_1x1"] == pytest.approx(later[2])
 
 
 def test_running_means_restart_with_each_epoch():
