@@ -16,9 +16,11 @@ from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from padalib import spaces
 from padalib.benchmarks import latency, truth
+from padalib.engine.machine import cores
 from padalib.ranking import metrics, search
 from padalib.ranking.counted import Counted
 from padalib.ranking.scores import ScoreConfig
@@ -42,6 +44,7 @@ BENCHMARK = spaces.get("nasbench201")  # whose latencies are known
 KNOWN = ("accuracy", "noise", "trainings", "members")  # of a function; the rest are its costs
 SHARE = 0.5  # of the architectures that a limit allows
 POINTS = 24  # of a curve, at most
+MANY = 1000  # functions from which searches are spread over processes
 # (method, seed) -> accuracies, a row a function, a column a number of images, most last.
 Predicted = Mapping[tuple[str, int], pd.DataFrame]
 
@@ -237,35 +240,42 @@ def simulate(predicted: Predicted, own: Known, size: Searches) -> tuple[pd.DataF
 
     Curves: a row for each method, seed, search, limit and number of evaluations, with the regret
     (mean over times). And how often each function was found at the end: method, search, limit,
-    code, share.
+    code, share. On all cores where there are thousands of functions.
     """
+    asked = [
+        (limit, key, wide, name)
+        for limit in own.limits
+        for key, wide in predicted.items()
+        for name in (searches(size.evaluations, len(wide.columns)) if limit == FREE else (MAIN,))
+    ]
+    own.functions  # noqa: B018 (once, not in each process)
+    jobs = cores() if len(own.table) > MANY else 1
+    made = Parallel(jobs)(delayed(_repeated)(own, size, *each) for each in asked)
+    return tuple(pd.concat(tables, ignore_index=True) for tables in zip(*made, strict=True))
+
+
+def _repeated(
+    own: Known, size: Searches, limit: str, key: tuple[str, int], wide: pd.DataFrame, name: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One search on one supernet, `size.times` times: its part of both tables of `simulate`."""
     grid = np.unique(np.geomspace(1, size.evaluations, POINTS).round().astype(int))
-    curves, ends = [], []
-    for limit in own.limits:
-        allowed = own.within(limit)
-        inside, regret = set(allowed.index), allowed.accuracy.max() - own.table.accuracy
-
-        def fits(arch: Arch, inside: set[str] = inside) -> bool:
-            return own.functions[arch] in inside
-
-        for (method, seed), wide in predicted.items():
-            score = stored(wide, own)
-            for name, run in searches(size.evaluations, len(wide.columns)).items():
-                if limit != FREE and name != MAIN:
-                    continue
-                found = []  # [times][grid]
-                for start in range(size.times):
-                    limits = None if limit == FREE else fits
-                    counted = Counted(own.space, score, size.evaluations, limits)
-                    found.append(_course(run(counted, seed=start), grid, own))
-                key = {"method": method, "seed": seed, "search": name, "limit": limit}
-                values = regret[np.ravel(found)].to_numpy().reshape(len(found), -1)
-                means = values.mean(axis=0).round(9)  # so that equal runs are equal
-                curves.append(pd.DataFrame({**key, "evaluations": grid, "regret": means}))
-                last = pd.Series([codes[-1] for codes in found]).value_counts(sort=False)
-                shares = last.to_numpy() / size.times
-                ends.append(pd.DataFrame({**key, "code": last.index, "share": shares}))
-    return pd.concat(curves, ignore_index=True), pd.concat(ends, ignore_index=True)
+    allowed, score = own.within(limit), stored(wide, own)
+    inside, regret = set(allowed.index), allowed.accuracy.max() - own.table.accuracy
+    limits = None if limit == FREE else lambda arch: own.functions[arch] in inside
+    run = searches(size.evaluations, len(wide.columns))[name]
+    found = [  # [times][grid]
+        _course(run(Counted(own.space, score, size.evaluations, limits), seed=start), grid, own)
+        for start in range(size.times)
+    ]
+    named = {"method": key[0], "seed": key[1], "search": name, "limit": limit}
+    values = regret[np.ravel(found)].to_numpy().reshape(len(found), -1)
+    means = values.mean(axis=0).round(9)  # so that equal runs are equal
+    last = pd.Series([codes[-1] for codes in found]).value_counts(sort=False)
+    ends = {"code": last.index, "share": last.to_numpy() / size.times}
+    return (
+        pd.DataFrame({**named, "evaluations": grid, "regret": means}),
+        pd.DataFrame({**named, **ends}),
+    )
 
 
 def _course(table: pd.DataFrame, grid: np.ndarray, own: Known) -> list[str]:
