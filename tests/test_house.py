@@ -21,9 +21,9 @@ FLOORS = {
 # The last lines let a training start from another's weights, which no further file can do, and say
 # what an update rule of one's own must not hold; that a rule may go around another, and is told
 # when an epoch ends; which options of a space hand on what they get; refuse at once to replay a run
-# that records no probabilities; and let PA and DA renew their scores more seldom, or smooth by one
-# number, which only they can do.
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2623
+# that records no probabilities; let PA and DA renew their scores more seldom, or smooth by one
+# number, which only they can do; and tell who writes a sampler what its draws are not.
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2631
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (
