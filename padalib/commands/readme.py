@@ -54,7 +54,7 @@ HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     # Of several spaces and of searches: by loss, and the paper's own method.
     *(f"09.over.{name}.tau_loss" for name in ("pada", "gain", "norm", "data", "schedule", "yoked")),
     *("09.variance.raw", "10.found.pada", "10.gain.pada", "10.schedule.pada"),
-    "10.limit.flops.pada",
+    *("10.limit.flops.pada", "10.limitgain.flops.pada"),
     *("12.surpasses", "12.controls", "13.retrained.pada", "13.retrained.pa.spos"),
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
