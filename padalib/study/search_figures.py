@@ -18,6 +18,7 @@ SHADES = {"random": "#767676", "elitist": "#000000", "aging": "#945425", "halvin
 LINES = {"random": ":", "elitist": "-", "aging": "--", "halving": "-."}
 LOOKED_AT = ("PA&DA", "SPOS")  # whose searches are compared, the first that is there
 ACROSS = 4  # cells in a row
+RARE, FAR = 0.01, 5  # share of functions that a front may leave out, if they cost so much less
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
@@ -215,6 +216,9 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
             axes.set(xlabel=cost.replace("_", " "), ylabel="accuracy alone (%)")
             axes.set_ylim(floor, own.table.accuracy.max() + 0.5)
             axes.set_xscale("log")
+            least, usual = own.table[cost].min(), own.table[cost].quantile(RARE)
+            if usual > FAR * least:  # a few that cost next to nothing would squeeze the rest
+                axes.set_xlim(left=usual)
             figures.log_ticks(axes.xaxis)
         handles = [Line2D([], [], label=n, **line) for n, line in _lines(fronts).items()]
         figure.legend(handles=handles, loc="outside upper center", ncols=7)
@@ -239,7 +243,8 @@ def caption_fronts(own: Known, fronts: pd.DataFrame, scale: str) -> str:
         wide = rows.pivot(index="most", columns="method", values="accuracy")
         lost = wide.rsub(wide.truth, axis=0).mean().drop("truth")
         order = [name for name in dict.fromkeys(rows.method) if name != "truth"]
-        said.append(f"{cost}: {', '.join(f'{name} {lost[name]:.2f}' for name in order)}")
+        told = ", ".join(f"{name} {lost[name]:.2f}" for name in order)
+        said.append(f"{cost.replace('_', ' ')}: {told}")
     return (
         f"Scale {scale}, {own.space.name}. Dots: all functions; dashed: the best within a limit; "
         "crosses: what costs most within it; lines: what a supernet scores highest within it. "

@@ -460,6 +460,17 @@ def test_figures_show_every_method_search_and_control():
     assert "SPOS" in search_figures.caption_fronts(own, tables["fronts"], "laptop")
 
 
+def test_a_few_that_cost_next_to_nothing_do_not_squeeze_a_front():
+    own = made_up()
+    own.table["phone_latency"] = np.linspace(10.0, 20.0, len(own.table))
+    own.table.loc[DEAD, "phone_latency"] = 0.01
+    own = Known(own.space, own.table)
+    tables, _ = judged(own, foretold(own), Searches(20, 1))
+    flops, _, latency = search_figures.draw_fronts(own, tables["fronts"]).axes[:3]
+    assert 1 < latency.get_xlim()[0] < 11 and flops.get_xlim()[0] < own.table.FLOPs.min()
+    assert "phone latency: largest" in search_figures.caption_fronts(own, tables["fronts"], "x")
+
+
 def test_found_cells_are_drawn_with_their_live_options_only():
     own = made_up()
     tables, _ = analysed(own, boosted=[("SPOS", DEAD, None)])
