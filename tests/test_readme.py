@@ -86,8 +86,12 @@ def test_the_first_screen_says_what_was_published():
         told("cifar", "01.steps"): "the variance",
         told("cifar", "04.free_finds").removesuffix(" share of the top tenth"): "no training",
     }
+    for name in ("found", "schedule", "limit.flops"):
+        for space in ("", "_macro"):
+            said[told("search", f"10.{name}.pada{space}")] = f"searches: {name}{space}"
     for numbers, what in said.items():
-        assert numbers.removesuffix(" tau").removesuffix(" times") in first, what
+        bare = numbers.removesuffix(" tau").removesuffix(" times").removesuffix(" points")
+        assert bare in first, what
     own = claims.read(RESULTS / "controls")
     for key in (
         *("06.pa_yoked_pa.tau_loss", "06.pa_curriculum.within_flops"),
@@ -101,6 +105,19 @@ def test_the_first_screen_says_what_was_published():
     assert across["09.gain.tau_loss.macro"].verdict == claims.SHOWN
     for key in ("gain.tau_loss.nb1shot1-3", "over.gain.tau_loss", "norm.tau_loss.macro12"):
         assert across[f"09.{key}"].verdict == claims.NOT_SHOWN
+    searched = claims.read(RESULTS / "search")
+    assert searched["10.found.pada_macro"].verdict == claims.OPPOSITE
+    assert searched["10.found.pada"].verdict == claims.NOT_SHOWN
+    finals = {
+        space: pd.read_csv(RESULTS / "search" / f"finals{space}.csv") for space in ("", "_macro")
+    }
+    for space, rows in finals.items():
+        assert searched[f"10.limit.flops.pada{space}"].verdict == claims.SHOWN
+        assert searched[f"10.schedule.pada{space}"].verdict == claims.NOT_SHOWN
+        rows = rows[(rows.method == "curriculum") & (rows.limit == "FLOPs")]
+        free = pd.read_csv(RESULTS / "search" / f"search_controls{space}.csv")
+        free = free[(free.limit == "FLOPs") & (free.control == "largest network")]
+        assert (rows.regret_high < free.regret.item()).all()  # "and so are those of the schedule"
     tuned = claims.read(RESULTS / "tuning")
     for key in ("own_rates.pa_spos", "equal_flops.pa_spos", "shrinks.equal_flops"):
         assert tuned[f"14.{key}.tau_loss"].verdict == claims.SHOWN
