@@ -84,7 +84,7 @@ def read(
         f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} {split} accuracy "
         f"({known.source})"
     )
-    notes += [*_doubts(card, wide.shape[1]), *_noise(known, split, wide.index), *apart]
+    notes += [*_doubts(card, wide.shape[1]), *apart, *_noise(known, split, wide.index)]
     cards, bias = {shown: card} | others, report.bias(wide, ranked)
     return Scored(name, own.name, cards, bias, about, tuple(notes), tuple(free))
 
@@ -188,6 +188,9 @@ def _doubts(card: pd.DataFrame, seeds: int) -> list[str]:
 
 def _noise(known: Truth, split: str, codes: Collection[str]) -> Iterator[str]:
     """What the truth's own noise leaves to be reached."""
+    if len(known.seeds) == 1:
+        yield "The truth is of one training each, so how noisy it is nobody knows"
+        return
     same, low, high = known.agreement(split, list(codes))
     if np.isnan(same):
         return

@@ -77,13 +77,14 @@ def analyse(
     end = max(probed.epoch.max(), scores.epoch.max())
     probed, scores = probed.assign(epoch=end), scores.assign(epoch=end)
     found = sharing.analyse(probed, scores, truth, ops)
+    parts = {"extent": found}
     long = [rows[(rows.candidates > 2) | (rows.extent > 1)] for rows in (probed, scores)]
-    alike = sharing.analyse(*long, truth, ops)  # of these, what is said of candidates
-    kept = [found.changes[found.changes.factor == "extent"]]
-    kept.append(alike.changes[alike.changes.factor == "candidates"])
+    if probed.candidates[probed.candidates > 2].nunique() > 1:
+        parts["candidates"] = sharing.analyse(*long, truth, ops)
+    kept = [part.changes[part.changes.factor == factor] for factor, part in parts.items()]
     said = [
         claim
-        for part, factor in ((found, "extent"), (alike, "candidates"))
+        for factor, part in parts.items()
         for claim in part.claims
         if claim.key == f"01.{factor}.ranking"
     ]

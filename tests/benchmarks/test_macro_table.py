@@ -102,7 +102,7 @@ def test_the_report_card_shows_what_the_space_knows(entries, path, tmp_path, mon
     told = capsys.readouterr().out
     assert "300 of 6,561 architectures of macro, 1 seed, against cifar10 test accuracy" in told
     assert "of 3 rankings without training; the best of them is non-identity blocks" in told
-    card = pd.read_csv(tmp_path / "build" / "report" / "mine" / "card.csv")
+    card = pd.read_csv(tmp_path / "build" / "report" / "macro" / "mine" / "card.csv")
     tau = card[card.measure == "tau"].set_index("name").value
     assert list(tau.index) == ["mine", *report.CONTROLS, "non-identity blocks"]
     assert tau["non-identity blocks"] > 0.8 > 0.2 > abs(tau["mine"])

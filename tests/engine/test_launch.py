@@ -328,7 +328,7 @@ def test_fewer_than_one_worker_is_refused(workers, monkeypatch):
     with pytest.raises(ValueError, match=f"workers must be at least 1, got {workers}"):
         grid([Job("a")], workers=workers)
     monkeypatch.setenv("PADALIB_WORKERS", str(workers))
-    with pytest.raises(ValueError, match=f"workers must be at least 1, got {workers}"):
+    with pytest.raises(ValueError, match=f"PADALIB_WORKERS must be at least 1, got {workers}"):
         grid([Job("a")])
 
 
