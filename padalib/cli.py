@@ -235,6 +235,30 @@ def truth(args: Namespace) -> None:
             print(truth_tables.make_own(space, *own, **recipe))
 
 
+@command(
+    "pack the finished runs of the data root, without weights, into one file",
+    "padalib pack rivals.zip",
+    argument("file", type=Path, help="the zip file to write"),
+)
+def pack(args: Namespace) -> None:
+    from padalib.engine import packs
+
+    check_environment()
+    print(packs.pack(args.file))
+
+
+@command(
+    "put the runs of a pack into the data root; what is there already stays",
+    "padalib unpack rivals.zip",
+    argument("file", type=Path, help="what `padalib pack` wrote, here or elsewhere"),
+)
+def unpack(args: Namespace) -> None:
+    from padalib.engine import packs
+
+    check_environment()
+    print(packs.unpack(args.file))
+
+
 def known(scale: str) -> None:
     """Raise ValueError unless a scale has that name; imports nothing heavy where it is at hand."""
     from padalib.engine import paths

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
@@ -55,8 +55,7 @@ class TrainConfig:
     bn: Literal[spaces.BN_MODES] = "batch"  # statistics of batch norm; 'batch' is the paper's
     precision: Literal[tuple(spaces.PRECISIONS)] = "float32"  # of convolutions; 'bfloat16' may win
     train_split: Literal[(*datasets.SPLITS, datasets.WHOLE)] = "train"  # the paper's: 'train+valid'
-    # Epochs after which the state is kept for probes (0: before any). It changes no result: a run
-    # that has kept too few trains again when it is asked for more.
+    # Epochs whose state is kept for probes (0: before any); to keep more, it is trained again.
     keep: tuple[Whole, ...] = field(default=(), metadata={"identity": False})
     device: str = "cpu"  # part of the identity: devices differ in the last bits
 
@@ -100,8 +99,12 @@ class TrainConfig:
 
     @property
     def states(self) -> list[str]:
-        """Names of the states that are kept beside the last one."""
-        return [f"epoch_{epoch}" for epoch in self.keep if epoch < self.epochs]
+        """Names of the states that it is asked to keep; the last one is kept anyhow."""
+        return ["last" if epoch == self.epochs else f"epoch_{epoch}" for epoch in self.keep]
+
+    def keeping(self, epoch: int) -> "TrainConfig":
+        """The same run, to be trained again where its state after `epoch` is not there."""
+        return replace(self, keep=(*self.keep, epoch))
 
     def check_kept(self, epoch: int | None) -> None:
         """ValueError unless the state after `epoch` (None: the last one) will be there."""
@@ -155,10 +158,9 @@ class TrainConfig:
                     f"the {bad} of epoch {trainer.epoch} (learning rate "
                     f"{trainer.history[-1]['lr']:.3g}); lower lr or clip"
                 )
-            state = trainer.state()
             if f"epoch_{trainer.epoch}" in self.states:
-                run.save_state(f"epoch_{trainer.epoch}", state)
-            run.save_state("last", state)
+                run.save_state(f"epoch_{trainer.epoch}", trainer.state())
+            run.save_state("last", trainer.state())
             run.log(trainer.summary())
         run.write_table("curves", pd.DataFrame(trainer.history))
 
@@ -199,15 +201,14 @@ class FromTraining:
     def trainer(self) -> "Trainer":
         """The trainer in that state; trains if need be."""
         self.check()
-        return load(Run(self.train).compute(), self.epoch)
+        return load(Run(self.train.keeping(self.epoch)).compute(), self.epoch)
 
 
 def load(run: Run, epoch: int | None = None) -> "Trainer":
     """The trainer of a run as it was after `epoch` (ValueError where not kept), or at the end."""
-    config: TrainConfig = run.config
-    config.check_kept(epoch)
-    name = "last" if epoch in (None, config.epochs) else f"epoch_{epoch}"
-    trainer = Trainer(config)
+    run.config.check_kept(epoch)
+    name = "last" if epoch in (None, run.config.epochs) else f"epoch_{epoch}"
+    trainer = Trainer(run.config)
     trainer.restore(run.load_state(name))
     return trainer
 
@@ -221,7 +222,8 @@ class Trainer:
         self.images = config.images().to(config.device)
         self.net = build(config)
         if config.start is not None:
-            self.net.load_state_dict(Run(config.start).compute().load_state("last")["net"])
+            start = Run(config.start.keeping(config.start.epochs)).compute()
+            self.net.load_state_dict(start.load_state("last")["net"])
         how = {"momentum": config.momentum, "weight_decay": config.weight_decay, "foreach": True}
         how["nesterov"] = bool(config.nesterov)
         self.optimizer = torch.optim.SGD(self.net.parameters(), config.lr, **how)
@@ -288,10 +290,8 @@ class Trainer:
 
     def broken(self) -> str | None:
         """Where a weight or a statistic is not finite, whose; the loss tells only a step later."""
-        for name, values in self.net.state_dict().items():
-            if not values.isfinite().all():
-                return f"{name} of the network was not finite after the last step"
-        return None
+        bad = [name for name, v in self.net.state_dict().items() if not v.isfinite().all()]
+        return f"{bad[0]} of the network was not finite after the last step" if bad else None
 
     def summary(self) -> str:
         """The last epoch in one line."""

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from padalib import spaces
 from padalib.engine import paths
@@ -136,6 +138,7 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         lines.append("| asked | scale | verdict | effect [interval] | smallest visible | figure |")
         lines.append("|---" * 6 + "|")
         lines += [_line(key, column, own) for key in keys for column, own in found[key].items()]
+    lines += ["", "# What computed them", "", *made()]
     names = {path.stem[:2]: path.name for path in (paths.project_root() / "notebooks").iterdir()}
     lines += ["", "# The claims in full"]
     for key, own in found.items():
@@ -148,6 +151,26 @@ def details(found: dict[str, dict[str, Found]]) -> str:
             lines.append(f"- {_where(column, each)}: **{claims.told(claim)}**. {claim.evidence}.")
             lines += [f"  {fact}." for fact in _facts(each)]
     return "\n".join(lines) + "\n"
+
+
+def made() -> list[str]:
+    """What computed the published runs, as a table: a line for each kind of machine and code."""
+    lines = [
+        "Training amplifies the last bit, and processors differ in it: where a scale has two kinds "
+        "of machine, some of its methods or seeds ran on one, some on the other, as its `runs.csv` "
+        "says.",
+        "",
+        "| scale | runs | padalib | torch | Python | machine |",
+        "|---" * 6 + "|",
+    ]
+    for scale in chain.from_iterable(FOLDERS.values()):
+        path = paths.published_results(scale) / "runs.csv"
+        if path.exists():
+            kinds = ["padalib", "torch", "python", "device"]
+            counts = pd.read_csv(path, dtype=str)[kinds].value_counts(sort=False, dropna=False)
+            for kind, runs in counts.items():
+                lines.append(f"| {' | '.join((f'`{scale}`', str(runs), *map(str, kind)))} |")
+    return lines
 
 
 def _where(column: str, found: Found) -> str:

@@ -178,7 +178,7 @@ class PartScores(ScoreConfig):
         for place, own in enumerate(self.parts):
             mine = [arch for arch, owner in zip(archs, owners, strict=True) if owner == place]
             if mine:
-                trainer = load(Run(own).compute(), self.epoch)
+                trainer = load(Run(own.keeping(self.epoch)).compute(), self.epoch)
                 tables.append(self.table(run, trainer, mine).assign(part=own.method.name))
         order = {self.train.space.code(arch): k for k, arch in enumerate(archs)}
         table = pd.concat(tables, ignore_index=True)

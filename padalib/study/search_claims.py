@@ -169,7 +169,7 @@ def _limited(tables: dict[str, pd.DataFrame], own: Known) -> Iterator[dict]:
     for limit in [limit for limit in own.limits if limit != FREE]:
         for method in _claimed(tables):
             found, largest = _finds(tables, method, limit), _largest(tables, own, limit)
-            most = f"both of at most {own.limits[limit]:,.6g} (regret {found.mean:.2f} and"
+            most = f"both of at most {_amount(own.limits[limit])} (regret {found.mean:.2f} and"
             slug = f"{_slug(limit)}.{_slug(method)}"
             yield _row(
                 f"10.limit.{slug}",
@@ -240,9 +240,13 @@ def _noise(own: Known) -> str:
     return f"Trainings of one network of the best tenth differ by {sd:.2f} points (sd, median)"
 
 
+def _amount(cost: float) -> str:
+    return f"{cost:,.0f}" if cost >= 1e6 else f"{cost:,.6g}"
+
+
 def described(own: Known, size: Searches, seeds: Sequence[int]) -> str:
     """What is searched, how often, and within which limits."""
-    limits = [f"{name} {most:,.6g}" for name, most in own.limits.items() if name != FREE]
+    limits = [f"{name} {_amount(most)}" for name, most in own.limits.items() if name != FREE]
     return (
         f"{len(own.space):,} architectures, {len(own.table):,} distinct functions, the best of "
         f"{own.table.accuracy.max():.2f} %. A search has {size.evaluations} evaluations, and is "

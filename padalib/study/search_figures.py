@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.ticker import EngFormatter
 
 from padalib.ranking import metrics
 from padalib.spaces import Arch, Space
@@ -19,6 +20,7 @@ LINES = {"random": ":", "elitist": "-", "aging": "--", "halving": "-."}
 LOOKED_AT = ("PA&DA", "SPOS")  # whose searches are compared, the first that is there
 ACROSS = 4  # cells in a row
 RARE, FAR = 0.01, 5  # share of functions that a front may leave out, if they cost so much less
+LOWEST = 0.4  # share of functions that a front leaves out, for they are the least accurate
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
@@ -40,7 +42,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             middle.plot(rows.index, rows["mean"], color=_colour(method))
         for axes in (left, middle):
             axes.set_yscale("asinh", linear_width=1)
-            room = 1.7 if axes is left else 1.05  # for the legend
+            room = 1.9 if axes is left else 1.05  # for the legend
             top = np.sinh(room * np.arcsinh(axes.get_ylim()[1]))
             axes.set(xlabel="evaluations", ylabel="regret (points)", ylim=(0, top))
             _ticks(axes, axes.yaxis)
@@ -202,7 +204,7 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
     costs = list(dict.fromkeys(fronts.cost))
     columns = min(3, len(costs))
     rows = -(-len(costs) // columns)
-    floor = float(np.quantile(own.table.accuracy, 0.4))
+    floor = float(np.quantile(own.table.accuracy, LOWEST))
     with figures.style():
         figure = Figure(figsize=(6.75, 2.2 * rows + 0.3))
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -220,6 +222,8 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
             if usual > FAR * least:  # a few that cost next to nothing would squeeze the rest
                 axes.set_xlim(left=usual)
             figures.log_ticks(axes.xaxis)
+            if least >= 1000:  # as 1M, 20k
+                axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         handles = [Line2D([], [], label=n, **line) for n, line in _lines(fronts).items()]
         figure.legend(handles=handles, loc="outside upper center", ncols=7)
     return figure
@@ -246,7 +250,9 @@ def caption_fronts(own: Known, fronts: pd.DataFrame, scale: str) -> str:
         told = ", ".join(f"{name} {lost[name]:.2f}" for name in order)
         said.append(f"{cost.replace('_', ' ')}: {told}")
     return (
-        f"Scale {scale}, {own.space.name}. Dots: all functions; dashed: the best within a limit; "
-        "crosses: what costs most within it; lines: what a supernet scores highest within it. "
+        f"Scale {scale}, {own.space.name}. Dots: functions, but for the {100 * LOWEST:.0f} % of "
+        f"lowest accuracy and, where they would squeeze the rest, the cheapest {100 * RARE:.0f} %; "
+        "dashed: the best within a limit; crosses: what costs most within it; lines: what a "
+        "supernet scores highest within it. "
         f"Mean regret over the limits, in points: {'. '.join(said)}."
     )
