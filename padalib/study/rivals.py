@@ -110,7 +110,7 @@ def more(scale: Scale, names: Sequence[str]) -> dict[ScoreConfig, str]:
 
 def timings(scale: Scale) -> list[CostConfig]:
     """The cost of a step of each method, in the main space: give these one worker."""
-    if not _is_main(scale):
+    if not scheduled(scale.space):
         return []
     own = training.timings(replace(scale, methods=methods(scale)))
     return [*own, *(rivals_several.timing(scale, name) for name in of_several(scale))]
@@ -128,11 +128,7 @@ def configs(scale: Scale) -> list[Config]:
     And but those that depend on what these say: `more`.
     """
     scored = [*scorings(scale), *scorings_of_several(scale)]
-    return [*trainings(scale), *scored, *(memories(scale) if _is_main(scale) else ())]
-
-
-def _is_main(scale: Scale) -> bool:
-    return scale.equal_steps > 0 and scheduled(scale.space)
+    return [*trainings(scale), *scored, *(memories(scale) if scheduled(scale.space) else ())]
 
 
 # --- what is read ---

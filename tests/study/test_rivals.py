@@ -20,6 +20,7 @@ from padalib.study import (
     controls,
     effects,
     outcomes,
+    rival_scales,
     rivals,
     rivals_claims,
     rivals_costs,
@@ -268,7 +269,8 @@ def test_what_is_near_the_best_has_more_seeds():
     assert list(asked.values()) == ["PA", "GM-NAS"]
     assert {config.train.seed for config in asked} == {7}
     own = scales.get("rivals")
-    assert own.near_seeds == (10, 11, 12) and {*own.near_seeds} < {*scales.get("controls").seeds}
+    assert {*own.seeds, *own.near_seeds} < {*scales.get("controls").seeds}
+    assert not {*own.seeds} & {*own.near_seeds}
 
 
 def test_every_pair_is_tested_once_and_groups_follow(planted):
@@ -466,7 +468,8 @@ def np_rng(seed):
 
 
 @pytest.mark.skipif(
-    not (ROOT / "data/results/rivals/chosen.csv").exists(), reason="rivals is not published"
+    not CHOSEN or not (ROOT / "data/results/rivals/chosen.csv").exists(),
+    reason="rivals is not published, or not trained in other spaces yet",
 )
 def test_the_scale_trains_elsewhere_what_the_rule_chose():
     table = pd.read_csv(ROOT / "data/results/rivals/chosen.csv")
@@ -633,13 +636,14 @@ def test_the_study_asks_for_each_method_and_the_starved_one_at_equal_steps():
 def test_the_scale_shares_its_runs_with_controls_and_spaces(monkeypatch):
     monkeypatch.setattr(data, "fingerprint", lambda name: name)  # photographs may not be there
     scale, finished, across = (scales.get(name) for name in ("rivals", "controls", "spaces"))
+    chosen = ("PA", OURS, "size-curriculum", "sandwich")
     own = {key(config) for config in rivals.scorings(scale)}
     for method in ("SPOS", "PA", "PA&DA", "curriculum"):
         for seed in scale.seeds:
             assert key(finished.scoring(finished.training(method, seed))) in own
-    assert scale.seeds == finished.seeds[:5] and scale.ranked == 1000
+    assert scale.seeds == finished.seeds[: len(scale.seeds)] and scale.ranked == 1000
     assert scale.rank_images is None and set(scale.methods) == set(SINGLE)
-    macro12, chain = scale.beside
+    macro12, chain = elsewhere(chosen)
     assert {key(c) for c in rivals.scorings(macro12)} >= {
         key(across.scoring(across.training(m, s))) for m in ("SPOS", "PA") for s in across.seeds
     }
@@ -648,8 +652,15 @@ def test_the_scale_shares_its_runs_with_controls_and_spaces(monkeypatch):
         key(of_chain.scoring(of_chain.training("SPOS", s))) for s in of_chain.seeds
     }
     for each in (macro12, chain):
-        assert {"SPOS", OURS, *CHOSEN} == set(each.methods)
+        assert {"SPOS", OURS, *chosen} == set(each.methods)
         assert not set(each.methods) & set(rivals.SPOS_ITSELF)
+
+
+def elsewhere(chosen):
+    """The scales of the other spaces, once methods are chosen for them."""
+    finished, across = scales.get("controls"), scales.get("spaces")
+    (of_chain,) = [each for each in finished.beside if each.space.name == "chain-mini"]
+    return rival_scales.elsewhere(across, of_chain, chosen)
 
 
 class Book:
@@ -672,7 +683,12 @@ def test_a_table_of_scores_is_read_for_each_space(monkeypatch, redraw):
     monkeypatch.setattr(controls, "ranked", lambda scale, reference: reference)
     monkeypatch.setattr(controls, "measure", lambda scores, known: known)
     monkeypatch.setattr(rivals, "near", lambda measured, seeds: [OURS, "GM-NAS"])
-    scale = scales.get("rivals")
+    scale = replace(
+        scales.get("rivals"),
+        equal_steps=3,
+        near_seeds=(8, 9),
+        beside=elsewhere(("PA", "sandwich")),
+    )
     others = [Book(each, redraw) for each in scale.beside]
     book = Book(scale, redraw, others)
     found = rivals.read(book)
@@ -689,8 +705,8 @@ def test_a_table_of_scores_is_read_for_each_space(monkeypatch, redraw):
         "cost": (timed, 1), "memory": (timed, None),
     }  # fmt: skip
     there = others[0].scale
-    elsewhere = 0 if redraw else len(there.methods) * len(there.seeds)
-    assert others[0].asked == {"scores": (elsewhere, None)}
+    scored = 0 if redraw else len(there.methods) * len(there.seeds)
+    assert others[0].asked == {"scores": (scored, None)}
 
 
 # --- the figures ---
@@ -713,7 +729,11 @@ def test_the_figures_show_every_method_cost_and_measure(planted):
     for axes, more in zip(figure.axes, (1, 0, 0, 1), strict=True):  # two lack what costs tenfold
         numbers = [text.get_text() for text in axes.texts]
         assert numbers == [str(k + 1) for k in range(len(METHODS) + more)]
-    assert "Not beaten on both" in rivals_figures.caption_cost(SMOKE, planted["costs"])
+    costs = planted["costs"]
+    said = rivals_figures.caption_cost(SMOKE, costs)
+    assert "Not beaten on both" in said and "but for SUMNAS, equal steps" in said
+    none = rivals_figures.caption_cost(SMOKE, costs[costs.method != EQUAL_STEPS])
+    assert none.endswith("All have the same images.")
     rows = planted["explained"]
     figure = rivals_figures.draw_explained(rows)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
