@@ -27,6 +27,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
+from PIL import Image
 
 from padalib.engine.runs import write_bytes
 from padalib.ranking import metrics
@@ -136,7 +137,7 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: 
     """Write `<folder>/<name>.{png,svg,csv}`, the csv being the plotted numbers, and show the png.
 
     The same table gives the same bytes: dates and program names are left out. `caption` is set
-    below the axes; in a notebook it is also the picture's alternative text, and text below it.
+    below the axes; in a notebook it is text below the picture instead, and its alternative text.
     """
     lines = textwrap.fill(caption, int(17 * figure.get_figwidth()))
     if figure.get_supxlabel() != lines:  # setting it again would move it
@@ -154,7 +155,17 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: 
         write_bytes(folder / f"{name}.{kind}", content)
     plt.close(figure)  # pyplot's backend would show it once more, at the end of the cell
     if get_ipython() is not None:
-        _show(files["png"], round(SHOWN_AT * figure.get_figwidth()), caption)
+        (label,) = [text for text in figure.texts if text.get_text() == lines]
+        words = label.get_window_extent().y1 / figure.bbox.height
+        _show(_above(files["png"], words), round(SHOWN_AT * figure.get_figwidth()), caption)
+
+
+def _above(png: bytes, share: float) -> bytes:
+    """A picture without that share of its height at the bottom."""
+    picture, buffer = Image.open(io.BytesIO(png)), io.BytesIO()
+    cut = picture.crop((0, 0, picture.width, round((1 - share) * picture.height)))
+    cut.save(buffer, "png")
+    return buffer.getvalue()
 
 
 def _show(png: bytes, width: int, caption: str) -> None:

@@ -1,5 +1,6 @@
 """Figures: the same bytes wherever they are drawn, shown once, in colours to be told apart."""
 
+import io
 import math
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from fontTools.ttLib import TTFont
 from matplotlib.colors import to_rgb
 from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
 
 from padalib.study import figures, scales
 
@@ -182,7 +184,14 @@ def test_what_is_saved_is_shown_once_and_the_readers_own_plots_still_are(tmp_pat
         (first, "first", 810, 'Tau < 1 & "fine".'),
         (second, "second", 390, "Two."),
     ):
-        assert live.png(output) == (tmp_path / "out" / f"{name}.png").read_bytes()
+        whole, shown = (
+            np.asarray(Image.open(file))
+            for file in (tmp_path / "out" / f"{name}.png", io.BytesIO(live.png(output)))
+        )
+        height = len(shown)  # all of it but the caption, which stands below as text
+        assert (shown == whole[:height]).all() and (whole[height:] < 128).any()
+        assert 0.7 * len(whole) < height < len(whole)
+        assert (shown[-3:] == whole[0, 0]).all()
         assert output.metadata["image/png"] == {"width": width, "alt": caption}
         assert output.data["text/plain"] == caption
         assert live.Page.of(output.data["text/html"]).pictures == [(live.png(output), caption)]
