@@ -82,7 +82,7 @@ def _read(file: Path) -> dict[str, dict[str, bytes]]:
     found: dict[str, dict[str, bytes]] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(file.read_bytes())) as archive:
-            for entry in archive.infolist():
+            for entry in (one for one in archive.infolist() if not one.is_dir()):
                 run, _, name = entry.filename.partition("/")
                 found.setdefault(run, {})[name] = archive.read(entry)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

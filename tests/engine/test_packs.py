@@ -74,6 +74,13 @@ def test_equal_runs_give_equal_bytes(packed, tmp_path):
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
 
 
+def test_a_pack_that_was_unzipped_and_zipped_again_is_one(packed):
+    with zipfile.ZipFile(packed, "a") as archive:
+        for run in {name.partition("/")[0] for name in archive.namelist()}:
+            archive.mkdir(run)
+    assert "2 new" in packs.unpack(packed)
+
+
 def test_what_is_here_stays(packed):
     here = Run(Toy(1)).compute()
     (here.folder / "mine.txt").write_text("mine")
