@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from padalib.commands import driver, notebooks, readme
-from padalib.commands.reproduction import SMOKE
+from padalib.commands.reproduction import SMOKE, alike
 from padalib.engine import paths
 
 
@@ -17,7 +17,8 @@ def publish(scale: str, redrawn: bool = False) -> list[str]:
     is put in place, and the README follows.
 
     With `redrawn`, what was redrawn from the published tables takes the place of what it follows
-    from: figures, claims, and tables derived from other tables; the others stay.
+    from: figures, claims, and tables derived from other tables; the others stay, and so do tables
+    that differ in their last digits only, as those of another processor do.
     """
     if scale == "smoke":
         raise ValueError(f"scale smoke is not published: {SMOKE}")
@@ -41,6 +42,7 @@ def publish(scale: str, redrawn: bool = False) -> list[str]:
     }
     if redrawn:
         files[tables] = {path.name: path for path in tables.glob("*.csv")} | files[tables]
+        files = {home: _changed(home, own) for home, own in files.items()}
     with driver.alone(folder, scale):
         said = [_changes(home, own) for home, own in files.items()]
         staged = {home: _stage(home, own) for home, own in files.items()}
@@ -48,6 +50,17 @@ def publish(scale: str, redrawn: bool = False) -> list[str]:
             _swap(home, new)
         readme.update()
     return said
+
+
+def _changed(home: Path, files: Mapping[str, Path]) -> dict[str, Path]:
+    """The files, with the published ones in place of tables that are alike."""
+    olds = {name: home / name for name in files if name.endswith(".csv")}
+    kept = {
+        name: old
+        for name, old in olds.items()
+        if old.exists() and alike(files[name].read_bytes(), old.read_bytes())
+    }
+    return {**files, **kept}
 
 
 def _obstacles(folder: Path, known: Mapping[Path, dict | None]) -> list[str]:

@@ -202,6 +202,47 @@ def test_redrawn_figures_are_compared_byte_for_byte(root, capfd):
     assert tree(root / "data") | tree(root / "figures") == before
 
 
+def test_last_digits_are_those_of_the_processor(root, capfd):
+    """They are counted and not listed, and publishing what was redrawn leaves them as they were."""
+    notebook(root, 0.4)
+    assert main(["run"]) == 0
+    assert main(["publish"]) == 0
+    before = tree(root / "data")
+    notebook(root, 0.4 + 1e-13)
+    capfd.readouterr()
+    assert main(["figures"]) == 0
+    out = capfd.readouterr().out
+    said = "0 of 1 redrawn tables byte-identical to the published ones, 1 but for last digits"
+    assert said in out and "claims_01" not in out
+    assert main(["publish", "--redrawn"]) == 0
+    assert "2 files, 0 changed" in capfd.readouterr().out
+    assert tree(root / "data") == before
+    notebook(root, 0.4001)
+    assert main(["figures"]) == 0
+    assert "  claims_01: differs (.csv)" in capfd.readouterr().out
+    assert main(["publish", "--redrawn"]) == 0
+    assert claims.read(root / "data/results/laptop")["01.a"].effect == 0.4001
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "same"),
+    [
+        (b"x,y\n1,a\n", b"x,y\n1.0000000000001,a\n", False),  # whole numbers have no last digits
+        (b"x,y\n0.3,a\n", b"x,y\n0.30000000000000004,a\n", True),
+        (b"x,y\n1e-17,a\n", b"x,y\n0.0,a\n", True),
+        (b"x,y\n0.3,a\n", b"x,y\n0.3001,a\n", False),
+        (b"x,y\n0.3,a\n", b"x,y\n0.3,b\n", False),
+        (b"x,y\n0.3,a\n", b"x,y\n0.3,a\n0.3,a\n", False),
+        (b"x,y\n0.3,a\n", b"y,x\na,0.3\n", False),
+        (b"x,y\n,a\n", b"x,y\n0.0,a\n", False),
+        (b"x\n1\n", b"", False),
+        (b"", b"", True),
+    ],
+)
+def test_tables_are_alike_but_for_their_last_digits(own, theirs, same):
+    assert reproduction.alike(own, theirs) is same
+
+
 # --- published ---
 
 
