@@ -1,9 +1,11 @@
 """A copy of the project for tests that run its notebooks, and what they show and save."""
 
 import base64
+import io
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import nbformat
 import numpy as np
 from matplotlib.colors import to_rgb
 from nbclient import NotebookClient
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT = 900  # seconds for one cell: against hanging for ever, not a measure of speed
@@ -78,6 +81,22 @@ def png(output: dict) -> bytes:
 def saved(project: Path, notebook: Path) -> dict[str, bytes]:
     """The png files that a notebook wrote, which begin with its number, by name."""
     return {path.name: path.read_bytes() for path in figures(project, notebook.name, "png")}
+
+
+def files_of(pictures: Iterable[bytes], saved: dict[str, bytes]) -> list[str]:
+    """The saved figures that pictures show, each without its caption, which is at the bottom."""
+    whole = {name: np.asarray(Image.open(io.BytesIO(content))) for name, content in saved.items()}
+    found = []
+    for content in pictures:
+        picture = np.asarray(Image.open(io.BytesIO(content)))
+        own = [name for name, one in whole.items() if _is_top(picture, one)]
+        found.append(own[0] if len(own) == 1 else f"{len(own)} figures")
+    return sorted(found)
+
+
+def _is_top(picture: np.ndarray, whole: np.ndarray) -> bool:
+    tops = whole[: len(picture)]
+    return len(picture) < len(whole) and np.array_equal(picture, tops)
 
 
 def figures(project: Path, name: str, kind: str) -> list[Path]:

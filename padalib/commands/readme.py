@@ -22,8 +22,8 @@ SCALES = {  # in the README in this order, and what they are
 }
 FOLDERS = {  # where two have a claim of one key, the later one is shown
     "cifar": (
-        *("cifar", "controls", "tuning", "budget", "noise", "spaces", "search"),
-        *("rivals", "retraining", "record", "full"),
+        *("cifar", "exposure", "along", "interventions", "controls", "tuning", "budget"),
+        *("options", "spaces", "search", "rivals", "retraining", "record", "full"),
     ),
     "laptop": ("laptop",),
 }
@@ -32,11 +32,11 @@ CHAIN = {column: space for space, column in ELSEWHERE.items()}
 # What the paper says, and the claims that answer to it, by the beginnings of their keys.
 PAPER = {
     "Large gradient variance spoils the ranking": (
-        *("01.extent", "01.candidates", "04.variance", "04.snr", "08"),
+        *("01.extent", "01.candidates", "18", "04.variance", "04.snr", "08"),
         *("06.more_seeds", "06.common_error"),
     ),
     "The variance is least in proportion to the gradient norms": ("02",),
-    "PA&DA lowers the variance in training": ("01", "08.path", "08.data", "09.variance"),
+    "PA&DA lowers the variance in training": ("01", "17", "09.variance"),
     "It costs nothing": ("03.cost", "03.flops"),
     "It generalises better": ("03",),
     "It ranks more consistently": (
@@ -51,7 +51,7 @@ PAPER = {
 HEADLINES = (  # beginnings of the keys that the README shows; the page has all
     *("01.extent", "01.steps", "01.weighted", "02.theorem", "02.scores", "03"),
     *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
-    *("04.variance", "05.seeds", "05.balanced", "05.prior", "06", "08"),
+    *("04.variance", "05.seeds", "05.balanced", "05.prior", "06", "08", "17", "18"),
     *("14.own_rates.pa_spos", "14.equal_flops", "15.aim", "15.beats"),
     # Of several spaces and of searches: by loss, and the paper's own method.
     *(f"09.over.{name}.tau_loss" for name in ("pada", "gain", "norm", "data", "schedule", "yoked")),

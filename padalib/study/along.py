@@ -20,18 +20,17 @@ from padalib.study.variance import BASE, CLAIMED, PARTS, WEIGHTED
 from padalib.train import TrainConfig
 
 METHODS = (BASE, "PA", CLAIMED, WEIGHTED)
-SEEDS = 3  # the first ones of the scale
 ERROR = 0.02  # the variance is not enough: draws go on until the scale's limit, for the signal
 SOURCES = {"path": "the path", "data": "the data"}
 UNKNOWN = claims.UNMEASURABLE
-FIGURE = "08_variance_along"
+FIGURE = "17_variance_along"
 
 
 def trainings(scale: Scale) -> list[TrainConfig]:
     """The methods whose variance is followed, by seed."""
     return [
         replace(scale.training(method, seed), keep=scale.keep)
-        for seed in scale.seeds[:SEEDS]
+        for seed in scale.seeds
         for method in METHODS
     ]
 
@@ -156,7 +155,7 @@ def _claims(sources: pd.DataFrame) -> Iterator[claims.Claim]:
             if (key := (weights, row.part, row.source, method)) in rows.index:
                 said.append(f"{words} {told(rows.loc[key])}")
         yield claims.of(
-            f"08.{row.source}_{row.part}",
+            f"17.{row.source}_{row.part}",
             f"PA&DA lowers the variance that comes from {SOURCES[row.source]}{where[row.part]}",
             row.change,
             [claims.Interval(row.low, row.high, "seeds", row.seeds)],

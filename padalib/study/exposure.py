@@ -25,7 +25,7 @@ from padalib.train import TrainConfig
 
 SHARE = 0.5  # of the steps, for the architectures of convolutions
 NAME = "SPOS, equal exposure"
-FIGURE = "08_equal_exposure"
+FIGURE = "18_equal_exposure"
 
 
 def supernets(scale: Scale) -> list[TrainConfig]:
@@ -91,7 +91,7 @@ def analyse(
     ours = [
         replace(
             claim,
-            key=claim.key.replace("01.", "08.exposed_"),
+            key=claim.key.replace("01.", "18.exposed_"),
             statement=f"{claim.statement}, every ranked architecture being trained equally often",
             figure=FIGURE,
         )

@@ -84,7 +84,7 @@ SCALES = {
             searches=Searches(16, 4, rungs=(7, 21)),
             studies=EVERY,
             retraining=Retraining(epochs=1, draws=2, known=True),
-            notebooks=("06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16"),
+            notebooks=tuple(f"{number:02}" for number in range(6, 19)),
             equal_steps=2,
             # Tests train each by itself; here one of every kind is enough.
             left_out=(
@@ -277,22 +277,38 @@ SCALES = {
             notebooks=("07",),
             common=False,
         ),
-        # Does lower variance rank better? SPOS with more and less of it; and where it lies, on
-        # seeds at which nobody has looked before.
+        # Does lower variance rank better? SPOS with more and less of it, where it lies along
+        # training, and Fig. 1 at equal exposure; on seeds at which nobody has looked before.
         replace(
             ON_CIFAR,
-            name="noise",
+            name="interventions",
             seeds=FRESH[:5],
+            batch_sizes=(16, 32, 64, 128, 256),
+            groups=(1, 2, 4),
+            studies=("interventions",),
+            notebooks=("08",),
+            common=False,
+        ),
+        replace(
+            ON_CIFAR,
+            name="along",
+            seeds=FRESH[:3],
             keep=(1, 2, 5, 10, 15),
             paths=1024,
             methods=("SPOS", "PA", "PA&DA", "PA&DA weighted"),
-            batch_sizes=(16, 32, 64, 128, 256),
-            groups=(1, 2, 4),
+            studies=("along",),
+            notebooks=("17",),
+            common=False,
+        ),
+        replace(
+            ON_CIFAR,
+            name="exposure",
+            seeds=FRESH[:5],
             extents=(1, 2, 3, 6),
             candidates=(2, 3, 4, 5),
             sharing_epochs=5,
-            studies=("interventions", "along", "exposure"),
-            notebooks=("08",),
+            studies=("exposure",),
+            notebooks=("18",),
             common=False,
         ),
         # The setting of the paper and its released code: supernets learn from all 50,000 images,

@@ -45,7 +45,7 @@ def halved(source, method, weights, part, epoch):
 
 def test_runs_are_those_of_scale_cifar_kept_more_often(monkeypatch):
     monkeypatch.setattr(data, "fingerprint", lambda name: name)
-    scale, cifar = scales.get("noise"), scales.get("cifar")
+    scale, cifar = scales.get("along"), scales.get("cifar")
     kept = (1, 2, 5, 10, 15)
     wanted = [
         replace(cifar.training(method, seed), keep=kept)
@@ -69,11 +69,11 @@ def test_sources_are_ratios_of_means_over_training():
     )  # the first epoch is left out
     assert "x" not in found.sources.part.unique() and "x" not in found.rows.part.unique()
     by = {claim.key: claim for claim in found.claims}
-    assert list(by) == [f"08.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
-    assert by["08.path_all"].verdict == by["08.path_fixed"].verdict == claims.SHOWN
-    assert by["08.data_all"].verdict == claims.EQUIVALENT
+    assert list(by) == [f"17.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
+    assert by["17.path_all"].verdict == by["17.path_fixed"].verdict == claims.SHOWN
+    assert by["17.data_all"].verdict == claims.EQUIVALENT
     for words in ("PA 1.00", "trained with the weights 1.00", "trained without 0.500"):
-        assert words in by["08.path_all"].evidence
+        assert words in by["17.path_all"].evidence
     planned = found.sources[found.sources.planned]
     assert len(planned) == 4
     assert planned.holm.tolist() == pytest.approx(claims.holm(planned.p.tolist()))
@@ -107,24 +107,24 @@ def test_a_source_below_zero_in_one_seed_is_claimed_as_not_measurable():
     rows.loc[odd & (rows.part == "all"), "path"] = -0.25
     found = along.analyse(rows)
     by = {claim.key: claim for claim in found.claims}
-    assert list(by) == [f"08.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
-    lost = by["08.path_all"]
+    assert list(by) == [f"17.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
+    lost = by["17.path_all"]
     assert lost.verdict == claims.UNMEASURABLE and lost.intervals == ()
     mean = (0.5 / 1.02 + 0.5 * 1.02 - 0.25) / 3
     said = f"not above zero in 1 of 3 seeds of PA&DA (means {mean:.3g}, SPOS 1)"
     assert said in lost.evidence and "PA 1.00" in lost.evidence
-    assert said in noise_figures.caption_along(found, "noise")
+    assert said in noise_figures.caption_along(found, "along")
     # The others are corrected among themselves.
     rest = found.sources[found.sources.planned & found.sources.p.notna()]
     assert len(rest) == 3 and rest.holm.tolist() == pytest.approx(claims.holm(rest.p.tolist()))
-    assert by["08.path_fixed"].verdict == claims.SHOWN
+    assert by["17.path_fixed"].verdict == claims.SHOWN
 
 
 def test_a_source_of_spos_below_zero_leaves_nothing_to_divide_by():
     found = along.analyse(probes(lambda source, *_: -1.0 if source == "path" else 2.0))
     by = {claim.key: claim for claim in found.claims}
-    assert by["08.data_all"].verdict == claims.EQUIVALENT
-    assert "3 of 3 seeds of PA&DA and 3 of 3 seeds of SPOS" in by["08.path_all"].evidence
+    assert by["17.data_all"].verdict == claims.EQUIVALENT
+    assert "3 of 3 seeds of PA&DA and 3 of 3 seeds of SPOS" in by["17.path_all"].evidence
 
 
 def test_its_figure_leaves_out_what_is_not_positive():
@@ -132,7 +132,7 @@ def test_its_figure_leaves_out_what_is_not_positive():
     figure = noise_figures.draw_along(found, METHODS)
     path = figure.axes[0].lines
     assert [len(line.get_xdata()) for line in path] == [3, 2, 3, 3]
-    said = noise_figures.caption_along(found, "noise")
+    said = noise_figures.caption_along(found, "along")
     assert "from the path, all weights, 0.500 [" in said and "24 of 24 means" in said
 
 
@@ -140,7 +140,7 @@ def test_its_figure_leaves_out_what_is_not_positive():
 
 
 def test_every_ranked_architecture_is_trained_equally_often():
-    scale = scales.get("noise")
+    scale = scales.get("exposure")
     runs = exposure.supernets(scale)
     levels = {(c.space.extent, len(c.space.ops)) for c in runs}
     assert levels == {(1, 2), (2, 2), (3, 2), (6, 2), (1, 3), (1, 4), (1, 5)}
@@ -183,17 +183,17 @@ def test_levels_of_other_lengths_are_compared_and_claimed_under_names_of_their_o
     tables = made_up(lambda extent, count: -1 if extent == 1 and count in (2, 5) else 1)
     found = exposure.analyse(*tables, spaces.OPS)
     by = {claim.key: claim for claim in found.claims}
-    assert list(by) == ["08.exposed_extent.ranking", "08.exposed_candidates.ranking"]
-    assert by["08.exposed_candidates.ranking"].effect == -2
-    assert by["08.exposed_candidates.ranking"].verdict == claims.SHOWN
-    assert by["08.exposed_extent.ranking"].effect == 2
+    assert list(by) == ["18.exposed_extent.ranking", "18.exposed_candidates.ranking"]
+    assert by["18.exposed_candidates.ranking"].effect == -2
+    assert by["18.exposed_candidates.ranking"].verdict == claims.SHOWN
+    assert by["18.exposed_extent.ranking"].effect == 2
     changes = found.shared.changes
     assert set(changes[changes.factor == "candidates"]["first"]) == {3}
     assert set(changes[changes.factor == "extent"]["first"]) == {1}
     assert set(found.shared.runs.candidates) == {2, 3, 5}
-    assert "trained equally often" in by["08.exposed_extent.ranking"].statement
+    assert "trained equally often" in by["18.exposed_extent.ranking"].statement
     assert {claim.figure for claim in found.claims} == {exposure.FIGURE}
     figure = noise_figures.draw_exposure(found)
     lines = [line.get_ydata()[0] for line in figure.axes[1].lines if line.get_linestyle() == "--"]
     assert lines == [found.shared.perfect]
-    assert "tau by loss -2.00" in noise_figures.caption_exposure(found, "noise")
+    assert "tau by loss -2.00" in noise_figures.caption_exposure(found, "exposure")

@@ -13,7 +13,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from padalib.commands import readme
 from padalib.engine import paths
 from padalib.engine.runs import RunError
-from padalib.study import claims
+from padalib.study import claims, scales
 from padalib.study.claims import Claim, Interval
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,6 +207,13 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
     assert "CIFAR-10, `conv64` (`controls`)" in readme.details(found)
     titles = [line[3:] for line in page.splitlines() if line.startswith("## ")][:5]
     assert titles == list(dict.fromkeys(readme.group(key) for key in found if key[:2] != "07"))
+
+
+def test_every_scale_that_can_be_published_has_a_place_on_the_pages():
+    """But for the paper's own, which were not run, and one that is shown beside another."""
+    own = {name for name in scales.SCALES if not name.startswith(("smoke", "paper"))}
+    named = [folder for folders in readme.FOLDERS.values() for folder in folders]
+    assert sorted(named) == sorted(own - {"cifar32"})
 
 
 def test_the_details_hold_every_number(project):

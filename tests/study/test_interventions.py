@@ -73,7 +73,7 @@ def claimed(found):
 
 def test_variants_are_spos_at_equal_images_or_equal_steps(monkeypatch):
     monkeypatch.setattr(data, "fingerprint", lambda name: name)
-    scale = scales.get("noise")
+    scale = scales.get("interventions")
     found = interventions.variants(scale)
     assert len(found) == len(set(found)) == 1 + (3 + 1) + (4 + 2)
     runs = interventions.trainings(scale)
@@ -245,4 +245,4 @@ def test_the_figure_shows_every_family():
     names = [text.get_text() for text in figure.legends[0].texts]
     assert names == ["SPOS", *noise_figures.LOOKS]
     assert len(figure.axes[-1].get_yticklabels()) == 6
-    assert "(equal steps)" in noise_figures.caption_interventions(found, "noise")
+    assert "(equal steps)" in noise_figures.caption_interventions(found, "interventions")
