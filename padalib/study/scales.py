@@ -12,6 +12,7 @@ from padalib.study import (
     rival_scales,
     search_scales,
     space_scales,
+    variance_scales,
 )
 from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
 
@@ -277,40 +278,6 @@ SCALES = {
             notebooks=("07",),
             common=False,
         ),
-        # Does lower variance rank better? SPOS with more and less of it, where it lies along
-        # training, and Fig. 1 at equal exposure; on seeds at which nobody has looked before.
-        replace(
-            ON_CIFAR,
-            name="interventions",
-            seeds=FRESH[:5],
-            batch_sizes=(16, 32, 64, 128, 256),
-            groups=(1, 2, 4),
-            studies=("interventions",),
-            notebooks=("08",),
-            common=False,
-        ),
-        replace(
-            ON_CIFAR,
-            name="along",
-            seeds=FRESH[:3],
-            keep=(1, 2, 5, 10, 15),
-            paths=1024,
-            methods=("SPOS", "PA", "PA&DA", "PA&DA weighted"),
-            studies=("along",),
-            notebooks=("17",),
-            common=False,
-        ),
-        replace(
-            ON_CIFAR,
-            name="exposure",
-            seeds=FRESH[:5],
-            extents=(1, 2, 3, 6),
-            candidates=(2, 3, 4, 5),
-            sharing_epochs=5,
-            studies=("exposure",),
-            notebooks=("18",),
-            common=False,
-        ),
         # The setting of the paper and its released code: supernets learn from all 50,000 images,
         # and all architectures are ranked on the test images.
         *(
@@ -345,6 +312,7 @@ SCALES["rivals"] = rival_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["record"] = record_scales.make(SCALES["controls"], SCALES["spaces"])
 SCALES["options"] = record_scales.options(SCALES["controls"])
 SCALES["retraining"] = retraining_scales.make(ON_CIFAR, FRESH)
+SCALES |= variance_scales.make(ON_CIFAR, FRESH)
 
 
 def runs(scale: Scale, number: str) -> bool:
