@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from padalib.engine.runs import Run, RunError
 from padalib.ranking.scores import ScoreConfig
 from padalib.train import TrainConfig, load
 
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = pd.DataFrame({"code": ["0-0", "0-1"], "loss": [0.1 + 0.2, 5e-324]})
 
 
@@ -176,3 +178,10 @@ def test_weights_that_did_not_come_along_are_trained_again(tmp_path):
     (scored,) = launch.grid([score], 1)
     pd.testing.assert_frame_equal(scored.table("scores"), before)
     assert Run(train).has_state("last")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "data/packs").glob("*.zip")), ids=lambda f: f.stem)
+def test_packs_of_ours_are_whole(file):
+    packs.unpack(file)
+    folders = [*(data_root() / "runs").iterdir()]
+    assert folders and all((folder / "done.json").exists() for folder in folders)
