@@ -152,4 +152,4 @@ def _told(found: Mapping[str, Mapping[str, bytes]]) -> str:
         versions = json.loads(files["done.json"])["versions"]
         made[f"torch {versions.get('torch')} on {versions.get('device')}"] += 1
     parts = [f"{n} by {how}" for how, n in made.most_common()]
-    return f"{len(found)} finished runs, {', '.join(parts)}"
+    return f"{len(found)} finished run{'s' * (len(found) != 1)}, {', '.join(parts)}"

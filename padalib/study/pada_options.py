@@ -48,9 +48,7 @@ class Option:
     change: tuple[tuple[str, Any], ...]
     said: str
     paths: type | None = None  # a sampler instead of PA's
-    batch: int | None = (
-        None  # at equal images; the learning rate grows with it, as in `interventions`
-    )
+    batch: int | None = None  # at equal images; the learning rate grows with it
 
 
 OPTIONS = {
