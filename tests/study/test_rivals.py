@@ -685,7 +685,7 @@ def test_a_table_of_scores_is_read_for_each_space(monkeypatch, redraw):
     monkeypatch.setattr(rivals, "near", lambda measured, seeds: [OURS, "GM-NAS"])
     scale = replace(
         scales.get("rivals"),
-        equal_steps=3,
+        equal_steps=2,
         near_seeds=(8, 9),
         beside=elsewhere(("PA", "sandwich")),
     )
@@ -696,7 +696,7 @@ def test_a_table_of_scores_is_read_for_each_space(monkeypatch, redraw):
     assert {name: known for name, (_, known) in found.spaces.items()} == {
         "nasbench201": "rivals", "macro12": "rivals-macro12", "chain-mini": "rivals-chain",
     }  # fmt: skip
-    runs = 0 if redraw else len(SINGLE) * len(scale.seeds) + 3
+    runs = 0 if redraw else len(SINGLE) * len(scale.seeds) + 2
     more = 0 if redraw else len(SEVERAL) * len(scale.seeds)
     timed = 0 if redraw else len(METHODS)
     near = 0 if redraw else 2 * len(scale.near_seeds)
