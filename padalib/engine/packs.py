@@ -7,6 +7,7 @@ weights of such a run trains it again. Equal runs give equal bytes.
 import hashlib
 import io
 import json
+import lzma
 import re
 import zipfile
 import zlib
@@ -19,23 +20,25 @@ from padalib.engine.files import exists, is_own, write_bytes
 from padalib.engine.identity import digest
 from padalib.engine.lock import Busy, held
 
-FOLDER = re.compile(r"(?:[a-z0-9.-]*-)?([0-9a-f]{16})")
+FOLDER = re.compile(r"(?:[a-z0-9][a-z0-9.-]{0,99}-)?([0-9a-f]{16})")
+TABLE = re.compile(r"\w[\w.-]{0,95}\.csv", re.ASCII)
 RECORDS = ("progress.log", "config.json", "done.json")  # the last one is written last
+DAMAGE = (zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
 DATE = (1980, 1, 1, 0, 0, 0)
-HERE, BEGUN, NEW = "here already", "begun here", "new"
+HERE, BUSY, BEGUN, NEW = "here already", "being computed now", "begun here", "new"
 
 
 def pack(file: Path) -> str:
     """Pack every finished run of the data root into a file; says what it holds.
 
-    ValueError where there is none, and where some are damaged: then no file is written.
+    ValueError where there is none, where some are damaged, and where the file is there and is no
+    zip: then nothing is written.
     """
+    if file.exists() and not zipfile.is_zipfile(file):
+        raise ValueError(f"{file} is there and is no pack: give another name, or move it away")
     home = paths.data_root() / "runs"
-    found = {
-        folder.name: {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if _goes(p)}
-        for folder in sorted(home.glob("*"))
-        if (folder / "done.json").is_file()
-    }
+    folders = [one for one in sorted(home.glob("*")) if FOLDER.fullmatch(one.name)]
+    found = {one.name: _of_run(one) for one in folders if is_own(one / "done.json")}
     if not found:
         raise ValueError(f"no run in {home} is finished, so there is nothing to pack")
     _refuse(home, found, "delete their folders to compute them again")
@@ -61,13 +64,24 @@ def unpack(file: Path) -> str:
     came = {run: _put(home / run, files) for run, files in found.items()}
     said = [f"{file}: {_told(found)}"]
     said += [f"{n} {how}" for how, n in sorted(Counter(came.values()).items())]
-    if BEGUN in came.values():
-        said.append("delete the folders of begun ones and unpack again to have these")
+    if BUSY in came.values():
+        said.append("unpack again later if those that are being computed should fail")
+    begun = [str(home / run) for run, how in came.items() if how == BEGUN]
+    if begun:
+        said.append(
+            f"to have those begun from the pack, delete {', '.join(begun)} and unpack again"
+        )
     return "; ".join(said)
 
 
-def _goes(path: Path) -> bool:
-    return is_own(path) and (path.suffix == ".csv" or path.name in RECORDS)
+def _of_run(folder: Path) -> dict[str, bytes]:
+    """Its records and the tables that these name; what else lies there is its owner's."""
+    try:
+        tables = json.loads((folder / "done.json").read_bytes())["tables"]
+        names = sorted({*(f"{table}.csv" for table in tables), *RECORDS})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        names = sorted(RECORDS)  # and its fault is told
+    return {name: (folder / name).read_bytes() for name in names if is_own(folder / name)}
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -80,12 +94,15 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def _read(file: Path) -> dict[str, dict[str, bytes]]:
     """Run -> name -> content."""
     found: dict[str, dict[str, bytes]] = {}
+    if not file.is_file():
+        raise ValueError(f"there is no file {file}: name one that `padalib pack` wrote")
+    content = file.read_bytes()
     try:
-        with zipfile.ZipFile(io.BytesIO(file.read_bytes())) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for entry in (one for one in archive.infolist() if not one.is_dir()):
                 run, _, name = entry.filename.partition("/")
                 found.setdefault(run, {})[name] = archive.read(entry)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, *DAMAGE) as error:
         raise ValueError(
             f"{file} is no pack of runs, or is damaged ({error}): get the file again"
         ) from None
@@ -125,7 +142,7 @@ def _fault(run: str, files: Mapping[str, bytes]) -> str | None:
 
 
 def _is_table(name: str) -> bool:
-    return name.endswith(".csv") and re.fullmatch(r"\w[\w.-]*", name) is not None
+    return TABLE.fullmatch(name) is not None
 
 
 def _put(folder: Path, files: Mapping[str, bytes]) -> str:
@@ -141,7 +158,7 @@ def _put(folder: Path, files: Mapping[str, bytes]) -> str:
             for name in (*tables, *(name for name in RECORDS if name in files)):
                 write_bytes(folder / name, files[name])
     except Busy:
-        return BEGUN
+        return BUSY
     return NEW
 
 

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import sys
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -154,7 +155,11 @@ class Run:
         """Load a state onto the CPU; RunError where the file is not what this run saved."""
         path = self.folder / f"{name}.pt"
         if not path.exists():
-            raise RunError(f"{path} is missing: delete the folder {self.folder} to train again")
+            raise RunError(
+                f"{path} is missing: weights do not travel in packs. "
+                "`launch.grid([config.keeping(epoch)])`, with the run's config and the epoch whose "
+                "weights are wanted, trains it again"
+            )
         header, _, content = path.read_bytes().partition(b"\n")
         owner, _, seal = header.removeprefix(MAGIC).decode("utf-8", "replace").partition(" ")
         if header.startswith(MAGIC) and seal == _seal(owner, content):
@@ -285,11 +290,14 @@ class Run:
         """Move what was computed again to where the old was; may be cut anywhere, and repeated.
 
         Where it is the same, whoever reads meanwhile finds what is on record at every moment.
-        Elsewhere (another torch, another machine) the old must not be mixed with the new.
+        Elsewhere (another torch, another machine) the old must not be mixed with the new: its
+        tables and its record go to `replaced/`.
         """
         new, mine = again.record(), self.folder / "done.json"
         try:
             if not (self._finished and self.record()["tables"] == new["tables"]):
+                if self._finished:
+                    self._keep_replaced(new)
                 mine.unlink(missing_ok=True)
                 for old in self.folder.glob("*.pt"):
                     if old.stem not in new["states"]:
@@ -301,6 +309,22 @@ class Run:
                 again.folder.rmdir()
         except OSError as error:
             raise cannot(f"write to {self.folder}", self.folder, error) from error
+
+    def _keep_replaced(self, new: dict[str, Any]) -> None:
+        old, kept = self.record(), self.folder / "replaced"
+        for name in (*(f"{table}.csv" for table in old["tables"]), "done.json"):
+            if is_own(self.folder / name):
+                write_bytes(kept / name, (self.folder / name).read_bytes())
+        made = [
+            f"torch {r['versions'].get('torch')} on {r['versions'].get('device')}"
+            for r in (old, new)
+        ]
+        print(
+            f"{self.config.label} was computed again, by {made[1]}, and is not what {made[0]} had "
+            f"found, which is kept in {kept}; runs that used the old weights stay as they are",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _lines(log: Path) -> list[str]:

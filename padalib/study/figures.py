@@ -76,6 +76,7 @@ OPERATIONS = {
 GREY = "#767676"  # of lines and words that are no method's
 BAND = "#DDDDDD"  # of areas behind the marks, and no mark's
 SHOWN_AT = 120  # pixels an inch in a notebook, where 7 pt are then read with ease
+MOST_WORDS = 0.7  # share of a figure that a caption may take: more, and the layout has collapsed
 
 
 def colour(method: str) -> str:
@@ -155,13 +156,15 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: 
         write_bytes(folder / f"{name}.{kind}", content)
     plt.close(figure)  # pyplot's backend would show it once more, at the end of the cell
     if get_ipython() is not None:
-        (label,) = [text for text in figure.texts if text.get_text() == lines]
-        words = label.get_window_extent().y1 / figure.bbox.height
+        own = [text for text in figure.texts if lines and text.get_text() == lines]
+        words = min((text.get_window_extent().y1 for text in own), default=0) / figure.bbox.height
         _show(_above(files["png"], words), round(SHOWN_AT * figure.get_figwidth()), caption)
 
 
 def _above(png: bytes, share: float) -> bytes:
-    """A picture without that share of its height at the bottom."""
+    """A picture without that share of its height at the bottom; all of it where that is most."""
+    if share > MOST_WORDS:
+        return png
     picture, buffer = Image.open(io.BytesIO(png)), io.BytesIO()
     cut = picture.crop((0, 0, picture.width, round((1 - share) * picture.height)))
     cut.save(buffer, "png")

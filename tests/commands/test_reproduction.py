@@ -227,7 +227,11 @@ def test_last_digits_are_those_of_the_processor(root, capfd):
 @pytest.mark.parametrize(
     ("own", "theirs", "same"),
     [
-        (b"x,y\n1,a\n", b"x,y\n1.0000000000001,a\n", False),  # whole numbers have no last digits
+        (b"x,y\n10000000001,a\n", b"x,y\n10000000002,a\n", False),  # whole: no last digits
+        (b"x,y\n0123,a\n", b"x,y\n123,a\n", False),
+        (b"p\n3e-12\n", b"p\n9e-10\n", False),
+        (b"x,y\n0.3,None\n", b"x,y\n0.3,\n", False),
+        (b"x,y\n0.3,a\n", b"x,y\n0.3,a,b\n0.3\n", False),
         (b"x,y\n0.3,a\n", b"x,y\n0.30000000000000004,a\n", True),
         (b"x,y\n1e-17,a\n", b"x,y\n0.0,a\n", True),
         (b"x,y\n0.3,a\n", b"x,y\n0.3001,a\n", False),

@@ -1,5 +1,6 @@
 """Packs: what arrives is what was computed, and what was edited does not arrive."""
 
+import hashlib
 import json
 import shutil
 import zipfile
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from padalib.engine import launch, packs
+from padalib.engine.lock import held
 from padalib.engine.paths import data_root
 from padalib.engine.runs import Run, RunError
 from padalib.ranking.scores import ScoreConfig
@@ -92,10 +94,49 @@ def test_what_is_here_stays(packed):
     shutil.copytree(Run(Toy(2, cut=True)).folder, begun)
     said = packs.unpack(packed)
     assert "1 here already" in said and "1 begun here" in said
+    assert said.endswith(f"to have those begun from the pack, delete {begun} and unpack again")
     assert (here.folder / "mine.txt").exists() and here.has_state("last")
     assert not (begun / "done.json").exists()
     shutil.rmtree(begun)  # the remedy that it names
     assert "1 new" in packs.unpack(packed)
+
+
+def test_a_run_that_is_being_computed_is_left_alone(packed):
+    folder = Run(Toy(1)).folder
+    with held(folder, "toy", wait=False):
+        said = packs.unpack(packed)
+    assert "1 being computed now" in said and "1 new" in said and "delete" not in said
+    assert not (folder / "done.json").exists()
+
+
+def test_what_its_owner_keeps_beside_a_run_is_not_packed(tmp_path):
+    run = Run(Toy(1)).compute()
+    (run.folder / "notes.csv").write_text("mine")
+    shutil.copytree(run.folder, run.folder.with_name(f"{run.folder.name}.old"))
+    assert "1 finished run, " in packs.pack(tmp_path / "one.zip")
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        assert len(archive.namelist()) == 4 and "notes" not in str(archive.namelist())
+
+
+def test_what_was_computed_elsewhere_is_kept_when_it_is_computed_again(tmp_path, capfd):
+    """Weights do not travel; those that are made here may be others, and their tables too."""
+    train = TrainConfig("SPOS", space="mini", data="digits-small", epochs=1, batch=128)
+    run = Run(train).compute()
+    table = run.table("curves").assign(loss=9.0)  # as another processor would have had it
+    content = table.to_csv(index=False).encode()
+    record = run.record() | {"tables": {"curves": hashlib.sha256(content).hexdigest()}}
+    record["versions"]["device"] = "another"
+    (run.folder / "curves.csv").write_bytes(content)
+    (run.folder / "done.json").write_text(json.dumps(record))
+    (run.folder / "last.pt").unlink()
+    assert Run(train).done
+    again = Run(train.keeping(1)).compute()
+    assert again.table("curves").loss.iloc[0] != 9
+    kept = run.folder / "replaced"
+    assert (kept / "curves.csv").read_bytes() == content
+    assert json.loads((kept / "done.json").read_text())["versions"]["device"] == "another"
+    said = capfd.readouterr().err
+    assert "was computed again" in said and "on another had found" in said and str(kept) in said
 
 
 def damage(files):
@@ -151,6 +192,11 @@ def test_what_is_no_pack_is_refused(tmp_path, packed):
         pass
     with pytest.raises(ValueError, match="holds no runs"):
         packs.unpack(tmp_path / "none.zip")
+    with pytest.raises(ValueError, match="there is no file"):
+        packs.unpack(tmp_path / "nowhere.zip")
+    with pytest.raises(ValueError, match="is there and is no pack"):
+        packs.pack(tmp_path / "text.zip")
+    assert (tmp_path / "text.zip").read_text() == "hello"
     with pytest.raises(ValueError, match="nothing to pack"):
         packs.pack(tmp_path / "new.zip")
 
@@ -172,7 +218,7 @@ def test_weights_that_did_not_come_along_are_trained_again(tmp_path):
     shutil.rmtree(data_root() / "runs")
     packs.unpack(tmp_path / "runs.zip")
     assert Run(train).done and Run(score).done  # nothing is computed for what is known
-    with pytest.raises(RunError, match="delete the folder"):
+    with pytest.raises(RunError, match=r"last\.pt is missing: .*`launch\.grid\(\[config\.keeping"):
         load(Run(train))
     shutil.rmtree(Run(score).folder)
     (scored,) = launch.grid([score], 1)

@@ -199,6 +199,14 @@ def test_what_is_saved_is_shown_once_and_the_readers_own_plots_still_are(tmp_pat
     assert len(own) == 1 and "image/png" in own[0].data
 
 
+def test_a_caption_that_takes_all_cuts_nothing():
+    picture = io.BytesIO()
+    Image.new("L", (4, 10)).save(picture, "png")
+    for share, height in ((0, 10), (0.5, 5), (0.9, 10), (3, 10)):
+        shown = Image.open(io.BytesIO(figures._above(picture.getvalue(), share)))
+        assert shown.size == (4, height)
+
+
 def test_no_pyplot_figure_is_left_open(tmp_path):
     with figures.style():
         figure, _ = plt.subplots()
