@@ -236,7 +236,7 @@ def truth(args: Namespace) -> None:
 
 
 @command(
-    "pack the finished runs of the data root, without weights, into one file",
+    "pack all finished runs of the data root, without weights, into one file",
     "padalib pack rivals.zip",
     argument("file", type=Path, help="the zip file to write"),
 )

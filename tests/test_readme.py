@@ -86,9 +86,17 @@ def test_the_first_screen_says_what_was_published():
         told("cifar", "01.steps"): "the variance",
         told("cifar", "04.free_finds").removesuffix(" share of the top tenth"): "no training",
     }
-    for name in ("found", "schedule", "limit.flops"):
+    for name in ("found", "gain", "limitschedule.flops", "limit.flops"):
         for space in ("", "_macro"):
             said[told("search", f"10.{name}.pada{space}")] = f"searches: {name}{space}"
+    said |= {
+        told("search", "10.limit.flops.pada_macro12"): "searches without a schedule",
+        told("tuning", "14.common_rate.pa_spos.tau_loss"): "at one rate",
+        told("spaces", "09.free.macro"): "counting, elsewhere",
+        told("cifar", "04.free_tau"): "counting",
+        told("laptop", "02.scores").removesuffix(" share"): "what the scores save",
+        told("spaces", "09.schedule.tau_loss.macro"): "another space, its schedule",
+    }
     for numbers, what in said.items():
         bare = numbers.removesuffix(" tau").removesuffix(" times").removesuffix(" points")
         assert bare in first, what
@@ -113,7 +121,8 @@ def test_the_first_screen_says_what_was_published():
     }
     for space, rows in finals.items():
         assert searched[f"10.limit.flops.pada{space}"].verdict == claims.SHOWN
-        assert searched[f"10.schedule.pada{space}"].verdict == claims.NOT_SHOWN
+        for name in ("limitschedule.flops", "gain"):
+            assert searched[f"10.{name}.pada{space}"].verdict == claims.NOT_SHOWN
         rows = rows[(rows.method == "curriculum") & (rows.limit == "FLOPs")]
         free = pd.read_csv(RESULTS / "search" / f"search_controls{space}.csv")
         free = free[(free.limit == "FLOPs") & (free.control == "largest network")]
@@ -141,3 +150,29 @@ def test_the_first_screen_says_what_was_published():
     spos = cards[cards.method == "SPOS"].set_index("measure").value
     for name in ("tau", "between_seeds", "limit"):
         assert f"{spos[name]:.3f}" in first, name
+    pada = cards[cards.method == "PA&DA"].set_index("measure").value
+    assert f"tau {pada.tau:.2f} beside {spos.tau:.2f}" in first
+    rows = pd.read_csv(RESULTS / "controls" / "secondary.csv").set_index(["a", "b", "measure"])
+    own = rows[rows.space == "nasbench201"]
+    row = own.loc[("PA", "SPOS", "tau_loss")]
+    assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
+    assert own.loc[("PA&DA", "PA", "tau"), "verdict"] == claims.EQUIVALENT
+    cards = pd.read_csv(RESULTS / "spaces" / "cards.csv").query("measure == 'more_seeds'")
+    cards = cards.set_index(["space", "method"])
+    for space in ("macro", "macro12"):
+        for method in ("SPOS", "PA&DA"):
+            row = cards.loc[(space, method)]
+            assert f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" in first
+            assert 0.045 < row.value < 0.155  # "by 0.05 to 0.15"
+    varied = pd.read_csv(RESULTS / "cifar" / "variance_compared.csv").query(
+        "part == 'fixed' and weights == 'raw' and value == 'variance' and epoch == 20"
+    )
+    varied = varied.set_index("method")
+    row = varied.loc["PA"]
+    assert f"{row.change:.3f} [{row.low:.3f}, {row.high:.3f}] times" in first
+    assert row.word == varied.word["curriculum"] == "lower"
+    assert across["09.free.macro"].verdict == claims.SHOWN
+    for key in ("over.pada.tau_loss", "free.macro12", "free.nb1shot1-3", "free.conv64"):
+        assert across[f"09.{key}"].verdict == claims.NOT_SHOWN
+    assert across["09.schedule.tau_loss.macro"].verdict == claims.NOT_SHOWN
+    assert claims.read(RESULTS / "cifar")["04.free_tau"].verdict == claims.NOT_SHOWN

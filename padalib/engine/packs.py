@@ -19,6 +19,7 @@ from padalib.engine import paths
 from padalib.engine.files import exists, is_own, write_bytes
 from padalib.engine.identity import digest
 from padalib.engine.lock import Busy, held
+from padalib.engine.machine import versions
 
 FOLDER = re.compile(r"(?:[a-z0-9][a-z0-9.-]{0,99}-)?([0-9a-f]{16})")
 TABLE = re.compile(r"\w[\w.-]{0,95}\.csv", re.ASCII)
@@ -66,6 +67,11 @@ def unpack(file: Path) -> str:
     said += [f"{n} {how}" for how, n in sorted(Counter(came.values()).items())]
     if BUSY in came.values():
         said.append("unpack again later if those that are being computed should fail")
+    if any(_made(files) != _made_here() for files in found.values()):
+        said.append(
+            f"this machine is {_made_here()}, so what is trained here beside them is of two kinds: "
+            "set PADALIB_DATA to another folder before to keep them apart"
+        )
     begun = [str(home / run) for run, how in came.items() if how == BEGUN]
     if begun:
         said.append(
@@ -162,11 +168,17 @@ def _put(folder: Path, files: Mapping[str, bytes]) -> str:
     return NEW
 
 
+def _made(files: Mapping[str, bytes]) -> str:
+    own = json.loads(files["done.json"])["versions"]
+    return f"torch {own.get('torch')} on {own.get('device')}"
+
+
+def _made_here() -> str:
+    return _made({"done.json": json.dumps({"versions": versions()}).encode()})
+
+
 def _told(found: Mapping[str, Mapping[str, bytes]]) -> str:
     """How many runs there are, and what made them."""
-    made = Counter()
-    for files in found.values():
-        versions = json.loads(files["done.json"])["versions"]
-        made[f"torch {versions.get('torch')} on {versions.get('device')}"] += 1
+    made = Counter(map(_made, found.values()))
     parts = [f"{n} by {how}" for how, n in made.most_common()]
     return f"{len(found)} finished run{'s' * (len(found) != 1)}, {', '.join(parts)}"

@@ -65,11 +65,18 @@ def rewritten(file, change):
 def test_runs_arrive_without_their_weights(packed):
     said = packs.unpack(packed)
     assert "2 finished runs" in said and said.endswith("2 new")
+    assert "PADALIB_DATA" not in said  # they are of this machine
     for number in (1, 2):
         run = Run(Toy(number))
         assert run.done and not run.has_state("last")
         pd.testing.assert_frame_equal(run.table("numbers"), TABLE.assign(number=number))
         assert run.compute().progress() == ["computed"]
+
+
+def test_runs_of_another_machine_are_said_to_be(packed, monkeypatch):
+    monkeypatch.setattr(packs, "versions", lambda: {"torch": "1.0", "device": "an abacus"})
+    said = packs.unpack(packed)
+    assert "this machine is torch 1.0 on an abacus" in said and "set PADALIB_DATA" in said
 
 
 def test_equal_runs_give_equal_bytes(packed, tmp_path):
