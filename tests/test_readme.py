@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from padalib import samplers, spaces
-from padalib.study import claims
+from padalib.study import claims, rival_scales
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -176,3 +176,22 @@ def test_the_first_screen_says_what_was_published():
         assert across[f"09.{key}"].verdict == claims.NOT_SHOWN
     assert across["09.schedule.tau_loss.macro"].verdict == claims.NOT_SHOWN
     assert claims.read(RESULTS / "cifar")["04.free_tau"].verdict == claims.NOT_SHOWN
+    ranks = pd.read_csv(RESULTS / "rivals" / "ranks.csv").query("measure == 'tau_loss'")
+    for row in ranks.head(6).itertuples():
+        assert re.search(rf"{row.method}`? \({row.mean:.3f}\)", first), row.method
+    pairs = pd.read_csv(RESULTS / "rivals" / "differences.csv")
+    assert set(pairs.tests) == {190}
+    better = pairs[(pairs.a == "PA&DA") & (pairs.verdict == claims.SHOWN)]
+    published = better[better.b.isin(rival_scales.PUBLISHED)].groupby("measure").b.agg(set)
+    assert {*rival_scales.PUBLISHED} - published.tau_loss == {"sbs"}
+    assert published.within_flops == {"GM-NAS", "SUMNAS", "SUMNAS as released"}
+    assert not {*rival_scales.CONTROLS} & {*better.b}
+    own = pairs[pairs.b.eq("PA&DA") & pairs.a.isin(rival_scales.CONTROLS)]
+    assert set(own.verdict) <= {claims.NOT_SHOWN}
+    rivals = claims.read(RESULTS / "rivals")
+    for outcome in ("tau_loss", "within_flops"):
+        assert rivals[f"12.surpasses.{outcome}"].verdict == claims.NOT_SHOWN
+    own = rivals["12.explained.weighted.tau_loss"]
+    assert own.verdict == claims.SHOWN
+    low, high = own.intervals[0].low, own.intervals[0].high
+    assert f"(rho {own.effect:.2f} [{low:.2f}, {high:.2f}])" in first
