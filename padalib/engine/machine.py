@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,11 @@ def versions(device: str = "cpu") -> dict[str, str]:
         "python": platform.python_version(),
         "device": name,
     }
+
+
+def told(versions: Mapping[str, str]) -> str:
+    """What made a run, of its record, in words."""
+    return f"torch {versions.get('torch')} on {versions.get('device')}"
 
 
 def _processor() -> str:

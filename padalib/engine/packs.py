@@ -19,7 +19,7 @@ from padalib.engine import paths
 from padalib.engine.files import exists, is_own, write_bytes
 from padalib.engine.identity import digest
 from padalib.engine.lock import Busy, held
-from padalib.engine.machine import versions
+from padalib.engine.machine import told, versions
 
 FOLDER = re.compile(r"(?:[a-z0-9][a-z0-9.-]{0,99}-)?([0-9a-f]{16})")
 TABLE = re.compile(r"\w[\w.-]{0,95}\.csv", re.ASCII)
@@ -67,9 +67,10 @@ def unpack(file: Path) -> str:
     said += [f"{n} {how}" for how, n in sorted(Counter(came.values()).items())]
     if BUSY in came.values():
         said.append("unpack again later if those that are being computed should fail")
-    if any(_made(files) != _made_here() for files in found.values()):
+    here = told(versions())
+    if any(_made(files) != here for files in found.values()):
         said.append(
-            f"this machine is {_made_here()}, so what is trained here beside them is of two kinds: "
+            f"this machine is {here}, so what is trained here beside them is of two kinds: "
             "set PADALIB_DATA to another folder before to keep them apart"
         )
     begun = [str(home / run) for run, how in came.items() if how == BEGUN]
@@ -169,12 +170,7 @@ def _put(folder: Path, files: Mapping[str, bytes]) -> str:
 
 
 def _made(files: Mapping[str, bytes]) -> str:
-    own = json.loads(files["done.json"])["versions"]
-    return f"torch {own.get('torch')} on {own.get('device')}"
-
-
-def _made_here() -> str:
-    return _made({"done.json": json.dumps({"versions": versions()}).encode()})
+    return told(json.loads(files["done.json"])["versions"])
 
 
 def _told(found: Mapping[str, Mapping[str, bytes]]) -> str:

@@ -35,7 +35,7 @@ from padalib.engine.files import (
 )
 from padalib.engine.identity import digest, identity, key
 from padalib.engine.lock import held
-from padalib.engine.machine import one_thread, versions
+from padalib.engine.machine import one_thread, told, versions
 
 MAGIC = b"padalib state of "
 
@@ -315,12 +315,9 @@ class Run:
         for name in (*(f"{table}.csv" for table in old["tables"]), "done.json"):
             if is_own(self.folder / name):
                 write_bytes(kept / name, (self.folder / name).read_bytes())
-        made = [
-            f"torch {r['versions'].get('torch')} on {r['versions'].get('device')}"
-            for r in (old, new)
-        ]
+        before, now = (told(record["versions"]) for record in (old, new))
         print(
-            f"{self.config.label} was computed again, by {made[1]}, and is not what {made[0]} had "
+            f"{self.config.label} was computed again, by {now}, and is not what {before} had "
             f"found, which is kept in {kept}; runs that used the old weights stay as they are",
             file=sys.stderr,
             flush=True,
