@@ -13,7 +13,7 @@ from padalib import data, spaces
 from padalib.engine.runs import Run
 from padalib.ranking import metrics
 from padalib.ranking.report import Ranked
-from padalib.study import claims, intervened, interventions, noise_figures, scales
+from padalib.study import claims, intervened, interventions, interventions_figures, scales
 from padalib.study.interventions import END, IMAGES, MIDDLE, STEPS
 from padalib.train import Trainer
 
@@ -240,9 +240,9 @@ def test_agreement_is_judged_by_leaving_out_seeds_and_needs_three():
 
 def test_the_figure_shows_every_family():
     found = analyse(lambda noise, rule: 10 * noise)
-    figure = noise_figures.draw_interventions(found)
+    figure = interventions_figures.draw(found)
     assert len(figure.axes) == 6
     names = [text.get_text() for text in figure.legends[0].texts]
-    assert names == ["SPOS", *noise_figures.LOOKS]
+    assert names == ["SPOS", *interventions_figures.LOOKS]
     assert len(figure.axes[-1].get_yticklabels()) == 6
-    assert "(equal steps)" in noise_figures.caption_interventions(found, "interventions")
+    assert "(equal steps)" in interventions_figures.caption(found, "interventions")
