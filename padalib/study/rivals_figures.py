@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from padalib.study import claims, figures, outcomes, rivals, rivals_costs, rivals_why
 from padalib.study.controls import OUTCOMES
@@ -16,11 +17,12 @@ from padalib.study.scale import Scale
 
 LINE = 0.16  # inches
 COSTS = {
-    "steps": "optimiser steps",
-    "flops": "FLOPs of its own paths, × SPOS's",
-    "time": "time on the same paths, × SPOS's",
-    "peak": "memory at the peak, × SPOS's",
+    "steps": "optimiser\nsteps",
+    "flops": "FLOPs of its\nown paths,\n× SPOS's",
+    "time": "time on the\nsame paths,\n× SPOS's",
+    "peak": "memory at\nthe peak,\n× SPOS's",
 }
+FAR = ("flops", "time")  # where ten times the images are ten times as much
 COUNT = "FLOPs of live options"  # what needs no training
 
 
@@ -96,61 +98,65 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], found: Sequence[claim
 
 
 def draw_cost(costs: pd.DataFrame) -> Figure:
-    """tau by loss against each kind of cost; the line joins what nothing beats on both."""
-    figure, panels = figures.subplots(2, 2, figsize=(6.75, 6.2), sharey=True)
+    """A line a method, the best on top: tau by loss, then each cost; filled: on the Pareto front.
+
+    A line of grey steps joins a front: along it less is paid, and less is reached.
+    """
+    rows = costs[costs.tau_loss.notna()].sort_values("tau_loss", ascending=False)
+    rows = rows.reset_index(drop=True)
+    shades = [figures.colour(rivals_costs.base(name)) for name in rows.method]
+    size = (6.75, 0.9 + LINE * len(rows))
+    figure, panels = figures.subplots(1, 1 + len(COSTS), figsize=size, sharey=True)
     with figures.style():
-        for axes, (cost, named) in zip(panels.flat, COSTS.items(), strict=True):
-            _pareto(axes, costs, cost)
+        panels[0].hlines(rows.index, rows.tau_loss_low, rows.tau_loss_high, color=shades, lw=0.8)
+        panels[0].scatter(rows.tau_loss, rows.index, color=shades, s=16)
+        panels[0].set(xlabel=OUTCOMES["tau_loss"], ylim=(len(rows) - 0.5, -0.5))
+        panels[0].set_yticks(rows.index, rows.method)
+        for axes, (cost, named) in zip(panels[1:], COSTS.items(), strict=True):
+            _pareto(axes, rows, cost, shades)
             axes.set(xlabel=named)
-        for axes in panels[:, 0]:
-            axes.set_ylabel(OUTCOMES["tau_loss"])
-        numbered = [f"{k} {name}" for k, name in enumerate(costs.method, start=1)]
-        handles = [axes.plot([], [], " ", label=text)[0] for text in numbered]
-        figure.legend(handles=handles, loc="outside upper center", ncols=5, handlelength=0)
     return figure
 
 
-def _pareto(axes: Axes, costs: pd.DataFrame, cost: str) -> None:
-    own = costs[costs.tau_loss.notna()]
-    if cost in ("flops", "time"):  # ten times as far to the right, it would crowd all others
+def _pareto(axes: Axes, rows: pd.DataFrame, cost: str, shades: Sequence[str]) -> None:
+    own, best = rows, unbeaten(rows, cost)
+    if cost in FAR:  # ten times as far to the right, it would crowd all others
         own = own[own.method != EQUAL_STEPS]
-    best = own[own.method.isin(unbeaten(own, cost))].sort_values(cost)
-    axes.plot(best[cost], best.tau_loss, color=figures.GREY, lw=0.8, drawstyle="steps-post")
-    for place, row in zip(own.index, own.itertuples(), strict=True):
-        x, shade = getattr(row, cost), figures.colour(rivals_costs.base(row.method))
-        axes.plot([x, x], [row.tau_loss_low, row.tau_loss_high], color=shade, lw=0.7)
+    front = own[own.method.isin(best)]
+    axes.plot(front[cost], front.index, color=figures.GREY, lw=0.8, drawstyle="steps-pre")
+    for place, row in own.iterrows():
+        full = shades[place] if row.method in best else "white"
         if f"{cost}_low" in own:
-            ends = [getattr(row, f"{cost}_{end}") for end in ("low", "high")]
-            axes.plot(ends, [row.tau_loss] * 2, color=shade, lw=0.7)
-        full = "white" if row.method == EQUAL_STEPS else shade
-        axes.plot(x, row.tau_loss, "o", color=shade, mfc=full, ms=4)
-        axes.annotate(
-            str(place + 1), (x, row.tau_loss), (3, 3), textcoords="offset points", fontsize=6
-        )
-    if cost != "peak":
-        axes.set_xscale("log")
-        figures.log_ticks(axes.xaxis)
+            ends = [row[f"{cost}_low"], row[f"{cost}_high"]]
+            axes.plot(ends, [place] * 2, color=shades[place], lw=0.8)
+        axes.plot(row[cost], place, "o", color=shades[place], mfc=full, ms=4)
+    axes.xaxis.set_major_locator(MaxNLocator(3))
 
 
 def unbeaten(costs: pd.DataFrame, cost: str) -> list[str]:
-    """The methods at equal images that no other beats in both, that cost and tau by loss."""
+    """The methods at equal images that no other beats in both, that cost and tau by loss.
+
+    Costs are equal where they are so to two decimals: less is not measured.
+    """
     own = costs[costs.tau_loss.notna() & (costs.method != EQUAL_STEPS)]
-    return own.method[rivals_costs.front(own[cost], own.tau_loss)].tolist()
+    return own.method[rivals_costs.front(own[cost].round(2), own.tau_loss)].tolist()
 
 
 def caption_cost(scale: Scale, costs: pd.DataFrame) -> str:
     """The finding in words, for the figure of cost."""
     said = []
     for cost, named in COSTS.items():
-        said.append(f"by {named.partition(',')[0]}: {', '.join(unbeaten(costs, cost))}")
+        short = " ".join(named.partition(",")[0].split())
+        said.append(f"by {short}: {', '.join(unbeaten(costs, cost))}")
     but = "."
     for more in costs[costs.method == EQUAL_STEPS].itertuples():
         but = (
-            f", but for {EQUAL_STEPS} (hollow): {more.flops:.1f} times SPOS's FLOPs and "
+            f", but for {EQUAL_STEPS}: {more.flops:.1f} times SPOS's FLOPs and "
             f"{more.time:.1f} times its time, so it is left out of these two panels."
         )
     return (
-        f"Scale {scale.name}. tau against cost. Not beaten on both at once, {'; '.join(said)}. "
+        f"Scale {scale.name}. Cost, from the best tau down. Filled, joined by the grey line: not "
+        f"beaten on both at once, costs to two decimals, {'; '.join(said)}. "
         f"Bars: 95 %, tau over seeds and architectures. All have the same images{but}"
     )
 
