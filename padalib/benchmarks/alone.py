@@ -12,7 +12,7 @@ from padalib import spaces
 from padalib.benchmarks import about, checks
 from padalib.benchmarks.about import About
 from padalib.benchmarks.tables import SPLITS
-from padalib.engine import launch
+from padalib.engine import devices, launch
 from padalib.engine.runs import write_bytes
 from padalib.ranking.scores import ScoreConfig, sample
 from padalib.ranking.vectors import few
@@ -28,8 +28,9 @@ def configs(
     space: Space, seeds: Sequence[int], archs: Iterable[Arch], **recipe
 ) -> list[ScoreConfig]:
     """One run for each seed and architecture: trained alone, scored on validation and test."""
+    recipe = ALONE | {"device": devices.asked()} | recipe
     return [
-        ScoreConfig(TrainConfig(arch=arch, seed=seed, space=space, **ALONE | recipe), splits=SPLITS)
+        ScoreConfig(TrainConfig(arch=arch, seed=seed, space=space, **recipe), splits=SPLITS)
         for seed in seeds
         for arch in archs
     ]

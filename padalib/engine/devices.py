@@ -1,8 +1,14 @@
 """Which devices and precisions can be computed with here."""
 
+import os
 import warnings
 
 import torch
+
+
+def asked(otherwise: str = "cpu") -> str:
+    """The device that `PADALIB_DEVICE` names; where it names none, the given one."""
+    return os.environ.get("PADALIB_DEVICE") or otherwise
 
 
 def check_device(device: str, precision: str = "float32") -> None:

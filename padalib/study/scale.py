@@ -12,7 +12,7 @@ import torch
 
 from padalib import samplers
 from padalib.benchmarks import truth
-from padalib.engine import checked, paths
+from padalib.engine import checked, devices, paths
 from padalib.engine.checked import Count, Positive, Whole, Within
 from padalib.engine.runs import one_thread
 from padalib.ranking.scores import ScoreConfig, sample
@@ -168,8 +168,7 @@ class Scale:
     @property
     def device(self) -> str:
         """Where its runs compute: `PADALIB_DEVICE`, else a GPU if the scale wants one."""
-        asked = os.environ.get("PADALIB_DEVICE")
-        return asked or ("cuda" if self.on_gpu and torch.cuda.is_available() else "cpu")
+        return devices.asked("cuda" if self.on_gpu and torch.cuda.is_available() else "cpu")
 
     def training(self, method: str, seed: int) -> TrainConfig:
         """The run of one method and seed; a yoked one replays PA's of `partner(seed)`."""

@@ -599,3 +599,15 @@ def test_other_data_warns(known, data):
         UserWarning, match=rf"trained on '{data}' and the truth \(made\) .*'{known}'"
     ):
         truth.check_dataset(truth.Truth("nasbench201", known, pd.DataFrame(), "made"), data)
+
+
+def test_networks_train_alone_where_the_reader_asks(monkeypatch):
+    asked = [SPACE, [0], [SPACE.parse("0-0-2")]]
+    assert {c.device for c in alone.configs(*asked)} == {"cpu"}
+    monkeypatch.setenv("PADALIB_DEVICE", "cuda:0")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert {c.device for c in alone.configs(*asked)} == {"cuda:0"}
+    assert {c.device for c in alone.configs(*asked, device="cpu")} == {"cpu"}  # what is said holds
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"torch sees no CUDA device: .*unset PADALIB_DEVICE"):
+        alone.configs(*asked)
