@@ -41,10 +41,6 @@ class Interval:
         if self.low > self.high:
             raise ValueError(f"low must not be above high, got {self.low} and {self.high}")
 
-    def excludes(self, value: float) -> bool:
-        """Whether `value` lies outside; NaN ends exclude nothing."""
-        return self.low > value or self.high < value
-
     def visible(self, tests: int = 1) -> float:
         """The smallest effect that would be shown with a chance of 80 % (two-sided, 5 %).
 

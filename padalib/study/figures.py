@@ -125,15 +125,6 @@ def subplots(
 
 
 @style()
-def mosaic(
-    layout: str, figsize: tuple[float, float] = (6.75, 4.8), **options: Any
-) -> tuple[Figure, dict[str, Axes]]:
-    """`plt.subplot_mosaic` in the same way."""
-    figure = Figure(figsize=figsize)
-    return figure, figure.subplot_mosaic(layout, **options)
-
-
-@style()
 def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: str) -> None:
     """Write `<folder>/<name>.{png,svg,csv}`, the csv being the plotted numbers, and show the png.
 
