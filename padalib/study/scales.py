@@ -85,7 +85,7 @@ SCALES = {
             searches=Searches(16, 4, rungs=(7, 21)),
             studies=EVERY,
             retraining=Retraining(epochs=1, draws=2, known=True),
-            notebooks=tuple(f"{number:02}" for number in range(6, 19)),
+            notebooks=("02", *(f"{number:02}" for number in range(6, 19))),
             equal_steps=2,
             # Tests train each by itself; here one of every kind is enough.
             left_out=(
@@ -148,7 +148,7 @@ SCALES = {
             agreement_seeds=10,
             searches=Searches(24, 10, rungs=(222, 667)),
             studies=(*STUDIES, "search"),
-            notebooks=("10", "11"),
+            notebooks=("02", "10", "11"),
             beside=(
                 Scale(
                     "laptop-chain",

@@ -79,7 +79,10 @@ class Workbook:
         if self.redraw:
             return self.published(name)
         if not configs:
-            raise ValueError(f"table {name} needs at least one config, got none: leave it out")
+            raise ValueError(
+                f"table {name} needs at least one config, got none: scale {self.scale.name} has no "
+                "such runs, so open a notebook of its own, or this one at another scale"
+            )
         runs = self._computed(configs, self.workers if workers is None else workers)
         own = [_with_origin(run, run.table(source or name)) for run in runs]
         if columns is not None:

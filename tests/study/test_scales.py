@@ -481,3 +481,9 @@ def test_the_estimate_counts_secondary_methods_with_their_seeds(seconds):
     scale = replace(scales.get("controls"), needs_gpu=True, secondary=("DA",), secondary_seeds=2)
     with pytest.raises(ValueError, match=f"the {5 * len(scale.seeds) + 2} trainings would take"):
         scale.check_machine()
+
+
+def test_a_notebook_runs_where_it_has_something_to_show():
+    for name, scale in scales.SCALES.items():
+        assert scales.runs(scale, "02") == bool(scale.exact), name
+        assert scales.runs(scale, "08") == bool(scale.batch_sizes), name
