@@ -64,7 +64,9 @@ def positive(text: str) -> int:
 
 SCALE = argument("--scale", default="laptop", help="smoke, laptop (default), cifar, paper, ...")
 WORKERS = argument("--workers", type=positive, help="processes that train (default: one a core)")
-NOTEBOOKS = argument("notebooks", nargs="*", type=Path, help="default: all of notebooks/")
+NOTEBOOKS = argument(
+    "notebooks", nargs="*", type=Path, help="files, or numbers such as 04 (default: all)"
+)
 VALUE = argument(
     "-p",
     nargs=2,
@@ -78,18 +80,18 @@ VALUE = argument(
 @command(
     "run every notebook: train what is missing, then compare with what is published",
     "padalib run --scale smoke\npadalib run --scale cifar --workers 8\n"
-    "padalib run notebooks/04_ranking.ipynb",
+    "padalib run 04\npadalib run notebooks/04_ranking.ipynb",
     SCALE,
     WORKERS,
     VALUE,
     NOTEBOOKS,
 )
 def run(args: Namespace) -> None:
-    from padalib.commands import driver
+    from padalib.commands import driver, notebooks
 
     check_environment()
-    extra = driver.parse(args.p, args.notebooks)
-    driver.run(args.scale, False, args.workers, args.notebooks, extra)
+    only = notebooks.asked(args.notebooks)
+    driver.run(args.scale, False, args.workers, only, driver.parse(args.p, only))
     print()
     try:
         compare(args)
@@ -105,27 +107,27 @@ def run(args: Namespace) -> None:
     NOTEBOOKS,
 )
 def figures(args: Namespace) -> None:
-    from padalib.commands import driver, reproduction
+    from padalib.commands import driver, notebooks, reproduction
     from padalib.engine import paths
     from padalib.study import scales
 
     home = paths.published_results(scales.get(args.scale).name)
     if not any(home.glob("*.csv")):
         raise ValueError(f"nothing is published at scale {args.scale}, so nothing can be redrawn")
-    extra = driver.parse(args.p, args.notebooks)
-    driver.run(args.scale, True, None, args.notebooks, extra)
-    print("\n" + reproduction.compare_redrawn(args.scale, whole=not args.notebooks))
+    only = notebooks.asked(args.notebooks)
+    driver.run(args.scale, True, None, only, driver.parse(args.p, only))
+    print("\n" + reproduction.compare_redrawn(args.scale, whole=not only))
 
 
 @command(
     "check that the notebooks can be run as they are, without running them",
-    "padalib check\npadalib check notebooks/00_quickstart.ipynb",
+    "padalib check\npadalib check 00",
     NOTEBOOKS,
 )
 def check(args: Namespace) -> None:
     from padalib.commands import notebooks
 
-    chosen = args.notebooks or notebooks.find()
+    chosen = notebooks.asked(args.notebooks) or notebooks.find()
     for path in chosen:
         notebooks.check(path, {"scale": "laptop"})
     print(f"{len(chosen)} notebooks can be run")

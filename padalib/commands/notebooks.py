@@ -8,7 +8,7 @@ import ast
 import re
 import symtable
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,22 @@ def find() -> list[Path]:
     if found := sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         return found
     raise NotebookError(f"no NN_*.ipynb in {folder}; run this from a clone of the project")
+
+
+def asked(files: Iterable[Path]) -> list[Path]:
+    """The notebooks asked for; a number such as '08' is that one of the project's."""
+    return [_numbered(path.name) if _is_number(path) else path for path in files]
+
+
+def _is_number(path: Path) -> bool:
+    return bool(re.fullmatch("[0-9]{1,2}", str(path))) and not path.exists()
+
+
+def _numbered(number: str) -> Path:
+    own = {path.stem[:2]: path for path in find()}
+    if number.zfill(2) not in own:
+        raise NotebookError(f"no notebook is called {number.zfill(2)}: choose {', '.join(own)}")
+    return own[number.zfill(2)]
 
 
 def read(path: Path) -> nbformat.NotebookNode:

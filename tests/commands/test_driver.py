@@ -209,6 +209,7 @@ def test_all_are_checked_before_any_is_run(root, capfd):
         (["compare", "--scale", "smoke"], "run `make reproduce SCALE=smoke`"),
         (["publish", "--scale", "smoke"], "scale smoke is not published"),
         (["check", "missing.ipynb"], "cannot read missing.ipynb"),
+        (["check", "1"], "no notebook is called 01: choose 00"),
     ],
 )
 def test_bad_requests_are_sentences(root, capsys, arguments, message):
@@ -223,6 +224,18 @@ def test_bad_requests_are_sentences(root, capsys, arguments, message):
     assert message in err
     assert "Traceback" not in err
     assert not (root / "build").exists()
+
+
+def test_a_notebook_is_found_by_its_number(root, capfd, monkeypatch):
+    for number in range(2):
+        write(root / f"notebooks/{number:02}_a.ipynb", f"print(scale, 'number {number}')")
+    assert main(["run", "--scale", "smoke", "1"]) == 0
+    said = capfd.readouterr().out
+    assert "smoke number 1" in said and "number 0" not in said
+    (root / "01").write_text("a file of that name is taken as it is")
+    monkeypatch.chdir(root)
+    assert main(["check", "01"]) == 2 and main(["check", "00"]) == 0
+    assert "01 is not a valid notebook" in capfd.readouterr().err
 
 
 def test_a_text_is_passed_as_text(root, capfd):
