@@ -1,4 +1,10 @@
-"""What comes of the interventions: the variance that they set, and how the ranking answers."""
+"""What comes of the interventions: how long the variance that they set lasts, and the ranking.
+
+The dose is what was set, not what is measured later: the variance of a step at one and the same
+weights, which goes with one over the images and paths that it averages (but for the part of the
+path, where images vary). Variance that is measured in training is an answer to the dose as the
+ranking is: weights that were trained with less noise have other gradients.
+"""
 
 import math
 from collections.abc import Iterator
@@ -32,27 +38,34 @@ class Interventions(NamedTuple):
     runs: pd.DataFrame  # a row for each run and outcome, with its variance
     cards: pd.DataFrame  # means over seeds, agreement and limit, of each variant
     steps: pd.DataFrame  # variance of each variant beside SPOS's, and its parts
-    slopes: pd.DataFrame  # change of an outcome for each doubling of the variance
+    lasting: pd.DataFrame  # doublings of the variance that are measured for each that is set
+    slopes: pd.DataFrame  # change of an outcome for each doubling of the variance that is set
     claims: list[claims.Claim]
 
 
 def analyse(probed: pd.DataFrame, scores: pd.DataFrame, ranked: Ranked) -> Interventions:
     """From the rows of probes and scores with their `level`."""
     noise = of_mean(probed)
-    steps = beside(noise)
+    lasting = lasts(noise)
     middle = noise[noise["at"] == MIDDLE]
     found = outcomes.by_run(scores, ranked, KEYS)
     found = found.merge(middle[[*KEYS, "seed", "total"]], on=[*KEYS, "seed"])
-    found["doublings"] = np.log2(found.total)
+    found["doublings"] = dose(found)
     slopes = pd.concat([slopes_of(found, ranked), agreement_slopes(scores, found, ranked)])
     slopes = slopes.reset_index(drop=True)
     return Interventions(
         found.drop(columns="estimate"),
         outcomes.cards(found, scores, ranked, KEYS),
-        steps,
+        beside(noise),
+        lasting,
         slopes,
-        [*_intervened(noise, steps), *_lower(slopes)],
+        [*_lasts(lasting), *_lower(slopes)],
     )
+
+
+def dose(rows: pd.DataFrame) -> pd.Series:
+    """Doublings of the variance that a variant sets, at the same weights; SPOS's is 0."""
+    return np.log2(usual(rows) / (rows["size"] * rows.group))
 
 
 def of_mean(probed: pd.DataFrame) -> pd.DataFrame:
@@ -83,8 +96,27 @@ def beside(noise: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def lasts(noise: pd.DataFrame) -> pd.DataFrame:
+    """How much of the dose is still there: doublings of the variance for each that is set.
+
+    1: all of it; 0: nothing. A row for each family, in the middle of training and at its end: least
+    squares over the variants within each seed, Student's interval over seeds.
+    """
+    rows = []
+    noise = noise.assign(doublings=dose(noise), measured=np.log2(noise.total))
+    for family in FAMILIES:
+        for at, own in members(noise, family).groupby("at", sort=False):
+            if own.groupby("seed").size().min() < 2:
+                continue
+            slopes = own.groupby("seed").apply(
+                lambda seed: np.polyfit(seed.doublings, seed.measured, 1)[0], include_groups=False
+            )
+            rows.append({"family": family, "at": at} | effects.difference(slopes)._asdict())
+    return pd.DataFrame(rows)
+
+
 def slopes_of(found: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
-    """Change of each outcome for each doubling of a step's variance in the middle of training.
+    """Change of each outcome for each doubling of a step's variance that is set (`dose`).
 
     Least squares over the variants within each seed; intervals over seeds, which are the clusters,
     and over architectures. Holm's correction is for the planned ones (see `_holm`).
@@ -174,35 +206,26 @@ def _jackknife(levels: list[tuple[pd.Series, dict[tuple, Estimate]]], ranked: Ra
 # --- claims ---
 
 
-def _intervened(noise: pd.DataFrame, steps: pd.DataFrame) -> Iterator[claims.Claim]:
-    """Whether what was meant to be done was done: the largest step beside the smallest."""
-    noise, steps = (rows[rows["at"] == MIDDLE] for rows in (noise, steps))
-    for family, varied, what in (
-        ("batches, equal images", "size", "images in a step"),
-        ("paths, equal images", "group", "paths in a step"),
-    ):
-        own = members(steps, family).sort_values(varied)
-        levels = own[varied].unique()
-        if len(levels) < 2:
+def _lasts(lasting: pd.DataFrame) -> Iterator[claims.Claim]:
+    """Whether what is set is still there in the middle of training."""
+    for family in PLANNED if len(lasting) else ():
+        own = lasting[lasting.family.str.endswith(family)].set_index(["at", "family"])
+        if (MIDDLE, family) not in own.index:
             continue
-        wide = members(noise, family).pivot(index="seed", columns=varied, values="total")
-        found = effects.ratio(wide[levels[-1]], wide[levels[0]])
-        said = ", ".join(
-            f"{int(row[varied])}: {claims.interval(row.change, row.low, row.high)}"
-            for _, row in own.iterrows()
-        )
+        row = own.loc[(MIDDLE, family)]
+        found = effects.Effect(*row[:-1], seeds=int(row.seeds))
+        said = f"Doublings measured in the middle of training for each that is set: {found}"
+        for (at, name), row in own.drop((MIDDLE, family)).iterrows():
+            what = "all" if name == family else name.partition(",")[0] + " alone"
+            told = claims.interval(row.change, row.low, row.high)
+            said += f"; {what}{'' if at == MIDDLE else ', at the end'} {told}"
         yield claims.of(
-            f"08.intervened_{varied}",
-            f"The intervention works: more {what} lower the variance of its gradient",
+            f"08.lasts_{FAMILIES[family][0]}",
+            f"The variance that is set lasts until the middle of training, at {family}",
             found.change,
             [found.interval],
-            f"With {levels[-1]} {what} it is {found} times that with {levels[0]}, in the middle of "
-            f"training, over {found.seeds} seeds; times SPOS's by {what} {said}; "
-            f"{100 * own.path_share.iloc[-1]:.0f} % of the last comes from the path",
-            wanted=-1,
-            null=1.0,
-            bound=effects.RATIO_BOUND,
-            unit="times",
+            f"{said}; 1 would be all of it, over {found.seeds} seeds",
+            unit="doublings",
             figure=FIGURE,
         )
 
@@ -212,8 +235,8 @@ def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
     if slopes.empty:
         return
     statements = {
-        STEPS: "At equal steps lower variance ranks better, by intervention",
-        IMAGES: "At equal images, the rate scaled, steps that vary less rank better",
+        STEPS: "At equal steps, those set to vary less rank better (they also see more images)",
+        IMAGES: "At equal images, steps set to vary less rank better (they are also fewer)",
     }
     names = NAMES | {"between_seeds": "agreement between seeds"}
     rows = slopes[slopes.planned].set_index(["family", "outcome"])
@@ -225,10 +248,10 @@ def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
             row = rows.loc[(family, outcome)]
             parts = slopes[(slopes.outcome == outcome) & (slopes.by == row.by)]
             parts = parts[parts.family.isin([f for f in FAMILIES if f.endswith(f", {family}")])]
-            said = f"Change of {names[outcome]} by {row.by} for each doubling of the variance: "
+            said = f"Change of {names[outcome]} by {row.by} for each doubling of the variance set: "
             said += outcomes.told(row)
             for part in parts.itertuples():
                 said += f"; {part.family.partition(',')[0]} alone {outcomes.told(part)}"
             look = {"wanted": -1, "unit": "tau a doubling", "figure": FIGURE}
-            statement = f"{statements[rule]} ({names[outcome]})"
+            statement = f"{statements[rule]}: {names[outcome]}"
             yield outcomes.claim(f"08.lower_{outcome}_{rule}", statement, row, said, **look)

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from padalib.study import figures, outcomes
-from padalib.study.intervened import Interventions
-from padalib.study.interventions import IMAGES, KEYS, MIDDLE, PLANNED, members, usual
+from padalib.study.intervened import Interventions, dose
+from padalib.study.interventions import MIDDLE, PLANNED, members, usual
 from padalib.study.outcomes import JUDGED, NAMES
 from padalib.study.variance import BASE
 
@@ -26,18 +26,21 @@ SHORT = {"tau": "tau", "within_flops": "within", "between_seeds": "seeds"}
 
 
 def draw(found: Interventions) -> Figure:
-    """The variance that was set, and each outcome against it, a point a variant."""
+    """The variance that is measured, and each outcome, against the variance that was set."""
     middle = found.steps[found.steps["at"] == MIDDLE]
     with figures.style():
         figure = Figure(figsize=(6.75, 4.4))
         panels = figure.subplots(2, 3).flat
-        _set(next(panels), middle)
+        first = next(panels)
+        _against(first, middle.rename(columns={"change": "value"}))
+        ends = [2.0 ** dose(middle).min(), 2.0 ** dose(middle).max()]
+        first.plot(ends, ends, color=figures.GREY, lw=0.6, ls=":")
+        first.set(ylabel="measured, times SPOS's", title="variance in the middle", yscale="log")
+        figures.log_ticks(first.yaxis)
         for axes, measure in zip(panels, PANELS, strict=False):
             by = JUDGED.get(measure, "loss")
-            cards = found.cards[(found.cards.by == by) & (found.cards.measure == measure)]
-            _against(axes, cards, middle)
-            axes.set(xlabel="variance, times SPOS's", ylabel="Kendall's tau")
-            axes.set_title(TITLES[measure])
+            _against(axes, found.cards[(found.cards.by == by) & (found.cards.measure == measure)])
+            axes.set(ylabel="Kendall's tau", title=TITLES[measure])
         _slopes(figure.axes[-1], found.slopes)
         handles = [
             Line2D([], [], color=shade, marker=mark, ms=3, label=family, **_line(family))
@@ -53,33 +56,21 @@ def _line(family: str) -> dict:
     return {} if family.endswith(PLANNED[0]) else {"ls": "--", "mfc": "white"}
 
 
-def _set(axes: Axes, middle: pd.DataFrame) -> None:
-    """Path part and data part of SPOS and each variant of equal images, which are all there."""
-    plain = (middle.group == 1) & (middle["size"] == usual(middle))
-    rows = middle[plain | (middle.rule == IMAGES)].sort_values(["group", "size"])
-    names = [
-        f"{row['size']}" if row.group == 1 else f"{row.group} paths" for _, row in rows.iterrows()
-    ]
-    axes.bar(names, rows.path.clip(lower=0), color="#56616B", label="from the path")
-    bottom = rows.path.clip(lower=0)
-    axes.bar(names, rows.data, bottom=bottom, color="#8A939B", label="from the data")
-    axes.tick_params(axis="x", rotation=35)
-    axes.legend()
-    axes.set(ylabel="tr Var[g]", title="variance of a step")
-
-
-def _against(axes: Axes, cards: pd.DataFrame, middle: pd.DataFrame) -> None:
-    if cards.empty:
+def _against(axes: Axes, rows: pd.DataFrame) -> None:
+    """`value` with its interval, a point a variant; families beside one another."""
+    if rows.empty:
         axes.text(0.5, 0.5, "not defined here", transform=axes.transAxes, ha="center")
         return
-    both = cards.merge(middle[[*KEYS, "change"]], on=list(KEYS), how="left")
-    for family, (shade, mark) in LOOKS.items():
-        own = members(both, family).sort_values("change")
-        axes.vlines(own.change, own.low, own.high, color=shade, lw=0.5)
-        axes.plot(own.change, own.value, marker=mark, color=shade, ms=3, **_line(family))
-    plain = both[(both.group == 1) & (both["size"] == usual(both))]
-    axes.plot(plain.change, plain.value, "o", color=figures.colour(BASE), ms=3.5)
+    for place, (family, (shade, mark)) in enumerate(LOOKS.items()):
+        own = members(rows, family).assign(set=dose).sort_values("set")
+        aside = 0.08 * (place - (len(LOOKS) - 1) / 2)
+        at = 2.0 ** (own.set + aside * (own.set != 0))  # the unchanged SPOS is in all
+        axes.vlines(at, own.low, own.high, color=shade, lw=0.5)
+        axes.plot(at, own.value, marker=mark, color=shade, ms=3, **_line(family))
+    plain = rows[(rows.group == 1) & (rows["size"] == usual(rows))]
+    axes.plot([1.0] * len(plain), plain.value, "o", color=figures.colour(BASE), ms=3.5, zorder=3)
     axes.set_xscale("log")
+    axes.set_xlabel("variance set, times SPOS's")
     figures.log_ticks(axes.xaxis)
 
 
@@ -106,7 +97,8 @@ def caption(found: Interventions, scale: str) -> str:
         f"{TITLES[row.outcome]} {row.difference:+.3f} ({row.family})" for row in rows.itertuples()
     ]
     return (
-        f"Scale {scale}, SPOS with the variance of its steps set. Change for each doubling of the "
-        f"variance in the middle of training: {'; '.join(words)}. Bars: 95 % over seeds and "
-        "architectures together; of slopes orange over seeds, black over architectures."
+        f"Scale {scale}, SPOS with the variance of its steps set, by the images and paths that "
+        f"each averages. Change for each doubling of it: {'; '.join(words)}. Dotted: what is set "
+        "stays. Bars: 95 % over seeds and architectures together (variance, agreement: over "
+        "seeds); of slopes orange over seeds, black over both."
     )

@@ -129,9 +129,10 @@ def combine(weights: Sequence[float], estimates: Sequence[Estimate]) -> Estimate
 
 
 def slope(x: Sequence[float], estimates: Sequence[Estimate]) -> Estimate:
-    """Least squares: the change of an outcome with one more of x."""
-    x = np.asarray(x, float)
-    return combine((x - x.mean()) / np.square(x - x.mean()).sum(), estimates)
+    """Least squares: the change of an outcome with one more of x; exactly 0 of equal ones."""
+    x, (first, *_) = np.asarray(x, float), estimates
+    beyond = [Estimate(e.value - first.value, e.influence - first.influence) for e in estimates]
+    return combine((x - x.mean()) / np.square(x - x.mean()).sum(), beyond)
 
 
 def mean(by_seed: Sequence[Estimate], ranked: Ranked, unit: str = "seeds") -> dict[str, Any]:

@@ -184,8 +184,8 @@ def test_slopes_are_least_squares_within_seeds():
     for seed in range(5):
         own = table[(table.seed == seed) & (table.rule == STEPS)]
         points = [
-            (np.log2(variance(*key)), metrics.tau(-each.loss.to_numpy(), RANKED.true))
-            for key, each in own.groupby(["size", "group"])
+            (np.log2(64 / size / group), metrics.tau(-each.loss.to_numpy(), RANKED.true))
+            for (size, group), each in own.groupby(["size", "group"])
         ]
         slopes.append(np.polyfit(*np.transpose(points), 1)[0])
     row = rows.loc["equal steps", "loss", "tau"]
@@ -219,14 +219,34 @@ def test_more_variance_that_ranks_better_is_the_opposite():
     assert by["08.lower_between_seeds_images"].verdict == claims.OPPOSITE
 
 
-def test_whether_the_intervention_worked_is_told_from_the_ends():
-    by = claimed(analyse(lambda noise, rule: 10.0))
-    size, group = by["08.intervened_size"], by["08.intervened_group"]
-    assert size.effect == pytest.approx(variance(256, 1) / variance(16, 1))
-    assert group.effect == pytest.approx(0.25)
-    assert size.verdict == group.verdict == claims.SHOWN
-    grown = analyse(lambda noise, rule: 10.0, total=lambda size, group: size / group)
-    assert claimed(grown)["08.intervened_size"].verdict == claims.OPPOSITE
+def shrinking(size, group):
+    """A variance that is what was set."""
+    return 64 / size / group
+
+
+def test_whether_what_is_set_lasts_is_told_from_what_is_measured():
+    found = analyse(lambda noise, rule: 10.0, total=shrinking)
+    rows = found.lasting.set_index(["family", "at"])
+    assert set(rows.index) == set(product(interventions.FAMILIES, (MIDDLE, END)))
+    assert rows.change.tolist() == pytest.approx([1.0] * len(rows))
+    half = analyse(lambda noise, rule: 10.0, total=lambda *key: shrinking(*key) ** 0.5)
+    for key in ("08.lasts_steps", "08.lasts_images"):
+        claim = claimed(half)[key]
+        assert claim.effect == pytest.approx(0.5) and claim.verdict == claims.SHOWN
+        assert "batches alone" in claim.evidence and "over 5 seeds" in claim.evidence
+        gone = analyse(lambda noise, rule: 10.0, total=lambda size, group: 1.0)
+        assert claimed(gone)[key].verdict == claims.NOT_SHOWN
+        more = analyse(lambda noise, rule: 10.0, total=lambda *key: 1 / shrinking(*key))
+        assert claimed(more)[key].verdict == claims.OPPOSITE
+
+
+def test_the_dose_is_what_is_set_and_not_what_is_measured():
+    """Measured variance that came back to what it was changes no slope."""
+    noisy = {"spread": lambda noise, rule: 10 * noise}
+    lasting, gone = analyse(**noisy), analyse(**noisy, total=lambda size, group: 1.0)
+    pd.testing.assert_frame_equal(lasting.slopes, gone.slopes)
+    doses = dict(lasting.runs.groupby(["size", "group"]).doublings.first())
+    assert doses == {(64, 1): 0, (16, 1): 2, (256, 1): -2, (64, 2): -1, (64, 4): -2}
 
 
 def test_agreement_is_judged_by_leaving_out_seeds_and_needs_three():
