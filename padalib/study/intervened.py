@@ -207,7 +207,7 @@ def _jackknife(levels: list[tuple[pd.Series, dict[tuple, Estimate]]], ranked: Ra
 
 
 def _lasts(lasting: pd.DataFrame) -> Iterator[claims.Claim]:
-    """Whether what is set is still there in the middle of training."""
+    """Whether half of what is set, or more, is still there in the middle of training."""
     for family in PLANNED if len(lasting) else ():
         own = lasting[lasting.family.str.endswith(family)].set_index(["at", "family"])
         if (MIDDLE, family) not in own.index:
@@ -221,10 +221,12 @@ def _lasts(lasting: pd.DataFrame) -> Iterator[claims.Claim]:
             said += f"; {what}{'' if at == MIDDLE else ', at the end'} {told}"
         yield claims.of(
             f"08.lasts_{FAMILIES[family][0]}",
-            f"The variance that is set lasts until the middle of training, at {family}",
+            "Half or more of the variance that is set (in doublings) lasts until the middle of "
+            f"training, at {family}",
             found.change,
             [found.interval],
             f"{said}; 1 would be all of it, over {found.seeds} seeds",
+            null=0.5,
             unit="doublings",
             figure=FIGURE,
         )
