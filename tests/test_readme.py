@@ -195,3 +195,24 @@ def test_the_first_screen_says_what_was_published():
     assert own.verdict == claims.SHOWN
     low, high = own.intervals[0].low, own.intervals[0].high
     assert f"(rho {own.effect:.2f} [{low:.2f}, {high:.2f}])" in first
+
+
+def test_what_it_says_of_the_interventions_is_published():
+    first = README.partition("## What the paper claims")[0]
+    found = claims.read(RESULTS / "interventions")
+    verdicts = {
+        "lasts_variance_steps": claims.OPPOSITE, "lasts_variance_images": claims.SHOWN,
+        "lasts_noise_images": claims.OPPOSITE,
+        "lower_tau_images": claims.OPPOSITE, "lower_tau_steps": claims.NOT_SHOWN,
+        "lower_within_flops_steps": claims.NOT_SHOWN,
+    }  # fmt: skip
+    assert {name: found[f"08.{name}"].verdict for name in verdicts} == verdicts
+    for name in ("lower_tau_images", "lower_tau_steps"):
+        assert told("interventions", f"08.{name}").removesuffix(" tau a doubling") in first
+    for name in ("variance_steps", "noise_images"):
+        assert told("interventions", f"08.lasts_{name}").removesuffix(" doublings") in first
+    slopes = pd.read_csv(RESULTS / "interventions" / "intervened_slopes.csv")
+    row = slopes.query("family == 'paths, equal images' and outcome == 'tau' and by == 'loss'")
+    row = row.squeeze()
+    assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
+    assert f"(`interventions`, {row.seeds} seeds)" in first

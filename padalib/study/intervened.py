@@ -7,7 +7,8 @@ ranking is: weights that were trained with less noise have other gradients.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ class Interventions(NamedTuple):
     runs: pd.DataFrame  # a row for each run and outcome, with its variance
     cards: pd.DataFrame  # means over seeds, agreement and limit, of each variant
     steps: pd.DataFrame  # variance of each variant beside SPOS's, and its parts
-    lasting: pd.DataFrame  # doublings of the variance that are measured for each that is set
+    lasting: pd.DataFrame  # doublings of variance, and of noise, measured for each that is set
     slopes: pd.DataFrame  # change of an outcome for each doubling of the variance that is set
     claims: list[claims.Claim]
 
@@ -97,21 +98,29 @@ def beside(noise: pd.DataFrame) -> pd.DataFrame:
 
 
 def lasts(noise: pd.DataFrame) -> pd.DataFrame:
-    """How much of the dose is still there: doublings of the variance for each that is set.
+    """How much of the dose is still there: doublings that are measured for each that is set.
 
-    1: all of it; 0: nothing. A row for each family, in the middle of training and at its end: least
-    squares over the variants within each seed, Student's interval over seeds.
+    1: all of it; 0: nothing. Of the variance, and of the noise of the weights, which goes with rate
+    times variance. A row for each, family, and the middle and the end of training: least squares
+    over the variants within each seed, Student's interval over seeds.
     """
     rows = []
-    noise = noise.assign(doublings=dose(noise), measured=np.log2(noise.total))
-    for family in FAMILIES:
+    noise = noise.assign(doublings=dose(noise), variance=np.log2(noise.total))
+    scaled = np.where(noise.rule == IMAGES, noise.doublings, 0.0)  # the rate goes with one over it
+    noise["noise"] = noise.variance - scaled
+    for what, family in product(("variance", "noise"), FAMILIES):
         for at, own in members(noise, family).groupby("at", sort=False):
             if own.groupby("seed").size().min() < 2:
                 continue
-            slopes = own.groupby("seed").apply(
-                lambda seed: np.polyfit(seed.doublings, seed.measured, 1)[0], include_groups=False
+            slopes = pd.Series(
+                {
+                    seed: np.polyfit(each.doublings, each[what], 1)[0]
+                    for seed, each in own.groupby("seed")
+                }
             )
-            rows.append({"family": family, "at": at} | effects.difference(slopes)._asdict())
+            found = effects.difference(slopes)._asdict()
+            found.pop("p")  # of none at all, which nobody asks
+            rows.append({"what": what, "family": family, "at": at} | found)
     return pd.DataFrame(rows)
 
 
@@ -135,10 +144,10 @@ def slopes_of(found: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
     return _holm(rows)
 
 
-def _holm(rows: list[dict]) -> pd.DataFrame:
-    """Planned: the judged outcomes, by either rule; the rest is there to pick from."""
+def _holm(rows: list[dict], judged: Collection[tuple] = tuple(JUDGED.items())) -> pd.DataFrame:
+    """Planned: the judged (outcome, by), by either rule; the rest is there to pick from."""
     planned = [
-        row for row in rows if row["family"] in PLANNED and row["by"] == JUDGED.get(row["outcome"])
+        row for row in rows if row["family"] in PLANNED and (row["outcome"], row["by"]) in judged
     ]
     others = [row for row in rows if row not in planned]
     tables = [
@@ -167,8 +176,7 @@ def agreement_slopes(scores: pd.DataFrame, found: pd.DataFrame, ranked: Ranked) 
             rows.append(named | _jackknife([(x[key], agreed[by][key]) for key in keys], ranked))
     if not rows:
         return pd.DataFrame()
-    table = outcomes.judged(rows, outcomes.SLOPE_BOUND, wanted=-1)
-    return table.assign(planned=(table.by == "loss") & table.family.isin(PLANNED))
+    return _holm(rows, {("between_seeds", "loss")})
 
 
 def _pairs(scores: pd.DataFrame, ranked: Ranked, by: str) -> dict[tuple, dict[tuple, Estimate]]:
@@ -207,25 +215,34 @@ def _jackknife(levels: list[tuple[pd.Series, dict[tuple, Estimate]]], ranked: Ra
 
 
 def _lasts(lasting: pd.DataFrame) -> Iterator[claims.Claim]:
-    """Whether half of what is set, or more, is still there in the middle of training."""
-    for family in PLANNED if len(lasting) else ():
-        own = lasting[lasting.family.str.endswith(family)].set_index(["at", "family"])
-        if (MIDDLE, family) not in own.index:
+    """Whether half of what is set, or more, is still there in the middle of training.
+
+    At equal steps the rate is one for all, so variance and noise are the same.
+    """
+    named = {
+        "variance": "the variance of a step",
+        "noise": "the noise of the weights (rate times variance)",
+    }
+    for what, family in product(named, PLANNED) if len(lasting) else ():
+        own = lasting[(lasting.what == what) & lasting.family.str.endswith(family)]
+        own = own.set_index(["at", "family"])
+        rule = FAMILIES[family][0]
+        if (MIDDLE, family) not in own.index or (what, rule) == ("noise", STEPS):
             continue
         row = own.loc[(MIDDLE, family)]
-        found = effects.Effect(*row[:-1], seeds=int(row.seeds))
-        said = f"Doublings measured in the middle of training for each that is set: {found}"
-        for (at, name), row in own.drop((MIDDLE, family)).iterrows():
-            what = "all" if name == family else name.partition(",")[0] + " alone"
-            told = claims.interval(row.change, row.low, row.high)
-            said += f"; {what}{'' if at == MIDDLE else ', at the end'} {told}"
+        said = "Doublings measured in the middle of training for each that is set: "
+        said += claims.interval(row.change, row.low, row.high)
+        for (at, name), other in own.drop((MIDDLE, family)).iterrows():
+            part = "all" if name == family else name.partition(",")[0] + " alone"
+            told = claims.interval(other.change, other.low, other.high)
+            said += f"; {part}{'' if at == MIDDLE else ', at the end'} {told}"
         yield claims.of(
-            f"08.lasts_{FAMILIES[family][0]}",
-            "Half or more of the variance that is set (in doublings) lasts until the middle of "
-            f"training, at {family}",
-            found.change,
-            [found.interval],
-            f"{said}; 1 would be all of it, over {found.seeds} seeds",
+            f"08.lasts_{what}_{rule}",
+            "Half or more of what is set (in doublings) lasts until the middle of training, at "
+            f"{family}: {named[what]}",
+            row.change,
+            [claims.Interval(row.low, row.high, "seeds", int(row.seeds))],
+            f"{said}; 1 would be all of it, over {int(row.seeds)} seeds",
             null=0.5,
             unit="doublings",
             figure=FIGURE,
@@ -237,8 +254,8 @@ def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
     if slopes.empty:
         return
     statements = {
-        STEPS: "At equal steps, those set to vary less rank better (they also see more images)",
-        IMAGES: "At equal images, steps set to vary less rank better (they are also fewer)",
+        STEPS: "Averaging each step over more ranks better at equal steps (more forward passes)",
+        IMAGES: "Averaging each step over more ranks better at equal images (fewer, larger steps)",
     }
     names = NAMES | {"between_seeds": "agreement between seeds"}
     rows = slopes[slopes.planned].set_index(["family", "outcome"])
@@ -256,4 +273,6 @@ def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
                 said += f"; {part.family.partition(',')[0]} alone {outcomes.told(part)}"
             look = {"wanted": -1, "unit": "tau a doubling", "figure": FIGURE}
             statement = f"{statements[rule]}: {names[outcome]}"
+            if outcome not in JUDGED:
+                statement = f"Seeds agree better where each step averages over more, at {family}"
             yield outcomes.claim(f"08.lower_{outcome}_{rule}", statement, row, said, **look)

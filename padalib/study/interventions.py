@@ -2,11 +2,10 @@
 
 Variance is set, not found: by the images of a step, and by averaging the gradients of several
 paths. Something else has to change with it, so there are two rules. At equal steps the learning
-rate and the distance travelled are SPOS's, and the noise of the weights follows the variance; but
-less variance also means more images, so a gain may be theirs. At equal images and a scaled rate the
-distance is the same too, but larger steps are fewer, and the noise of the weights stays what it
-was, to first order (Smith & Le, ICLR 2018): that asks whether the variance of a single step
-matters. What comes of it is worked out in `intervened`.
+rate is one for all, but steps that are set to vary less cost more forward passes. At equal images
+(passes, as everywhere here) the rate is scaled; steps that vary less are then fewer and larger, and
+the noise of the weights, which goes with rate times variance, should stay what it was (Smith & Le,
+ICLR 2018). Whether what is set lasts, and what comes of it, is worked out in `intervened`.
 """
 
 from collections.abc import Callable

@@ -40,7 +40,7 @@ def draw(found: Interventions) -> Figure:
         for axes, measure in zip(panels, PANELS, strict=False):
             by = JUDGED.get(measure, "loss")
             _against(axes, found.cards[(found.cards.by == by) & (found.cards.measure == measure)])
-            axes.set(ylabel="Kendall's tau", title=TITLES[measure])
+            axes.set(ylabel="Kendall's tau", title=f"{TITLES[measure]}, by {by}")
         _slopes(figure.axes[-1], found.slopes)
         handles = [
             Line2D([], [], color=shade, marker=mark, ms=3, label=family, **_line(family))
@@ -99,6 +99,6 @@ def caption(found: Interventions, scale: str) -> str:
     return (
         f"Scale {scale}, SPOS with the variance of its steps set, by the images and paths that "
         f"each averages. Change for each doubling of it: {'; '.join(words)}. Dotted: what is set "
-        "stays. Bars: 95 % over seeds and architectures together (variance, agreement: over "
-        "seeds); of slopes orange over seeds, black over both."
+        "stays. Bars: 95 % over seeds and architectures together (variance: over seeds); of slopes "
+        "orange over seeds, black over both."
     )

@@ -226,9 +226,12 @@ def shrinking(size, group):
 
 def test_whether_what_is_set_lasts_is_told_from_what_is_measured():
     found = analyse(lambda noise, rule: 10.0, total=shrinking)
-    rows = found.lasting.set_index(["family", "at"])
-    assert set(rows.index) == set(product(interventions.FAMILIES, (MIDDLE, END)))
-    assert rows.change.tolist() == pytest.approx([1.0] * len(rows))
+    rows = found.lasting.set_index(["what", "family", "at"]).change
+    pairs = set(product(interventions.FAMILIES, (MIDDLE, END)))
+    assert set(rows["variance"].index) == set(rows["noise"].index) == pairs
+    assert rows["variance"].tolist() == pytest.approx([1.0] * len(pairs))
+    for (family, _), noise in rows["noise"].items():  # where the rate is scaled, it cancels
+        assert noise == pytest.approx(0 if family.endswith("images") else 1, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -236,10 +239,18 @@ def test_whether_what_is_set_lasts_is_told_from_what_is_measured():
 )
 def test_half_of_what_is_set_has_to_last(power, verdict):
     found = analyse(lambda noise, rule: 10.0, total=lambda *key: shrinking(*key) ** power)
-    for key in ("08.lasts_steps", "08.lasts_images"):
+    for key in ("08.lasts_variance_steps", "08.lasts_variance_images"):
         claim = claimed(found)[key]
         assert claim.effect == pytest.approx(power) and claim.verdict == verdict
         assert "batches alone" in claim.evidence and "over 5 seeds" in claim.evidence
+
+
+def test_a_scaled_rate_takes_the_noise_of_the_weights_back():
+    by = claimed(analyse(lambda noise, rule: 10.0, total=shrinking))
+    assert by["08.lasts_variance_images"].verdict == claims.SHOWN
+    assert by["08.lasts_noise_images"].verdict == claims.OPPOSITE
+    assert by["08.lasts_noise_images"].effect == pytest.approx(0, abs=1e-12)
+    assert "08.lasts_noise_steps" not in by  # the same as the variance
 
 
 def test_the_dose_is_what_is_set_and_not_what_is_measured():
@@ -256,6 +267,9 @@ def test_agreement_is_judged_by_leaving_out_seeds_and_needs_three():
     rows = found.slopes[found.slopes.outcome == "between_seeds"]
     assert set(rows.family) == set(interventions.FAMILIES) and set(rows.seeds) == {5}
     assert (rows.seeds_low < rows.difference).all() and (rows.difference < 0).all()
+    planned = rows[rows.planned]
+    assert set(planned.family) == set(interventions.PLANNED) and set(planned.by) == {"loss"}
+    assert planned.holm.tolist() == pytest.approx(claims.holm(planned.p.tolist()))
     two = analyse(lambda noise, rule: 10 * noise, seeds=2)
     assert "between_seeds" not in set(two.slopes.outcome)
 
