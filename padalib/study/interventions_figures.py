@@ -2,8 +2,10 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from padalib.study import figures, outcomes
 from padalib.study.intervened import Interventions, dose
@@ -36,11 +38,11 @@ def draw(found: Interventions) -> Figure:
         ends = [2.0 ** dose(middle).min(), 2.0 ** dose(middle).max()]
         first.plot(ends, ends, color=figures.GREY, lw=0.6, ls=":")
         first.set(ylabel="measured, times SPOS's", title="variance in the middle", yscale="log")
-        figures.log_ticks(first.yaxis)
+        _doublings(first.yaxis)
         for axes, measure in zip(panels, PANELS, strict=False):
             by = JUDGED.get(measure, "loss")
             _against(axes, found.cards[(found.cards.by == by) & (found.cards.measure == measure)])
-            axes.set(ylabel="Kendall's tau", title=f"{TITLES[measure]}, by {by}")
+            axes.set(ylabel=f"Kendall's tau, by {by}", title=TITLES[measure])
         _slopes(figure.axes[-1], found.slopes)
         handles = [
             Line2D([], [], color=shade, marker=mark, ms=3, label=family, **_line(family))
@@ -71,7 +73,13 @@ def _against(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot([1.0] * len(plain), plain.value, "o", color=figures.colour(BASE), ms=3.5, zorder=3)
     axes.set_xscale("log")
     axes.set_xlabel("variance set, times SPOS's")
-    figures.log_ticks(axes.xaxis)
+    _doublings(axes.xaxis)
+
+
+def _doublings(axis: Axis) -> None:
+    axis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 4]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _slopes(axes: Axes, slopes: pd.DataFrame) -> None:
