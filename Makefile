@@ -18,7 +18,7 @@ ifneq ($(filter-out SCALE WORKERS PYTHON LAB,$(GIVEN)),)
 $(error nothing reads $(filter-out SCALE WORKERS PYTHON LAB,$(GIVEN)); known are SCALE, WORKERS, PYTHON and LAB)
 endif
 
-# Of padalib/study/scales.py. A typo is told before anything is installed.
+# Of padalib/study/scales/. A typo is told before anything is installed.
 NAMES := smoke laptop cifar controls tuning record options spaces search rivals retraining budget cifar32 interventions along exposure full paper paper-cifar100
 ifneq ($(filter reproduce figures compare publish html,$(MAKECMDGOALS)),)
 ifneq ($(words $(SCALE)) $(filter-out $(NAMES),$(SCALE)),1 )

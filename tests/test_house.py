@@ -111,6 +111,33 @@ def test_there_is_no_circle():
             del left[name]
 
 
+def bound(path):
+    """The names that a module's own lines bind, each with the module that it is imported from."""
+    found = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            found += [(alias.asname or alias.name, node.module) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            found += [(alias.asname or alias.name.partition(".")[0], "") for alias in node.names]
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.append((node.name, ""))
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [inner for target in targets for inner in ast.walk(target)]
+            found += [(inner.id, "") for inner in names if isinstance(inner, ast.Name)]
+    return found
+
+
+def test_a_folder_gives_no_name_of_its_files_to_something_else():
+    """Whoever imports the file would change what the folder's own code finds under that name."""
+    for path in FILES:
+        if path.name == "__init__.py":
+            files = {other.stem for other in path.parent.glob("*.py")}
+            files |= {other.parent.name for other in path.parent.glob("*/__init__.py")}
+            taken = {n for n, module in bound(path) if n in files and module != name_of(path)}
+            assert not taken, f"{path}: {sorted(taken)} are also files of this folder"
+
+
 def test_files_of_tests_have_names_of_their_own():
     """Of two of one name, pytest takes neither."""
     names = [path.name for path in ROOT.glob("tests/**/test_*.py")]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from padalib import samplers, spaces
-from padalib.study import claims, rival_scales
+from padalib.study import claims
+from padalib.study.scales import rivals as rival_scales
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -186,11 +186,14 @@ def parse(pairs: Sequence[Sequence[str]], chosen: Sequence[Path]) -> dict[str, A
 
 
 def studies() -> list[ModuleType]:
-    """The modules of `padalib.study` that define `configs(scale)`: the runs of their notebook."""
+    """What in `study` defines `configs(scale)`, in a file or a folder: a notebook's runs."""
     (folder,) = study.__path__
-    found = [m.name for m in pkgutil.iter_modules([folder])]
+    at = {True: "{}/__init__.py", False: "{}.py"}
+    files = {
+        m.name: Path(folder) / at[m.ispkg].format(m.name) for m in pkgutil.iter_modules([folder])
+    }
     defined = re.compile(r"^def configs\(", re.MULTILINE)
-    found = [n for n in found if defined.search((Path(folder) / f"{n}.py").read_text("utf-8"))]
+    found = [name for name, file in files.items() if defined.search(file.read_text("utf-8"))]
     return [importlib.import_module(f"{study.__name__}.{name}") for name in sorted(found)]
 
 

@@ -14,7 +14,7 @@ from padalib.ranking import metrics
 from padalib.ranking.scores import ScoreConfig
 from padalib.spaces import Space
 from padalib.study import contests, figures
-from padalib.study.scales import Scale
+from padalib.study.scale import Scale
 
 ALONE = "trained alone"
 

@@ -27,7 +27,7 @@ from padalib.samplers.stepped import SteppedPaths
 from padalib.study import controls, figures, outcomes
 from padalib.study.claims import EQUIVALENT, NOT_SHOWN, OPPOSITE, SHOWN, Claim
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.controls_figures import SHADES, differences
+from padalib.study.controls.plots import SHADES, differences
 from padalib.study.record import slug
 from padalib.study.scale import Scale
 from padalib.train import TrainConfig

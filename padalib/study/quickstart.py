@@ -12,7 +12,7 @@ from padalib.spaces import Space
 from padalib.study import claims, figures
 from padalib.study.claims import Claim, Interval
 from padalib.study.ranking import LIVE_FLOPS
-from padalib.study.scales import Scale
+from padalib.study.scale import Scale
 
 BASELINE = "SPOS"
 FREE = LIVE_FLOPS  # what ranks without any training

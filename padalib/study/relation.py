@@ -13,7 +13,7 @@ from padalib.engine.runs import Config
 from padalib.ranking import metrics
 from padalib.study import claims, figures, variance
 from padalib.study.claims import Claim, Interval
-from padalib.study.scales import Scale
+from padalib.study.scale import Scale
 
 DRAWS, CHUNK = 50_000, 5_000  # with fewer draws the intervals' ends move with the seed
 MEASURES = {"variance": "variance", "snr": "signal-to-noise ratio"}

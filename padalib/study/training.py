@@ -22,7 +22,7 @@ from padalib.spaces import Arch, Space
 from padalib.study import claims, contests, figures, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.ranking import scorings
-from padalib.study.scales import Scale
+from padalib.study.scale import Scale
 
 FIGURE = "03_supernet_training"
 POINTS = 0.5  # differences of mean accuracy within it count as none

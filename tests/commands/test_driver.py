@@ -406,9 +406,12 @@ def test_a_run_that_fails_stops_before_the_first_notebook(root, monkeypatch, cap
 
 def test_studies_are_the_modules_with_configs(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "__path__", [str(tmp_path)])
-    for name in ("made_up_with", "made_up_without"):
+    for name in ("made_up_with", "made_up_without", "made_up_folder"):
         monkeypatch.delitem(sys.modules, f"padalib.study.{name}", raising=False)
     (tmp_path / "made_up_with.py").write_text("def configs(scale):\n    return [scale]\n")
     (tmp_path / "made_up_without.py").write_text("raise SystemError('was imported')\n")
-    (found,) = driver.studies()
-    assert found.configs(3) == [3]
+    (tmp_path / "made_up_folder").mkdir()
+    (tmp_path / "made_up_folder/__init__.py").write_text(
+        "def configs(scale):\n    return [-scale]\n"
+    )
+    assert [found.configs(3) for found in driver.studies()] == [[-3], [3]]

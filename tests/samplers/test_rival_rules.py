@@ -27,7 +27,7 @@ from padalib.samplers.sandwich import Distil, SandwichPaths, extreme, soft_loss
 from padalib.samplers.sumnas import Reptile
 from padalib.samplers.update import clip_gradients
 from padalib.study import scales, variance
-from padalib.study.own import probes as own_probes
+from padalib.study.own import probes
 from padalib.train import TrainConfig, Trainer
 
 MINI = replace(spaces.get("mini"), channels=4, size=8)
@@ -507,7 +507,7 @@ def test_a_study_of_variance_leaves_out_what_cannot_be_probed():
     scale = replace(scales.get("smoke"), methods=("SPOS", "sandwich", "DYNAS", "NSAS"))
     assert {probe.train.method.name for probe in variance.probes(scale)} == {"SPOS", "DYNAS"}
     assert {config.method.name for config in scale.trainings()} == set(scale.methods)
-    beside = own_probes(scale.trainings(), 4)
+    beside = probes(scale.trainings(), 4)
     assert {probe.train.method.name for probe in beside} == {"SPOS", "DYNAS"}
 
 

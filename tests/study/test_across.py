@@ -12,8 +12,8 @@ from scipy import optimize, stats
 
 from padalib import data, spaces
 from padalib.engine.identity import key
-from padalib.study import across, across_claims, across_figures, claims, controls, effects, scales
-from padalib.study.across import ASKED, QUESTIONS, Finished
+from padalib.study import across, claims, controls, effects, scales
+from padalib.study.across import ASKED, QUESTIONS, Finished, plots, verdicts
 from padalib.study.workbook import Workbook
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
@@ -106,7 +106,7 @@ def test_holm_is_over_all_primary_rows_of_all_spaces_and_the_others_apart(plante
 
 
 def test_two_spaces_must_both_hold_and_one_has_no_claim_over_spaces(planted):
-    found = {claim.key: claim for claim in across_claims.conclude(planted)}
+    found = {claim.key: claim for claim in verdicts.conclude(planted)}
     both = found["09.over.gain.tau_loss"]
     assert both.verdict == claims.NOT_SHOWN and "shown in 1 of 2 spaces (mini)" in both.evidence
     assert (
@@ -129,7 +129,7 @@ def test_what_needs_no_training_is_beside_every_space(planted):
     tau = cards.set_index(["space", "method", "measure"]).value
     expected = tau["mini", "PA&DA", "tau_loss"] - tau["mini", "FLOPs of live options", "tau"]
     assert row.difference == pytest.approx(expected)
-    found = {claim.key: claim for claim in across_claims.conclude(planted)}
+    found = {claim.key: claim for claim in verdicts.conclude(planted)}
     assert found["09.free.mini"].verdict == claims.SHOWN
     free = planted["free"]
     best = free[(free.space == "mini") & (free.a == "PA&DA")].count_tau.max()
@@ -218,7 +218,7 @@ def test_errors_are_read_back_from_intervals():
 def over(rows):
     contrasts = pd.DataFrame(rows)
     table = across.over_spaces(contrasts)
-    found = list(across_claims.over(table, contrasts))
+    found = list(verdicts.over(table, contrasts))
     return table, {claim.key: claim for claim in found}
 
 
@@ -279,7 +279,7 @@ def test_finished_rows_are_taken_of_spaces_that_are_not_ours():
     origin = published.loc["nasbench201", "tau_loss", "PA", "SPOS"]
     assert (row.difference, row.p, row.scale) == (origin.difference, origin.p, "controls")
     assert row.tests == int(found["contrasts"].primary.sum())  # corrected anew, over all
-    keys = {claim.key for claim in across_claims.conclude(found)}
+    keys = {claim.key for claim in verdicts.conclude(found)}
     assert not any(k.endswith(("nasbench201", "conv64")) for k in keys)
     assert set(found["cards"].space) == {"chain-mini", "nasbench201", "conv64"}
 
@@ -360,7 +360,7 @@ def test_a_lower_variance_without_a_schedule_is_shown():
     table = across.variances({name: probed(ratio) for name, ratio in rows.items()})
     assert len(table) == 2 * 2 * 2 and set(table.method) == {"PA"}
     assert table.holm.tolist() == pytest.approx(claims.holm(table.p.tolist()))
-    found = {claim.key: claim for claim in across_claims.lowered(table)}
+    found = {claim.key: claim for claim in verdicts.lowered(table)}
     assert {key.removeprefix("09.variance."): c.verdict for key, c in found.items()} == {
         "raw.macro12": claims.SHOWN, "importance.macro12": claims.EQUIVALENT,
         "raw.conv64": claims.EQUIVALENT, "importance.conv64": claims.OPPOSITE,
@@ -368,7 +368,7 @@ def test_a_lower_variance_without_a_schedule_is_shown():
     claim = found["09.variance.raw.macro12"]
     assert claim.effect == pytest.approx(0.5, rel=1e-3) and claim.null == 1
     assert "on the weights that every path trains" in claim.evidence
-    assert across.variances({}).empty and not list(across_claims.lowered(across.variances({})))
+    assert across.variances({}).empty and not list(verdicts.lowered(across.variances({})))
 
 
 # --- runs ---
@@ -411,10 +411,10 @@ def test_the_scale_trains_nothing_anew_that_controls_has(monkeypatch):
 
 
 def test_the_forest_has_a_line_for_each_question_and_space(planted):
-    lines = across_figures.lines(planted)
+    lines = plots.lines(planted)
     assert [space for question, space in lines if question == "gain"] == ["", "mini", "tiny"]
     assert [s for q, s in lines if q == "pada"] == ["", "mini", "tiny", "chain-mini", "mean"]
-    figure = across_figures.draw(planted)
+    figure = plots.draw(planted)
     left, right = figure.axes
     labels = [text.get_text() for text in left.get_yticklabels()]
     assert len(labels) == len(lines)
@@ -423,15 +423,15 @@ def test_the_forest_has_a_line_for_each_question_and_space(planted):
     assert [axes.get_title(loc="left") for axes in (left, right)] == list(
         controls.OUTCOMES.values()
     )
-    said = across_figures.caption(scales.get("spaces"), planted)
+    said = plots.caption(scales.get("spaces"), planted)
     assert "PA − SPOS with a schedule: shown in 1 of 2 spaces." in said
 
 
 def test_the_figure_of_variance_has_a_line_for_each_space():
     rows = across.variances({"macro12": probed({"raw": 0.5, "importance": 1.0})})
-    figure = across_figures.draw_variance(rows)
+    figure = plots.draw_variance(rows)
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["macro12"]
-    assert "macro12, as taken 0.500" in across_figures.caption_variance(scales.get("spaces"), rows)
+    assert "macro12, as taken 0.500" in plots.caption_variance(scales.get("spaces"), rows)
 
 
 def test_every_question_is_named_once():

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from padalib.study import optimum_figures
+from padalib.study.optimum import plots
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 9, 10, 24])
@@ -14,6 +14,6 @@ def test_ticks_are_seeds_and_few_seeds_are_ticks_each(seeds):
         for weights in ("raw", "importance")
         for seed in range(seeds)
     ]
-    for axis in optimum_figures.draw_agreement(pd.DataFrame(rows)).axes:
+    for axis in plots.draw_agreement(pd.DataFrame(rows)).axes:
         ticks = list(axis.get_xticks())
         assert ticks == list(range(seeds)) if seeds < 10 else ticks == [round(x) for x in ticks]

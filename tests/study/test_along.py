@@ -10,8 +10,10 @@ import pytest
 
 from padalib import data, spaces
 from padalib.engine.runs import Run
-from padalib.study import along, along_figures, claims, exposure, exposure_figures, scales, sharing
+from padalib.study import along, claims, exposure, scales, sharing
+from padalib.study.along import plots as along_plots
 from padalib.study.draws import FavouredPaths
+from padalib.study.exposure import plots as exposure_plots
 
 METHODS, EPOCHS = along.METHODS, (1, 2, 5)
 
@@ -113,7 +115,7 @@ def test_a_source_below_zero_in_one_seed_is_claimed_as_not_measurable():
     mean = (0.5 / 1.02 + 0.5 * 1.02 - 0.25) / 3
     said = f"not above zero in 1 of 3 seeds of PA&DA (means {mean:.3g}, SPOS 1)"
     assert said in lost.evidence and "PA 1.00" in lost.evidence
-    assert said in along_figures.caption(found, "along")
+    assert said in along_plots.caption(found, "along")
     # The others are corrected among themselves.
     rest = found.sources[found.sources.planned & found.sources.p.notna()]
     assert len(rest) == 3 and rest.holm.tolist() == pytest.approx(claims.holm(rest.p.tolist()))
@@ -129,10 +131,10 @@ def test_a_source_of_spos_below_zero_leaves_nothing_to_divide_by():
 
 def test_its_figure_leaves_out_what_is_not_positive():
     found = along.analyse(probes(halved))
-    figure = along_figures.draw(found, METHODS)
+    figure = along_plots.draw(found, METHODS)
     path = figure.axes[0].lines
     assert [len(line.get_xdata()) for line in path] == [3, 2, 3, 3]
-    said = along_figures.caption(found, "along")
+    said = along_plots.caption(found, "along")
     assert "from the path, all weights, 0.500 [" in said and "24 of 24 means" in said
 
 
@@ -193,7 +195,7 @@ def test_levels_of_other_lengths_are_compared_and_claimed_under_names_of_their_o
     assert set(found.shared.runs.candidates) == {2, 3, 5}
     assert "trained equally often" in by["18.exposed_extent.ranking"].statement
     assert {claim.figure for claim in found.claims} == {exposure.FIGURE}
-    figure = exposure_figures.draw(found)
+    figure = exposure_plots.draw(found)
     lines = [line.get_ydata()[0] for line in figure.axes[1].lines if line.get_linestyle() == "--"]
     assert lines == [found.shared.perfect]
-    assert "tau by loss -2.00" in exposure_figures.caption(found, "exposure")
+    assert "tau by loss -2.00" in exposure_plots.caption(found, "exposure")

@@ -13,7 +13,8 @@ from padalib.engine import paths
 from padalib.engine.runs import Run
 from padalib.ranking import metrics
 from padalib.ranking.report import Ranked
-from padalib.study import budget, budget_figures, claims, limits, outcomes, ranking, scales
+from padalib.study import budget, claims, limits, outcomes, ranking, scales
+from padalib.study.budget import plots
 from padalib.study.workbook import Workbook
 
 SPACE = spaces.get("mini")
@@ -155,8 +156,8 @@ def test_one_length_has_differences_and_no_slope(length):
     found = analyse(closing, lengths=(length,))
     assert found.slopes.empty and set(found.differences.epoch) == {length}
     assert list(claimed(found)) == ["07.schedule_tau", "07.schedule_within_flops"]
-    figure = budget_figures.draw(found)
-    assert len(figure.axes) == 6 and f"at length {length}. " in budget_figures.caption(found, "x")
+    figure = plots.draw(found)
+    assert len(figure.axes) == 6 and f"at length {length}. " in plots.caption(found, "x")
     assert budget.described(found).startswith(f"- SPOS, {length} epochs: tau")
 
 
@@ -171,7 +172,7 @@ def test_a_scale_with_one_length_or_none_trains_each_method_once(lengths, traine
 def test_differences_are_drawn_with_both_doubts_together():
     found = analyse(closing)
     own = found.differences.query("a == 'PA' and b == 'SPOS' and outcome == 'tau'")
-    lines = budget_figures.draw(found).axes[4].collections[0].get_segments()
+    lines = plots.draw(found).axes[4].collections[0].get_segments()
     drawn, apart = [line[0][1] for line in lines], own.epoch != 20  # there the two are the same
     assert drawn == pytest.approx(own.both_low.fillna(0.0).tolist())
     assert (own.both_low < own.archs_low)[apart].all()
@@ -211,8 +212,8 @@ def test_networks_alone_stand_beside_every_method_and_length():
         name: list(LENGTHS) for name in ("SPOS", "PA", "curriculum")
     }
     assert set(table.architectures) == {20}
-    assert len(budget_figures.draw_proxy(table).axes) == 1
-    assert "10 epochs 1.00" in budget_figures.caption_proxy(table, "budget")
+    assert len(plots.draw_proxy(table).axes) == 1
+    assert "10 epochs 1.00" in plots.caption_proxy(table, "budget")
 
 
 # --- beside a larger scale ---
@@ -242,11 +243,11 @@ def test_a_larger_scale_is_shown_where_its_tables_are(tmp_path, monkeypatch):
 
 def test_the_figure_shows_every_method_and_the_larger_scale():
     found = analyse(closing)
-    plain = budget_figures.draw(found)
+    plain = plots.draw(found)
     assert len(plain.axes) == 6
-    more = budget_figures.draw(found, analyse(closing, lengths=(80,)).cards)
+    more = plots.draw(found, analyse(closing, lengths=(80,)).cards)
     marks = [line.get_marker() for line in more.axes[0].lines]
     assert marks.count("D") == 3 and marks.count("o") == 3
     assert [label.get_text() for label in plain.legends[0].texts] == ["SPOS", "PA", "curriculum"]
-    said = budget_figures.caption(found, "budget", "cifar32")
+    said = plots.caption(found, "budget", "cifar32")
     assert "at length 5" in said and "Diamonds: scale cifar32" in said

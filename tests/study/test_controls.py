@@ -9,7 +9,8 @@ from made_scores import known, scores
 from padalib import spaces
 from padalib.engine.identity import key
 from padalib.ranking import metrics
-from padalib.study import claims, contests, controls, controls_figures, scales
+from padalib.study import claims, contests, controls, scales
+from padalib.study.controls import plots
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 SEEDS = range(8)
@@ -145,9 +146,9 @@ def test_methods_with_fewer_seeds_are_compared_on_those_that_both_have():
     assert rows.seeds["mini", "tau", "PA", "SPOS"] == 8
     cards = tables["cards"].query("space == 'mini'").drop_duplicates("method").set_index("method")
     assert (cards.seeds["sbs"], cards.seeds["PA"]) == (3, 8)
-    controls_figures.draw(tables, "mini")
+    plots.draw(tables, "mini")
     scale = replace(scales.get("controls"), secondary=("sbs",), secondary_seeds=3)
-    assert " seeds (3 of sbs). " in controls_figures.caption(scale, tables)
+    assert " seeds (3 of sbs). " in plots.caption(scale, tables)
 
 
 def test_seeds_that_were_added_after_a_look_are_judged_alone_too():
@@ -195,7 +196,7 @@ def test_runs_that_order_nothing_are_not_measurable_and_count_for_no_correction(
     assert "not measurable, for a run gives all that are compared the same" in lost.evidence
     rows = tables["contrasts"]
     assert len(rows) == 8 and rows.holm.isna().sum() == 2 and set(rows.tests) == {6}
-    controls_figures.draw(tables, "mini")
+    plots.draw(tables, "mini")
 
 
 def test_an_error_that_seeds_share_is_told_from_noise():
@@ -241,7 +242,7 @@ def test_the_scale_asks_for_what_the_contrasts_need():
 
 def test_the_figure_shows_every_contrast_and_method():
     tables, _ = analysed()
-    figure = controls_figures.draw(tables, "mini")
+    figure = plots.draw(tables, "mini")
     top, levels, bias = figure.axes
     assert [label.get_text() for label in top.get_yticklabels()] == [
         "PA − yoked PA", "PA − curriculum", "PA&DA − PA", "PA − SPOS\nin chain-mini",
@@ -249,5 +250,5 @@ def test_the_figure_shows_every_contrast_and_method():
     names = [label.get_text() for label in levels.get_yticklabels()]
     assert names == [*EQUAL, "live FLOPs", "parameters"]
     assert len(bias.get_legend().get_texts()) == 5
-    said = controls_figures.caption(scales.get("controls"), tables)
+    said = plots.caption(scales.get("controls"), tables)
     assert "PA − yoked PA" in said and "equivalent" in said

@@ -15,7 +15,8 @@ from padalib.benchmarks import predictions, truth
 from padalib.benchmarks.predictions import ScoresError
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
-from padalib.study import claims, full_scale, full_scale_claims, full_scale_figures, scales
+from padalib.study import claims, full_scale, scales
+from padalib.study.full_scale import plots, verdicts
 from padalib.study.workbook import Workbook
 
 MINI = spaces.get("mini")
@@ -92,7 +93,7 @@ def test_what_was_planted_is_found(made):
 
 
 def test_claims_are_of_tables_that_were_read_again(made):
-    found = {claim.key: claim for claim in full_scale_claims.conclude(made)}
+    found = {claim.key: claim for claim in verdicts.conclude(made)}
     assert {"05.seeds", "05.longer", "05.balanced", "05.balanced.within_flops"} <= found.keys()
     assert {"05.free", "05.free_prior", "05.order.with_flops"} <= found.keys()
     assert "05.longer.within_flops" not in found  # told beside
@@ -100,9 +101,9 @@ def test_claims_are_of_tables_that_were_read_again(made):
     assert found["05.longer"].verdict == claims.SHOWN and found["05.seeds"].null == 0.03
     said = "".join(claim.statement + claim.evidence for claim in found.values())
     assert "nan" not in said and "chosen after their cards were seen" in said
-    assert "16 supernets of 4 families, 4 to 4 seeds" in full_scale_claims.described(made)
-    assert "PA&DA is not among them" in full_scale_figures.caption(made)
-    assert len(full_scale_figures.draw(made).axes) == 6
+    assert "16 supernets of 4 families, 4 to 4 seeds" in verdicts.described(made)
+    assert "PA&DA is not among them" in plots.caption(made)
+    assert len(plots.draw(made).axes) == 6
 
 
 def test_welch_is_scipys_and_takes_a_count_as_known():
@@ -165,13 +166,13 @@ def test_the_order_of_families_stays_where_both_outcomes_move_together():
 
 
 def test_contrasts_with_few_seeds_are_told_in_the_table_only(made):
-    keys = {claim.key for claim in full_scale_claims.conclude(made)}
-    assert full_scale_claims._sparse(made) == {} and "05.longer" in keys
+    keys = {claim.key for claim in verdicts.conclude(made)}
+    assert verdicts._sparse(made) == {} and "05.longer" in keys
     cards = made["cards"].copy()
     cards.loc[cards.family == "baseline-16-64-250", "seeds"] = 2
     short = made | {"cards": cards}
-    assert "05.longer" not in {claim.key for claim in full_scale_claims.conclude(short)}
-    said = full_scale_claims.described(short)
+    assert "05.longer" not in {claim.key for claim in verdicts.conclude(short)}
+    said = verdicts.described(short)
     assert said.endswith(
         "In the table only, for fewer than 3 seeds on a side: SPOS 16/64/500 (4) against "
         "SPOS 16/64/250 (2)."
@@ -182,7 +183,7 @@ def test_seeds_of_families_add_up_in_squares():
     rows = {"measure": ["more_seeds"] * 2 + ["limit"] * 2, "seeds": 5, "architectures": 100}
     ends = {"seeds_low": -0.01, "seeds_high": 0.03, "archs_low": 0.0, "archs_high": 0.02}
     cards = pd.DataFrame(rows | ends | {"value": [0.01, 0.01, 0.7, 0.8]})
-    found = full_scale_claims._more_seeds(cards, 85)
+    found = verdicts._more_seeds(cards, 85)
     half = stats.t.ppf(0.975, 8) * math.sqrt(2) * 0.02 / stats.t.ppf(0.975, 4) / 2
     assert found.intervals[0].high == pytest.approx(0.01 + half)
     assert found.intervals[1].high == pytest.approx(0.02) and found.intervals[1].n == 85
@@ -238,7 +239,7 @@ def test_without_predictions_only_what_is_published_can_be_drawn(tmp_path, monke
         full_scale.tables(trains)
     found = full_scale.tables(Workbook("full", redraw=True))
     assert len(found["seeds"]) == 39 * 3
-    assert len(full_scale_claims.conclude(found)) == 3 + 5 + 2 * 3 + 5
+    assert len(verdicts.conclude(found)) == 3 + 5 + 2 * 3 + 5
 
 
 KNOWN = {  # tau, between seeds, limit, with the FLOPs' rank, among equal FLOPs, top decile

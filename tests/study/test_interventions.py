@@ -13,8 +13,9 @@ from padalib import data, spaces
 from padalib.engine.runs import Run
 from padalib.ranking import metrics
 from padalib.ranking.report import Ranked
-from padalib.study import claims, intervened, interventions, interventions_figures, scales
-from padalib.study.interventions import END, IMAGES, MIDDLE, STEPS
+from padalib.study import claims, interventions, scales
+from padalib.study.interventions import END, IMAGES, MIDDLE, STEPS, plots
+from padalib.study.interventions import slopes as intervened
 from padalib.train import Trainer
 
 SPACE = spaces.get("mini")
@@ -276,9 +277,9 @@ def test_agreement_is_judged_by_leaving_out_seeds_and_needs_three():
 
 def test_the_figure_shows_every_family():
     found = analyse(lambda noise, rule: 10 * noise)
-    figure = interventions_figures.draw(found)
+    figure = plots.draw(found)
     assert len(figure.axes) == 6
     names = [text.get_text() for text in figure.legends[0].texts]
-    assert names == ["SPOS", *interventions_figures.LOOKS]
+    assert names == ["SPOS", *plots.LOOKS]
     assert len(figure.axes[-1].get_yticklabels()) == 6
-    assert "(equal steps)" in interventions_figures.caption(found, "interventions")
+    assert "(equal steps)" in plots.caption(found, "interventions")

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from padalib.study import claims, optimum, optimum_figures, scales
+from padalib.study import claims, optimum, scales
+from padalib.study.optimum import plots
 
 ROOT = Path(__file__).resolve().parents[2]
 FRACTIONS = {"optimum": 0.7, optimum.SCORES: 0.97, "held": 9.0, "held paths": 0.6}
@@ -178,17 +179,17 @@ def test_the_sampled_probe_is_judged_by_how_many_intervals_hold():
 def test_figures_are_drawn_from_the_tables():
     rows = exact()
     found = analyse(rows)
-    left, right = optimum_figures.draw(found, rows).axes
+    left, right = plots.draw(found, rows).axes
     assert [text.get_text() for text in left.texts] == ["9.00 →"] * 2 and not right.texts
-    assert "the optimum has 0.70 of uniform" in optimum_figures.caption(found, "smoke", 16)
-    panels = optimum_figures.draw_agreement(found.probes).axes
+    assert "the optimum has 0.70 of uniform" in plots.caption(found, "smoke", 16)
+    panels = plots.draw_agreement(found.probes).axes
     assert [panel.get_title(loc="left") for panel in panels] == [
         "as taken, epoch 5", "weighted, epoch 5", "as taken, epoch 10", "weighted, epoch 10",
     ]  # fmt: skip
-    missed = [line for line in panels[0].lines if line.get_color() == optimum_figures.MANY]
+    missed = [line for line in panels[0].lines if line.get_color() == plots.MANY]
     assert len(missed) == 1
     said = "in 19 of 20 (as taken, epoch 5), 19 of 20 (weighted, epoch 5), 19 of 20 (as taken"
-    assert said in optimum_figures.caption_agreement(found)
+    assert said in plots.caption_agreement(found)
 
 
 # --- the published tables ---
@@ -213,9 +214,9 @@ def test_the_figure_of_proxies_is_drawn_from_the_published_tables():
     folder = ROOT / "data" / "results" / "laptop"
     names = ("exact_paths", "exact_images", "proxies")
     paths, images, proxies = (pd.read_csv(folder / f"{name}.csv") for name in names)
-    assert len(optimum_figures.draw_proxies(paths, images, proxies).axes) == 4
+    assert len(plots.draw_proxies(paths, images, proxies).axes) == 4
     rho = optimum.proxies_by_epoch(proxies)
     assert rho.loc[("images", "softmax error"), 30] > 0.5
-    said = optimum_figures.caption_proxies(proxies)
+    said = plots.caption_proxies(proxies)
     shown = rho.loc[("paths", "held paths"), 30]
     assert f"held p {shown:+.2f}" in said

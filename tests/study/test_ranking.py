@@ -10,8 +10,8 @@ import pytest
 from padalib import spaces
 from padalib.ranking import metrics
 from padalib.ranking.scores import sample
-from padalib.study import claims, contests, limits, ranking, ranking_figures, relation, scales
-from padalib.study.ranking import LIVE_FLOPS, PARAMETERS
+from padalib.study import claims, contests, limits, ranking, relation, scales
+from padalib.study.ranking import LIVE_FLOPS, PARAMETERS, plots
 
 SPACE = spaces.get("mini")
 CODES = [SPACE.code(arch) for arch in SPACE]
@@ -202,7 +202,7 @@ def test_the_figure_shows_the_perfect_predictor_and_names_every_method(known, an
     tables, _ = analysed
     predicted = ranking.predictions(made_up(known, **SPREAD), known)
     runs = pd.DataFrame({"method": [*SPREAD], "tau": 0.5, "variance": [1.0, 2.0, 3.0, 4.0]})
-    figure = ranking_figures.draw(known, predicted, tables, runs)
+    figure = plots.draw(known, predicted, tables, runs)
     methods, differences, *_, against = figure.axes
     heights = {line.get_ydata()[0] for line in methods.lines if len(set(line.get_ydata())) == 1}
     assert {known.ceiling.iloc[0], known.perfect.iloc[0]} <= heights
@@ -212,7 +212,7 @@ def test_the_figure_shows_the_perfect_predictor_and_names_every_method(known, an
     legend = [text.get_text() for text in against.get_legend().get_texts()]
     assert legend == [*SPREAD]
     assert len(differences.get_yticklabels()) == (tables["comparisons"].metric == "tau").sum()
-    said = ranking_figures.caption(scales.get("smoke"), tables)
+    said = plots.caption(scales.get("smoke"), tables)
     assert said.count("over 85 distinct architectures") == 2
 
 

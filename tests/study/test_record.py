@@ -12,18 +12,9 @@ from padalib.engine.identity import key
 from padalib.ranking.report import Ranked
 from padalib.samplers.stepped import SteppedPaths
 from padalib.samplers.together import PartingByComplexity
-from padalib.study import (
-    claims,
-    contests,
-    controls,
-    pada_options,
-    record,
-    record_figures,
-    record_parts,
-    record_scales,
-    scales,
-    tuning,
-)
+from padalib.study import claims, contests, controls, pada_options, record, scales, tuning
+from padalib.study.record import parts, plots
+from padalib.study.scales import record as record_scales
 
 MINI = spaces.get("mini")
 RECORD, OPTIONS, SMOKE = map(scales.get, ("record", "options", "smoke"))
@@ -61,17 +52,15 @@ NOISE = {"SPOS": 2.0, "PA": 1.0, WINNER: 0.05, "averaging": 1.5, "structure": 0.
 
 
 def test_a_candidate_is_the_method_of_its_parts():
-    assert record_parts.method("SPOS") == samplers.get("SPOS")
-    assert record_parts.method("PA") == samplers.get("PA")
-    assert record_parts.method("sbs") == samplers.get("sbs")
-    both = record_parts.method("sharing + decay")
+    assert parts.method("SPOS") == samplers.get("SPOS")
+    assert parts.method("PA") == samplers.get("PA")
+    assert parts.method("sbs") == samplers.get("sbs")
+    both = parts.method("sharing + decay")
     assert both.update.cls is PartingByComplexity
-    assert both == replace(record_parts.method("decay + sharing"), name=both.name)
-    rsa = record_parts.method("structure + sharing + averaging")
+    assert both == replace(parts.method("decay + sharing"), name=both.name)
+    rsa = parts.method("structure + sharing + averaging")
     assert replace(rsa, name="RSA") == samplers.get("RSA")
-    assert len({record_parts.method(name) for name in record_parts.TRIED}) == len(
-        record_parts.TRIED
-    )
+    assert len({parts.method(name) for name in parts.TRIED}) == len(parts.TRIED)
 
 
 @pytest.mark.parametrize(
@@ -84,28 +73,28 @@ def test_a_candidate_is_the_method_of_its_parts():
 )
 def test_what_is_no_candidate_is_said(name, said):
     with pytest.raises(ValueError, match=said):
-        record_parts.method(name)
+        parts.method(name)
 
 
 def test_shapes_cost_what_the_network_of_the_scale_does():
     """To a twentieth, where all is 3x3; and a chain keeps its own."""
     widest = (3,) * 6
     for name in ("two cells", "three cells"):
-        space = record_parts.shaped(name, RECORD.space)
+        space = parts.shaped(name, RECORD.space)
         assert space != RECORD.space
         assert space.flops(widest) == pytest.approx(RECORD.space.flops(widest), rel=0.05)
     chain = RECORD.beside[0].space
-    assert record_parts.fitted("structure + two cells", chain) == "structure"
-    assert record_parts.fitted("two cells", chain) == "SPOS"
+    assert parts.fitted("structure + two cells", chain) == "structure"
+    assert parts.fitted("two cells", chain) == "SPOS"
     with pytest.raises(ValueError, match="macro cannot have: take 'structure'"):
-        record_parts.shaped("structure + two cells", chain)
+        parts.shaped("structure + two cells", chain)
 
 
 def test_a_candidate_trains_on_as_many_images_as_all_others():
-    made = [record_parts.training(RECORD, name, 0) for name in record_parts.TRIED]
+    made = [parts.training(RECORD, name, 0) for name in parts.TRIED]
     assert {config.epochs for config in made} == {RECORD.epochs}
     assert {config.batch for config in made} == {64, 32}
-    small = record_parts.training(RECORD, "structure + batch 32", 3)
+    small = parts.training(RECORD, "structure + batch 32", 3)
     assert (small.batch, small.seed, small.data) == (32, 3, RECORD.data)
 
 
@@ -115,10 +104,10 @@ def test_a_candidate_trains_on_as_many_images_as_all_others():
 def test_baselines_are_runs_of_other_scales(no_data):
     cifar, fresh = scales.get("cifar"), scales.get("controls")
     for name in ("SPOS", "PA"):
-        assert record_parts.training(RECORD, name, 0) == cifar.training(name, 0)
-        assert key(record_parts.training(RECORD, name, 5)) == key(fresh.training(name, 5))
+        assert parts.training(RECORD, name, 0) == cifar.training(name, 0)
+        assert key(parts.training(RECORD, name, 5)) == key(fresh.training(name, 5))
     macro, across = RECORD.beside[0], scales.get("spaces").beside[0]
-    assert key(record_parts.training(macro, "PA", 5)) == key(across.training("PA", 5))
+    assert key(parts.training(macro, "PA", 5)) == key(across.training("PA", 5))
 
 
 def test_what_is_reported_was_not_looked_at_when_it_was_chosen(no_data):
@@ -144,13 +133,13 @@ def test_the_winner_stands_beside_itself_without_each_part():
 
 def test_what_any_method_could_have_is_given_to_pa_too():
     """Averaging goes around any update rule, so it is no merit of the winner's paths."""
-    assert record_parts.common("structure + sharing + averaging + two cells + batch 32") == [
+    assert parts.common("structure + sharing + averaging + two cells + batch 32") == [
         *("averaging", "two cells", "batch 32"),
     ]
     assert record.compared(RECORD)[:3] == ["SPOS", "PA", "PA + averaging + two cells"]
-    own = record_parts.method("PA + averaging + two cells")
-    assert own.around == record_parts.PIECES["averaging"].what
-    assert own.paths == record_parts.method("PA").paths
+    own = parts.method("PA + averaging + two cells")
+    assert own.around == parts.PIECES["averaging"].what
+    assert own.paths == parts.method("PA").paths
 
 
 def test_the_network_alone_is_the_scales_and_the_winners():
@@ -164,7 +153,7 @@ def test_the_network_alone_is_the_scales_and_the_winners():
 
 def test_networks_alone_are_trained_as_a_supernet_is_and_had_no_part_in_the_choice():
     few = record.alones(RECORD)[:32]
-    spos = record_parts.training(RECORD, "SPOS", RECORD.seeds[0])
+    spos = parts.training(RECORD, "SPOS", RECORD.seeds[0])
     assert {replace(config.train, arch=None, keep=spos.keep) for config in few} == {spos}
     space = RECORD.space
     codes = tuple(map(space.code, RECORD.ranked_archs()))
@@ -180,7 +169,7 @@ def test_networks_alone_are_trained_as_a_supernet_is_and_had_no_part_in_the_choi
 def test_what_is_reported_is_what_the_rule_chose():
     table = pd.read_csv(ROOT / "data/results/record/record_tried.csv")
     assert table.candidate[table.chosen].tolist() == [record_scales.WINNER]
-    method = record_parts.method(record_scales.WINNER)
+    method = parts.method(record_scales.WINNER)
     assert replace(method, name="RSA") == samplers.get("RSA")
 
 
@@ -374,20 +363,20 @@ def test_the_figure_shows_every_candidate_aim_and_part():
     own, half = known(), tuning.halves(known())
     tried = record.choose(scores(NOISE, range(2)), half[0])
     tables = record.analyse(scores(NOISE), half[1], WINNER)
-    figure = record_figures.draw(tried, tables, WINNER)
+    figure = plots.draw(tried, tables, WINNER)
     left, upper, lower = figure.axes
     assert [text.get_text() for text in left.get_yticklabels()] == tried.candidate.tolist()
     assert len(upper.get_yticks()) == len(record.AIMS)
     assert [text.get_text() for text in lower.get_yticklabels()] == [
         "− SPOS", "− PA", "without structure", "without averaging",
     ]  # fmt: skip
-    caption = record_figures.caption(RECORD, tables, WINNER)
+    caption = plots.caption(RECORD, tables, WINNER)
     assert WINNER in caption and "above PA" in caption and "(aim 0.77)" in caption
     assert controls.BOUND == 0.03 and len(own.codes) == 125
 
 
 def test_the_parts_that_are_told_are_those_that_are_tried():
-    assert list(record_parts.used(["SPOS", "structure + averaging", "batch 32"])) == [
+    assert list(parts.used(["SPOS", "structure + averaging", "batch 32"])) == [
         *("structure", "averaging", "batch 32"),
     ]
-    assert set(record_parts.used(RECORD.tried)) < set(record_parts.PIECES)
+    assert set(parts.used(RECORD.tried)) < set(parts.PIECES)

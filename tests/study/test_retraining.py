@@ -15,9 +15,9 @@ from padalib.engine.runs import Run
 from padalib.ranking import search
 from padalib.ranking.counted import Counted, Limits, scorer
 from padalib.ranking.searched import SearchConfig
-from padalib.study import claims, recipes, retraining, retraining_claims, retraining_figures, scales
+from padalib.study import claims, recipes, retraining, scales
 from padalib.study.recipes import RECIPES
-from padalib.study.retraining import CONTROLS, DRAWN, LARGEST, MOST, UNTRAINED
+from padalib.study.retraining import CONTROLS, DRAWN, LARGEST, MOST, UNTRAINED, plots, verdicts
 from padalib.study.scale import Retraining
 from padalib.train import TrainConfig, load
 
@@ -81,7 +81,7 @@ def test_trainings_from_configs_to_claims():
     runs = retraining.named(found, space, scores)
     assert list(runs.columns) == ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
     assert len(runs) == 6 and runs.params.nunique() == 2
-    tables, found_claims = retraining_claims.analyse(runs, "darts-mini")
+    tables, found_claims = verdicts.analyse(runs, "darts-mini")
     assert [claim.key for claim in found_claims] == ["13.retrained.pa.spos.darts-mini"]
     assert set(tables["better"].space) == {"darts-mini"}
     assert len(tables["better"]) == 1
@@ -115,19 +115,19 @@ def test_the_noise_of_retraining_by_hand():
         [[n, s, v, n, 0, 1, 1] for n, own in values.items() for s, v in enumerate(own)],
         columns=["code", "seed", "accuracy", "name", "draw", "params", "flops"],
     )
-    row = retraining_claims.noise(runs).iloc[0]
+    row = verdicts.noise(runs).iloc[0]
     assert row.sd == pytest.approx(((2 * 1 + 2 * 3) / 4) ** 0.5)  # variances 1 and 3
     assert row.low == pytest.approx(row.sd * (4 / 11.1433) ** 0.5, rel=1e-4)  # chi2, 4 degrees
     assert row.high == pytest.approx(row.sd * (4 / 0.484419) ** 0.5, rel=1e-4)
     assert row.methods == pytest.approx(3) and (row.archs, row.trainings) == (2, 6)
-    tables, _ = retraining_claims.analyse(runs)
+    tables, _ = verdicts.analyse(runs)
     (better,) = tables["better"].itertuples()
     half = 2.77645 * 2**0.5 * (1 / 3 + 1 / 3) ** 0.5  # Student's with 4 degrees, sd the root of 2
     assert (better.difference, better.seeds_low) == pytest.approx((3, 3 - half), abs=1e-4)
     assert (better.unit, better.seeds, better.seeds_freedom) == ("trainings", 6, 4)
     assert np.isnan(better.archs_low)  # one architecture a side: nothing is known of other searches
     again = pd.concat([runs, runs.assign(name="PA&DA")])  # shared trainings count once
-    assert retraining_claims.noise(again).trainings.iloc[0] == 6
+    assert verdicts.noise(again).trainings.iloc[0] == 6
 
 
 def test_an_interval_over_searches_by_hand():
@@ -136,9 +136,7 @@ def test_an_interval_over_searches_by_hand():
     rows = [[f"a{d}", s, v + s - 1, "PA", d, 1, 1] for d, v in enumerate(a) for s in SEEDS]
     rows += [["b", s, v, LARGEST, 0, 1, 1] for s, v in enumerate(b)]
     columns = ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
-    (row,) = retraining_claims.analyse(pd.DataFrame(rows, columns=columns))[0][
-        "better"
-    ].itertuples()
+    (row,) = verdicts.analyse(pd.DataFrame(rows, columns=columns))[0]["better"].itertuples()
     variance = (4 * 1.0 + 0.25) / 5  # of one training: five architectures, 2 degrees each
     one, two = np.var(a, ddof=1) / 4, variance / 3
     free = (one + two) ** 2 / (one**2 / 3 + two**2 / 10)
@@ -164,9 +162,7 @@ def test_what_both_sides_trained_has_no_noise():
         for s in SEEDS
     ]
     columns = ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
-    (row,) = retraining_claims.analyse(pd.DataFrame(rows, columns=columns))[0][
-        "better"
-    ].itertuples()
+    (row,) = verdicts.analyse(pd.DataFrame(rows, columns=columns))[0]["better"].itertuples()
     half = stats.t.ppf(0.975, 6) * ((1 / 4 + 1 / 4) / 3) ** 0.5  # variance 1, three architectures
     assert row.difference == pytest.approx(1.0) and row.seeds == 6
     assert (row.seeds_high - row.seeds_low) / 2 == pytest.approx(half)
@@ -174,7 +170,7 @@ def test_what_both_sides_trained_has_no_noise():
 
 def test_what_is_better_is_shown_and_what_is_not_is_equivalent():
     means = {"SPOS": 90.0, "PA": 92.0, "PA&DA": 90.0, LARGEST: 92.0, DRAWN: 89.0, UNTRAINED: 92.5}
-    tables, found = retraining_claims.analyse(trained(means, seeds=10))
+    tables, found = verdicts.analyse(trained(means, seeds=10))
     own = by_key(found)
     assert own["13.retrained.pa.spos"].verdict == claims.SHOWN
     assert own["13.retrained.pa.random_draws"].verdict == claims.SHOWN
@@ -191,15 +187,15 @@ def test_what_is_better_is_shown_and_what_is_not_is_equivalent():
 
 def test_noise_of_searches_hides_what_noise_of_training_would_show():
     means = {"SPOS": 90.0, "PA": 90.3}
-    one = by_key(retraining_claims.analyse(trained(means, archs=4, noise=0.05, spread=0.0))[1])
-    two = by_key(retraining_claims.analyse(trained(means, archs=4, noise=0.05, spread=1.0))[1])
+    one = by_key(verdicts.analyse(trained(means, archs=4, noise=0.05, spread=0.0))[1])
+    two = by_key(verdicts.analyse(trained(means, archs=4, noise=0.05, spread=1.0))[1])
     assert one["13.retrained.pa.spos"].verdict == claims.SHOWN
     assert two["13.retrained.pa.spos"].verdict not in (claims.SHOWN, claims.EQUIVALENT)
 
 
 def test_the_same_architecture_is_no_difference():
     runs = trained({"SPOS": 90.0})
-    tables, (claim,) = retraining_claims.analyse(pd.concat([runs, runs.assign(name="PA")]))
+    tables, (claim,) = verdicts.analyse(pd.concat([runs, runs.assign(name="PA")]))
     assert claim.effect == 0 and claim.verdict == claims.EQUIVALENT
     assert tables["better"].p.tolist() == [1.0]
 
@@ -207,34 +203,34 @@ def test_the_same_architecture_is_no_difference():
 def test_unequal_seeds_are_refused():
     runs = trained({"SPOS": 90.0, "PA": 91.0})
     with pytest.raises(ValueError, match="all need the same seeds"):
-        retraining_claims.analyse(runs[(runs.name == "PA") | (runs.seed > 0)])
+        verdicts.analyse(runs[(runs.name == "PA") | (runs.seed > 0)])
 
 
 def test_the_figure_shows_every_training_and_contrast():
     means = {"SPOS": 90.0, "PA": 92.0, **dict.fromkeys(CONTROLS, 91.0)}
     runs = trained(means, archs=2)
-    tables, _ = retraining_claims.analyse(runs, "mini")
-    figure = retraining_figures.draw(runs, tables)
+    tables, _ = verdicts.analyse(runs, "mini")
+    figure = plots.draw(runs, tables)
     left, right = figure.axes
     assert [label.get_text() for label in left.get_xticklabels()] == list(means)
     points = [line for line in left.lines if line.get_marker() == "o"]
     assert sum(len(line.get_xdata()) for line in points) == len(runs)
     assert len(right.get_yticklabels()) == len(tables["better"]) == 1 + 2 * 4
-    said = retraining_figures.caption(tables, "smoke")
+    said = plots.caption(tables, "smoke")
     assert "Scale smoke, mini." in said and "5 seeds each" in said and "Of 9 contrasts" in said
     assert "Smallest difference that could have been shown " in said and " points" in said
 
 
 def test_the_noise_figure_has_each_space_and_its_three_numbers():
     results = {
-        name: retraining_claims.analyse(trained({"SPOS": 90.0, "PA": 90.5}, archs, 0.2), name)[0]
+        name: verdicts.analyse(trained({"SPOS": 90.0, "PA": 90.5}, archs, 0.2), name)[0]
         for name, archs in (("mini", 3), ("darts-mini", 1))
     }
-    tables = retraining_claims.together(results)
+    tables = verdicts.together(results)
     rows = tables["noise"].set_index("space")
     assert list(rows.index) == ["mini", "darts-mini"]
     assert rows.searches.isna().tolist() == [False, True]  # one search says nothing of others
-    (axes,) = retraining_figures.draw_noise(tables["noise"]).axes
+    (axes,) = plots.draw_noise(tables["noise"]).axes
     drawn = {
         line.get_marker(): float(line.get_xdata()[0])
         for line in axes.lines
@@ -243,7 +239,7 @@ def test_the_noise_figure_has_each_space_and_its_three_numbers():
     mini = rows.loc["mini"]
     assert drawn == pytest.approx({"o": mini.sd, "s": mini.searches, "D": mini.methods})
     assert [label.get_text() for label in axes.get_yticklabels()] == ["mini", "darts-mini"]
-    said = retraining_figures.caption_noise(tables["noise"], "smoke")
+    said = plots.caption_noise(tables["noise"], "smoke")
     assert f"methods by up to {mini.methods:.2f}, {mini.methods / mini.sd:.1f} times that" in said
     assert "30 trainings (mini), 10 trainings (darts-mini)" in said
 
@@ -256,7 +252,7 @@ def test_how_much_searches_differ_by_hand():
         for seed, off in enumerate((-1.0, 0.0, 1.0))
     ]
     columns = ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
-    row = retraining_claims.noise(pd.DataFrame(rows, columns=columns)).iloc[0]
+    row = verdicts.noise(pd.DataFrame(rows, columns=columns)).iloc[0]
     assert row.sd == pytest.approx(1)
     assert row.searches == pytest.approx((4 - 1 / 3) ** 0.5)
 
@@ -268,15 +264,15 @@ def test_the_truth_beside_by_hand():
     runs = trained({"SPOS": 90.0, "PA": 92.0, LARGEST: 94.0, MOST: 96.0}, noise=0.01)
     codes = [f"{name} 0" for name in ("SPOS", "PA", LARGEST, MOST)]
     truth = pd.Series([70.0, 71.0, 73.0, 72.0], codes)
-    tables, found = retraining_claims.analyse(runs, "mini", truth)
+    tables, found = verdicts.analyse(runs, "mini", truth)
     true = tables["better"].set_index(["a", "b"])["true"]
     assert true["PA", "SPOS"] == pytest.approx(1) and true["PA", MOST] == pytest.approx(-1)
     row = tables["check"].iloc[0]
     assert (row.tau, row.archs, row.space) == (pytest.approx(2 / 3), 4, "mini")  # 5 of 6 pairs
     assert row.low < row.tau < row.high <= 1
     claim = by_key(found)["13.check.mini"]
-    assert claim.effect == row.tau and claim.figure == retraining_claims.NOISE_FIGURE
-    few, found = retraining_claims.analyse(trained({"SPOS": 90.0, "PA": 92.0}), "mini", truth)
+    assert claim.effect == row.tau and claim.figure == verdicts.NOISE_FIGURE
+    few, found = verdicts.analyse(trained({"SPOS": 90.0, "PA": 92.0}), "mini", truth)
     assert np.isnan(few["check"].tau.iloc[0])
     assert by_key(found)["13.check.mini"].verdict == claims.UNMEASURABLE
 

@@ -15,26 +15,14 @@ from padalib.engine.identity import key
 from padalib.ranking import pairs, report
 from padalib.ranking.gradient_split import planned
 from padalib.samplers import Accumulate, Shuffled
-from padalib.study import (
-    claims,
-    controls,
-    effects,
-    outcomes,
-    rival_scales,
-    rivals,
-    rivals_claims,
-    rivals_costs,
-    rivals_figures,
-    rivals_pairs,
-    rivals_several,
-    rivals_table,
-    rivals_why,
-    scales,
-    training,
-)
-from padalib.study.rival_scales import CHOSEN, METHODS, OURS, PUBLISHED, RIVALS, SEVERAL, SINGLE
-from padalib.study.rivals import Read
-from padalib.study.rivals_costs import EQUAL_STEPS
+from padalib.study import claims, controls, effects, outcomes, rivals, scales, training
+from padalib.study.rivals import Read, plots, supernets, verdicts, why
+from padalib.study.rivals import costs as rivals_costs
+from padalib.study.rivals import pairs as rivals_pairs
+from padalib.study.rivals import table as rivals_table
+from padalib.study.rivals.costs import EQUAL_STEPS
+from padalib.study.scales import rivals as rival_scales
+from padalib.study.scales.rivals import CHOSEN, METHODS, OURS, PUBLISHED, RIVALS, SEVERAL, SINGLE
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 SMOKE = scales.get("smoke")
@@ -109,8 +97,8 @@ def few():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "STEPS", 200)
         patch.setattr(report, "DRAWS", 20)
-        patch.setattr(rivals_why, "DRAWS", 400)
-        patch.setattr(rivals_why.related, "__defaults__", (400,))
+        patch.setattr(why, "DRAWS", 400)
+        patch.setattr(why.related, "__defaults__", (400,))
         yield
 
 
@@ -121,7 +109,7 @@ def planted(few):
 
 
 def by_key(tables):
-    return {claim.key: claim for claim in rivals_claims.conclude(tables, "mini")}
+    return {claim.key: claim for claim in verdicts.conclude(tables, "mini")}
 
 
 def compared(noise):
@@ -131,7 +119,7 @@ def compared(noise):
     rows = rivals.against_rivals(
         {"mini": controls.measure(table, own)}, {"mini": (table, own)}, list(controls.OUTCOMES)
     )
-    found = [*rivals_claims.together(rows, "mini"), *rivals_claims.each(rows, "mini")]
+    found = [*verdicts.together(rows, "mini"), *verdicts.each(rows, "mini")]
     return {claim.key: claim for claim in found}
 
 
@@ -156,7 +144,7 @@ def test_what_is_better_than_every_rival_surpasses_them():
         whole = found[f"12.surpasses.{measure}"]
         assert whole.verdict == claims.SHOWN and np.isnan(whole.p)  # no correction is needed
         assert len(whole.intervals) == 3 * len(PUBLISHED)
-        rows = [found[f"12.each.{rivals_claims.slug(r)}.{measure}"] for r in PUBLISHED]
+        rows = [found[f"12.each.{verdicts.slug(r)}.{measure}"] for r in PUBLISHED]
         assert whole.effect == pytest.approx(min(row.effect for row in rows))
 
 
@@ -180,7 +168,7 @@ def against(*p_values, signs=None, space="mini"):
 
 
 def surpasses(rows):
-    return next(rivals_claims.together(rows, "mini"))
+    return next(verdicts.together(rows, "mini"))
 
 
 def test_better_than_every_one_needs_no_correction_and_a_refutation_does():
@@ -370,11 +358,11 @@ def test_a_supernet_on_a_level_of_its_own_is_seen_beside_one_supernet():
     noise = {"SPOS": 0.05, "sbs": 0.05, "few-shot NAS": 0.05, "EFS-NAS": 0.05}
     level = of_several(scores(own, noise, SEEDS))
     for table, verdict in ((level, claims.EQUIVALENT), (shifted(level, 5.0), claims.SHOWN)):
-        rows = rivals_several.comparable(table, own, controls.BOUND)
+        rows = supernets.comparable(table, own, controls.BOUND)
         assert list(rows.method) == ["few-shot NAS", "EFS-NAS"]
         assert list(rows.control) == ["SPOS", "sbs"] and set(rows.tests) == {2}
         assert list(rows.verdict) == [verdict] * 2
-        for claim in rivals_claims.comparable(rows):
+        for claim in verdicts.comparable(rows):
             assert claim.verdict == verdict and "of one; s" in claim.evidence.lower()
     row = rows.iloc[0]
     assert row.difference == pytest.approx(
@@ -392,7 +380,7 @@ def test_pairs_that_are_hard_for_anybody_are_no_fault_of_several_supernets():
     table = of_several(scores(own, {"SPOS": 0.05, "GM-NAS": 0.05}, SEEDS))
     hard = table.code.isin(np.array(own.codes)[first])  # both methods like the second part too much
     table = table.assign(loss=table.loss - 5.0 * hard)
-    (row,) = rivals_several.comparable(table, own, controls.BOUND).itertuples()
+    (row,) = supernets.comparable(table, own, controls.BOUND).itertuples()
     assert row.across - row.within < -0.1 and row.verdict == claims.EQUIVALENT
 
 
@@ -402,14 +390,14 @@ def test_the_parts_of_each_seed_are_shown(planted):
     assert set(rows.architectures) == {25} and rows.tau.between(-1, 1).all()
     assert len(planted["comparable"]) == len(SEVERAL)
     assert "12.comparable.gm-nas" in by_key(planted)
-    none = rivals_several.by_part(scores(known(MINI), {"SPOS": 1.0}, (0,)), known(MINI))
+    none = supernets.by_part(scores(known(MINI), {"SPOS": 1.0}, (0,)), known(MINI))
     assert none.empty and "tau_across" in none
 
 
 def test_methods_of_several_supernets_have_the_images_of_the_others():
     scale = scales.get("rivals")
     for name in SEVERAL:
-        config = rivals_several.scoring(scale, name, 5)
+        config = supernets.scoring(scale, name, 5)
         assert config.archs == scale.ranked and config.splits == (scale.rank_split,)
         if name == "GM-NAS":
             assert config.levels == 2 and planned(config.train, 2) == (1, 1, 4)
@@ -480,7 +468,7 @@ def test_the_scale_trains_elsewhere_what_the_rule_chose():
 
 
 def explained(rows, draws=400):
-    return rivals_why.related(pd.DataFrame(rows), draws).set_index(["measure", "outcome", "how"])
+    return why.related(pd.DataFrame(rows), draws).set_index(["measure", "outcome", "how"])
 
 
 def test_what_differs_between_methods_alone_says_nothing_within_them():
@@ -491,11 +479,11 @@ def test_what_differs_between_methods_alone_says_nothing_within_them():
         for k in range(8) for s in range(6)
     ]  # fmt: skip
     found = explained(rows)
-    over = found.loc["flops", "tau_loss", rivals_why.OVER]
+    over = found.loc["flops", "tau_loss", why.OVER]
     assert over.rho > 0.9 and over.low > 0.8 and (over.over, over.n) == ("methods", 8)
-    assert np.isnan(found.rho["flops", "tau_loss", rivals_why.WITHIN])
-    assert found.n["flops", "tau_loss", rivals_why.WITHIN] == 0
-    assert abs(found.rho["agreement", "within_flops", rivals_why.OVER]) < 0.4
+    assert np.isnan(found.rho["flops", "tau_loss", why.WITHIN])
+    assert found.n["flops", "tau_loss", why.WITHIN] == 0
+    assert abs(found.rho["agreement", "within_flops", why.OVER]) < 0.4
     assert set(found.tests) == {6} and found.holm.isna().sum() == 2
 
 
@@ -507,7 +495,7 @@ def test_runs_that_share_a_seed_are_not_taken_for_independent(uneven):
     for _ in range(rounds):
         scale = np.exp(rng.normal(size=17))[keys.method] if uneven else 1.0
         x, y = (scale * (rng.normal(size=5)[keys.seed] + rng.normal(size=85)) for _ in range(2))
-        row = rivals_why.within(keys.assign(x=x, y=y), "x", "y", 150)
+        row = why.within(keys.assign(x=x, y=y), "x", "y", 150)
         told += row["p"] <= 0.05
         assert (row["p"] <= 0.05) == (row["low"] > 0 or row["high"] < 0)
     assert told / rounds < 0.125  # above it with one chance in a hundred, were it .05
@@ -518,7 +506,7 @@ def test_a_link_within_methods_is_found_beside_the_seed():
     own = rng.normal(size=40)
     x, y = (own + 0.3 * rng.normal(size=40) + 3 * rng.normal(size=5)[seeds] for _ in range(2))
     rows = pd.DataFrame({"method": np.repeat(np.arange(8), 5), "seed": seeds, "x": x, "y": y})
-    row = rivals_why.within(rows, "x", "y", 300)
+    row = why.within(rows, "x", "y", 300)
     assert row["low"] > 0.3 and row["p"] < 0.001 and row["n"] == 40
 
 
@@ -531,8 +519,8 @@ def test_what_goes_with_tau_within_methods_and_against_it_between_them():
             rows.append({"method": f"m{k}", "seed": s, "loss": -10 * k + own,
                          "tau_loss": 10 * k + own, "within_flops": own})  # fmt: skip
     found = explained(rows)
-    assert found.high["loss", "tau_loss", rivals_why.OVER] < 0
-    within = found.loc["loss", "tau_loss", rivals_why.WITHIN]
+    assert found.high["loss", "tau_loss", why.OVER] < 0
+    within = found.loc["loss", "tau_loss", why.WITHIN]
     assert within.rho == pytest.approx(1) and (within.over, within.n) == ("runs", 48)
 
 
@@ -551,8 +539,8 @@ def test_the_measures_of_a_run(planted):
     table = scores(own, {"PA": 0.4}, (0, 1, 2))
     wide = table.pivot(index="code", columns="seed", values="loss").loc[list(own.codes)]
     expected = np.mean([pairs.tau(wide[0].to_numpy(), wide[k].to_numpy()).value for k in (1, 2)])
-    assert rivals_why.agreement(table, own)["PA", 0] == pytest.approx(expected)
-    assert np.isnan(rivals_why.agreement(table[table.seed == 0], own)["PA", 0])
+    assert why.agreement(table, own)["PA", 0] == pytest.approx(expected)
+    assert np.isnan(why.agreement(table[table.seed == 0], own)["PA", 0])
 
 
 def test_claims_of_what_explains_tau_say_both(planted):
@@ -716,18 +704,18 @@ COSTLY = {"steps": 1, "flops": 0, "time": 0, "peak": 1}  # is SUMNAS at equal st
 
 
 def test_the_figures_show_every_method_cost_and_measure(planted):
-    figure = rivals_figures.draw(planted, "mini")
+    figure = plots.draw(planted, "mini")
     for axes in figure.axes:
         labels = [text.get_text() for text in axes.get_yticklabels()]
         assert len(labels) == len(METHODS) and labels[0].partition("  ")[0] in (
             "PA&DA", "PA", "sandwich",
         )  # fmt: skip
-    said = rivals_figures.caption(SMOKE, planted, rivals_claims.conclude(planted, "mini"))
+    said = plots.caption(SMOKE, planted, verdicts.conclude(planted, "mini"))
     assert "PA&DA surpasses the others, tau, ranked by loss: not shown (" in said
     assert "Smallest difference that could have been shown " in said
     assert f"of {len(RIVALS)} could have been found equivalent" in said
     assert f"{len(METHODS) * (len(METHODS) - 1) // 2} pairs" in said
-    figure = rivals_figures.draw_cost(planted["costs"])
+    figure = plots.draw_cost(planted["costs"])
     first, *panels = figure.axes
     names = [text.get_text() for text in first.get_yticklabels()]
     assert sorted(names) == sorted([*METHODS, EQUAL_STEPS])
@@ -736,14 +724,14 @@ def test_the_figures_show_every_method_cost_and_measure(planted):
         places = {names[int(dot.get_ydata()[0])]: dot for dot in dots}
         assert len(dots) == len(places) == len(METHODS) + more  # two lack what costs tenfold
         filled = {name for name, dot in places.items() if dot.get_markerfacecolor() != "white"}
-        assert filled == set(rivals_figures.unbeaten(planted["costs"], cost))
+        assert filled == set(plots.unbeaten(planted["costs"], cost))
     costs = planted["costs"]
-    said = rivals_figures.caption_cost(SMOKE, costs)
+    said = plots.caption_cost(SMOKE, costs)
     assert "not beaten on both" in said and "but for SUMNAS, equal steps" in said
-    none = rivals_figures.caption_cost(SMOKE, costs[costs.method != EQUAL_STEPS])
+    none = plots.caption_cost(SMOKE, costs[costs.method != EQUAL_STEPS])
     assert none.endswith("All have the same images.")
     rows = planted["explained"]
-    figure = rivals_figures.draw_explained(rows)
+    figure = plots.draw_explained(rows)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert "exposure of conv 3×3" in labels and len(labels) == rows.measure.nunique()
-    assert "within methods" in rivals_figures.caption_explained(SMOKE, rows)
+    assert "within methods" in plots.caption_explained(SMOKE, rows)

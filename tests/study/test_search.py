@@ -10,9 +10,9 @@ import pytest
 from padalib import data, spaces
 from padalib.engine.identity import key
 from padalib.ranking import metrics
-from padalib.study import claims, ranking, scales, search, search_claims, search_figures
+from padalib.study import claims, ranking, scales, search
 from padalib.study.scale import Searches
-from padalib.study.search import DRAWN, FREE, LARGEST, MAIN, UNTRAINED, Known
+from padalib.study.search import DRAWN, FREE, LARGEST, MAIN, UNTRAINED, Known, plots, verdicts
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 BEST, LARGE, DEAD = "1-3-2", "3-3-3", "0-0-0"
@@ -80,7 +80,7 @@ def judged(own, predicted, size):
     made = dict(
         zip(("search_curves", "search_found"), search.simulate(predicted, own, size), strict=True)
     )
-    return search_claims.analyse(predicted, own, made)
+    return verdicts.analyse(predicted, own, made)
 
 
 def analysed(own=None, budget=30, draws=2, **changes):
@@ -232,7 +232,7 @@ def test_claims_and_their_families(perfect):
     assert all(name.startswith("10.") for name in own)
     claim = own["10.found.spos"]
     assert claim.verdict == claims.SHOWN and claim.effect == pytest.approx(10)
-    assert claim.unit == "points" and claim.bound == search_claims.BOUND
+    assert claim.unit == "points" and claim.bound == verdicts.BOUND
     assert "differ by 0.25 points" in claim.evidence
     assert own["10.gain.pada"].verdict == claims.EQUIVALENT
     assert own["10.untrained.spos"].effect > 0
@@ -438,7 +438,7 @@ def test_the_projects_own_truth_has_its_noise():
     own = search.known(Book(MINI, "digits"))
     assert len(own.table) == 85 and own.table.members.sum() == len(MINI)
     assert own.table.noise[LARGE] > 0 and own.table.FLOPs[LARGE] == own.table.FLOPs.max()
-    said = search_claims.described(own, Searches(24, 10), (0, 1, 2))
+    said = verdicts.described(own, Searches(24, 10), (0, 1, 2))
     assert "125 architectures, 85 distinct functions" in said and "3 supernets" in said
 
 
@@ -448,16 +448,16 @@ def test_the_projects_own_truth_has_its_noise():
 def test_figures_show_every_method_search_and_control():
     own = made_up()
     tables, _ = analysed(own, budget=20, draws=2, boosted=[("SPOS", DEAD, None)])
-    left, middle, right = search_figures.draw(tables).axes
+    left, middle, right = plots.draw(tables).axes
     labels = [text.get_text() for text in left.get_legend().get_texts()]
     assert labels == [*search.NAMES.values(), "the supernet's favourite"]
     assert len(middle.lines) == 3
     names = [label.get_text() for label in right.get_yticklabels()]
     assert names == ["SPOS", "PA&DA", UNTRAINED, "largest", "random draw"]
-    assert "largest network 10.00" in search_figures.caption(own, tables, "laptop")
-    fronts = search_figures.draw_fronts(own, tables["fronts"])
+    assert "largest network 10.00" in plots.caption(own, tables, "laptop")
+    fronts = plots.draw_fronts(own, tables["fronts"])
     assert [axes.get_xlabel() for axes in fronts.axes] == ["FLOPs", "parameters"]
-    assert "SPOS" in search_figures.caption_fronts(own, tables["fronts"], "laptop")
+    assert "SPOS" in plots.caption_fronts(own, tables["fronts"], "laptop")
 
 
 def test_a_few_that_cost_next_to_nothing_do_not_squeeze_a_front():
@@ -466,21 +466,21 @@ def test_a_few_that_cost_next_to_nothing_do_not_squeeze_a_front():
     own.table.loc[DEAD, "phone_latency"] = 0.01
     own = Known(own.space, own.table)
     tables, _ = judged(own, foretold(own), Searches(20, 1))
-    flops, _, latency = search_figures.draw_fronts(own, tables["fronts"]).axes[:3]
+    flops, _, latency = plots.draw_fronts(own, tables["fronts"]).axes[:3]
     assert 1 < latency.get_xlim()[0] < 11 and flops.get_xlim()[0] < own.table.FLOPs.min()
-    assert "phone latency: largest" in search_figures.caption_fronts(own, tables["fronts"], "x")
+    assert "phone latency: largest" in plots.caption_fronts(own, tables["fronts"], "x")
 
 
 def test_found_cells_are_drawn_with_their_live_options_only():
     own = made_up()
     tables, _ = analysed(own, boosted=[("SPOS", DEAD, None)])
-    found = search_figures.finds(own, tables)
+    found = plots.finds(own, tables)
     assert found.name.tolist() == ["the best there is", LARGEST, "SPOS", "PA&DA", UNTRAINED]
     assert found.code.tolist()[:4] == [BEST, LARGE, DEAD, BEST]
     assert found.share[2] == 1 and found.accuracy[0] == 90
-    panels = search_figures.draw_found(MINI, found).axes
+    panels = plots.draw_found(MINI, found).axes
     assert [len(axes.patches) for axes in panels[:4]] == [3, 3, 0, 3]
     assert [text.get_text() for text in panels[2].texts] == ["no signal passes"]
-    assert "SPOS 0-0-0" in search_figures.caption_found(own, found, "laptop")
+    assert "SPOS 0-0-0" in plots.caption_found(own, found, "laptop")
     chain = pd.DataFrame({"name": ["x"], "code": ["0-1-2-1-0"], "share": [0.5], "accuracy": [1.0]})
-    assert len(search_figures.draw_found(CHAIN, chain).axes[0].patches) == 5
+    assert len(plots.draw_found(CHAIN, chain).axes[0].patches) == 5

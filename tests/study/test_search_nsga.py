@@ -10,8 +10,10 @@ import test_search as made
 
 from padalib.engine.runs import RunError
 from padalib.ranking.counted import Counted
-from padalib.study import search, search_figures, search_nsga
+from padalib.study import search
 from padalib.study.scale import Searches
+from padalib.study.search import nsga as search_nsga
+from padalib.study.search import plots
 
 SIZE = Searches(20, 1)
 
@@ -65,7 +67,7 @@ def test_limits_within_which_nothing_was_asked_are_left_out(asks):
     spos = rows[rows.method == "SPOS"].set_index("most").accuracy
     assert spos.dropna().tolist() == [80.0] and spos.index[spos.notna()] == [spos.index.max()]
     assert "SPOS 10.00 (0.00 of all functions)" in search_nsga.caption(own, rows, SIZE, "smoke")
-    (axes,) = search_figures.draw_fronts(own, rows).axes
+    (axes,) = plots.draw_fronts(own, rows).axes
     assert axes.get_xlabel() == "FLOPs"
 
 

@@ -14,7 +14,8 @@ from matplotlib.colors import to_rgb
 from padalib import spaces
 from padalib.engine import paths
 from padalib.ranking import metrics
-from padalib.study import claims, scales, sharing, sharing_figures
+from padalib.study import claims, scales, sharing
+from padalib.study.sharing import plots
 from padalib.study.workbook import Workbook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,7 +256,7 @@ def test_the_largest_step_is_named_with_its_corrected_p():
 
 
 def test_the_figure_draws_the_perfect_predictor_and_every_shade_is_seen_on_white():
-    figure = sharing_figures.draw(found := analyse())
+    figure = plots.draw(found := analyse())
     assert len(figure.axes) == 8
     for axes in figure.axes:
         dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
@@ -264,7 +265,7 @@ def test_the_figure_draws_the_perfect_predictor_and_every_shade_is_seen_on_white
         )
         for line in axes.lines:
             assert contrast(line.get_color()) >= 3
-    assert "a perfect predictor, 0.86" in sharing_figures.caption(found, "smoke")
+    assert "a perfect predictor, 0.86" in plots.caption(found, "smoke")
 
 
 def contrast(colour):

@@ -9,7 +9,8 @@ import pytest
 from padalib import data, spaces
 from padalib.engine.identity import key
 from padalib.ranking.report import Ranked
-from padalib.study import claims, scales, tuning, tuning_figures
+from padalib.study import claims, scales, tuning
+from padalib.study.tuning import plots
 
 MINI = spaces.get("mini")
 SCALE = replace(scales.get("tuning"), space=MINI, data="digits", lr=0.1, epochs=20, equal_flops=31)
@@ -122,9 +123,9 @@ def test_the_common_arm_is_the_runs_of_controls(monkeypatch):
 
 def test_the_figure_shows_every_rate_and_contrast():
     rates, tables, _ = planted(0.02, 2.0)
-    figure = tuning_figures.draw(rates, tables)
+    figure = plots.draw(rates, tables)
     one, other, right = figure.axes
     assert one.get_legend_handles_labels()[1] == list(tuning.METHODS)
     assert len(other.lines) == 3 + 9
     assert len(right.get_yticks()) == 3 + 3 + 1
-    assert "own rates" in tuning_figures.caption(SCALE, tables)
+    assert "own rates" in plots.caption(SCALE, tables)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from padalib import spaces
-from padalib.study import claims, scales, variance, variance_figures
+from padalib.study import claims, scales, variance
+from padalib.study.variance import plots
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = ("SPOS", "FairNAS", "PA&DA", "curriculum")
@@ -206,15 +207,15 @@ def test_there_is_no_early_claim_without_an_early_epoch_and_none_without_the_met
 def test_figures_are_drawn_from_the_tables(epochs):
     found = analyse(epochs=epochs)
     some = (*METHODS, "sandwich")  # which cannot be probed
-    figure = variance_figures.draw(found, some, ["2←0", "2←1"])
+    figure = plots.draw(found, some, ["2←0", "2←1"])
     assert len(figure.axes) == 6
     lines = figure.axes[-1].lines
     assert [list(line.get_ydata()) for line in lines] == [[1, 1]] * len(METHODS)
-    words = variance_figures.caption(found, "smoke")
+    words = plots.caption(found, "smoke")
     assert "PA&DA's steps: 1.00 times SPOS's" in words and "without gradients: 1.00" in words
-    bars = variance_figures.draw_parts(found, some).axes[0].patches
+    bars = plots.draw_parts(found, some).axes[0].patches
     assert [bar.get_height() for bar in bars[:4]] == pytest.approx([0.25, 0.75] * 2)
-    assert "fixed part 100\u00a0%, conv 3×3 100\u00a0%" in variance_figures.caption_parts(found)
+    assert "fixed part 100\u00a0%, conv 3×3 100\u00a0%" in plots.caption_parts(found)
 
 
 # --- the published tables ---

@@ -10,7 +10,7 @@ from padalib.ranking.ranked import Ranked
 from padalib.study import blocks, claims, outcomes
 from padalib.study.controls import OUTCOMES, Measured
 from padalib.study.effects import Doubt
-from padalib.study.rival_scales import METHODS
+from padalib.study.scales.rivals import METHODS
 
 
 def values(measured: Measured, measure: str) -> pd.DataFrame:

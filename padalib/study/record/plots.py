@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from padalib.study import claims, figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.controls_figures import SHADES, differences
+from padalib.study.controls.plots import SHADES, differences
 from padalib.study.record import AIMS, CHOOSES
 from padalib.study.scale import Scale
 

@@ -18,7 +18,7 @@ from padalib.ranking.ranked import Ranked
 from padalib.spaces import Space
 from padalib.study import blocks, claims, effects, figures, relation, training
 from padalib.study.controls import OUTCOMES, Measured
-from padalib.study.rival_scales import METHODS
+from padalib.study.scales.rivals import METHODS
 
 DRAWS = 10_000
 LEAST = 5  # methods, or runs, for an interval that draws them

@@ -17,9 +17,9 @@ from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.ranking.scores import ScoreConfig
 from padalib.study import claims, contests, controls, outcomes, tuning
-from padalib.study import record_parts as parts
 from padalib.study.claims import Claim, Interval
 from padalib.study.controls import BOUND, OTHERS, OUTCOMES
+from padalib.study.record import parts
 from padalib.study.scale import Scale
 
 FIGURE = "15_record"

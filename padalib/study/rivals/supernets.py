@@ -32,8 +32,8 @@ from padalib.ranking.scores import ScoreConfig
 from padalib.samplers.base import part
 from padalib.samplers.restricted import RestrictedPaths
 from padalib.study import outcomes
-from padalib.study.rival_scales import SEVERAL
 from padalib.study.scale import Scale
+from padalib.study.scales.rivals import SEVERAL
 from padalib.train import TrainConfig, Trainer
 
 SPLIT_FROM = {"few-shot NAS": "SPOS", "GM-NAS": "SPOS", "EFS-NAS": "sbs"}

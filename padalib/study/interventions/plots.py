@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from padalib.study import figures, outcomes
-from padalib.study.intervened import Interventions, dose
 from padalib.study.interventions import MIDDLE, PLANNED, members, usual
+from padalib.study.interventions.slopes import Interventions, dose
 from padalib.study.outcomes import JUDGED, NAMES
 from padalib.study.variance import BASE
 

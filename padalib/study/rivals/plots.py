@@ -8,12 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from padalib.study import claims, figures, outcomes, rivals, rivals_costs, rivals_why
+from padalib.study import claims, figures, outcomes, rivals
 from padalib.study.controls import OUTCOMES
-from padalib.study.controls_figures import SHADES
-from padalib.study.rival_scales import OURS
-from padalib.study.rivals_costs import EQUAL_STEPS
+from padalib.study.controls.plots import SHADES
+from padalib.study.rivals import costs as rivals_costs
+from padalib.study.rivals import why
+from padalib.study.rivals.costs import EQUAL_STEPS
 from padalib.study.scale import Scale
+from padalib.study.scales.rivals import OURS
 
 LINE = 0.16  # inches
 COSTS = {
@@ -169,7 +171,7 @@ def draw_explained(rows: pd.DataFrame) -> Figure:
     measures = list(dict.fromkeys(rows.measure))
     size = (6.75, 1.4 + 0.24 * len(measures))
     figure, panels = figures.subplots(1, len(OUTCOMES), figsize=size, sharey=True)
-    marks = {rivals_why.OVER: ("o", "black", -0.14), rivals_why.WITHIN: ("s", "#0072B2", 0.14)}
+    marks = {why.OVER: ("o", "black", -0.14), why.WITHIN: ("s", "#0072B2", 0.14)}
     with figures.style():
         for axes, (outcome, named) in zip(panels, OUTCOMES.items(), strict=True):
             axes.axvline(0, color="grey", lw=0.5)
@@ -184,7 +186,7 @@ def draw_explained(rows: pd.DataFrame) -> Figure:
                     axes.plot(own.rho[told], y[told], mark, color=shade, mfc=fill, ms=4)
                     axes.plot([], [], mark, color=shade, mfc=fill, ms=4, label=label)
             axes.set(xlabel="Spearman's rho", title=named, xlim=(-1.05, 1.05))
-        panels[0].set_yticks(range(len(measures)), [rivals_why.named(m) for m in measures])
+        panels[0].set_yticks(range(len(measures)), [why.named(m) for m in measures])
         panels[0].set_ylim(len(measures) - 0.5, -0.5)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
@@ -194,11 +196,11 @@ def caption_explained(scale: Scale, rows: pd.DataFrame) -> str:
     """The finding in words, for the figure of what explains tau."""
     own = rows[(rows.outcome == "tau_loss") & rows.rho.notna()]
     said = []
-    for how in (rivals_why.OVER, rivals_why.WITHIN):
+    for how in (why.OVER, why.WITHIN):
         most = own[own.how == how].assign(size=lambda t: t.rho.abs()).sort_values("size")
         for row in most.tail(1).itertuples():
             told = claims.interval(row.rho, row.low, row.high)
-            said.append(f"{how} {rivals_why.named(row.measure)} ({told})")
+            said.append(f"{how} {why.named(row.measure)} ({told})")
     return (
         f"Scale {scale.name}. What goes with tau by loss most, {'; '.join(said)}. Bars: 95 %, "
         "drawing methods over all runs, and runs within methods: there means and scales of methods "

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from padalib.study import claims, controls, outcomes, relation, rivals, rivals_why
+from padalib.study import claims, controls, outcomes, relation, rivals
 from padalib.study.claims import OPPOSITE, Claim, Interval
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.rival_scales import CONTROLS, OURS, PUBLISHED
+from padalib.study.rivals import why
+from padalib.study.scales.rivals import CONTROLS, OURS, PUBLISHED
 
 SETS = {  # of rivals, and what would be true if PA&DA were better than each
     "surpasses": (PUBLISHED, f"{OURS} surpasses other improved approaches"),
@@ -18,7 +19,7 @@ SETS = {  # of rivals, and what would be true if PA&DA were better than each
 }
 # What may explain tau: which sign would help, and the statement.
 EXPLAINED = {
-    rivals_why.CONVS: (1, "Runs that train options with weights more rank better"),
+    why.CONVS: (1, "Runs that train options with weights more rank better"),
     "flops": (1, "Runs whose paths cost more FLOPs rank better"),
     "loss": (-1, "Runs with a lower held-out loss rank better"),
     "agreement": (1, "Runs that agree more with the method's other seeds rank better"),
@@ -133,8 +134,8 @@ def explained(rows: pd.DataFrame) -> Iterator[Claim]:
     found = rows.set_index(["measure", "outcome", "how"])
     for measure, (wanted, statement) in EXPLAINED.items():
         for outcome, named in OUTCOMES.items():
-            row = found.loc[measure, outcome, rivals_why.OVER]
-            inner = found.loc[measure, outcome, rivals_why.WITHIN]
+            row = found.loc[measure, outcome, why.OVER]
+            inner = found.loc[measure, outcome, why.WITHIN]
             look: dict[str, Any] = {"wanted": wanted, "bound": relation.BOUND, "unit": "rho"}
             look |= {"p": row.holm, "tests": int(row.tests), "figure": rivals.WHY_FIGURE}
             yield claims.of(

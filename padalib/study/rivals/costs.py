@@ -8,10 +8,11 @@ import pandas as pd
 
 from padalib.ranking import metrics
 from padalib.ranking.ranked import Ranked
-from padalib.study import outcomes, rivals_several, training
+from padalib.study import outcomes, training
 from padalib.study.controls import OUTCOMES, Measured
-from padalib.study.rival_scales import SEVERAL, STARVED
+from padalib.study.rivals import supernets
 from padalib.study.scale import Scale
+from padalib.study.scales.rivals import SEVERAL, STARVED
 
 EQUAL_STEPS = f"{STARVED}, equal steps"
 
@@ -33,7 +34,7 @@ def table(
     """
     cost, memory = found.cost.set_index("method"), found.memory.set_index("method")
     total = found.curves.groupby(["method", "seed"], sort=False)[["images", "steps"]].sum()
-    together = rivals_several.spent(found.parts)
+    together = supernets.spent(found.parts)
     flops = pd.concat(
         [_flops(found.curves, scale, draws), _flops_of_several(together, total, scale)]
     )

@@ -15,7 +15,7 @@ from padalib.ranking.scores import ScoreConfig
 from padalib.spaces import Space
 from padalib.study import contests, outcomes
 from padalib.study.claims import Claim
-from padalib.study.scales import Scale
+from padalib.study.scale import Scale
 
 PARAMETERS, LIVE_FLOPS = "parameters", "FLOPs of live edges"
 FREE = (PARAMETERS, LIVE_FLOPS)  # rankings without any training

@@ -6,7 +6,7 @@ Macro from `spaces`. And the scale of PA&DA's options.
 
 from dataclasses import replace
 
-from padalib.study.record_parts import TRIED, fitted
+from padalib.study.record.parts import TRIED, fitted
 from padalib.study.scale import Scale
 
 CHOICE_SEEDS, SEEDS = (0, 1), tuple(range(5, 10))

@@ -14,7 +14,7 @@ from padalib.probes.sampled import VarianceConfig
 from padalib.spaces import Space
 from padalib.study import claims
 from padalib.study.effects import RATIO_BOUND, Effect, difference, judge_rows, ratio
-from padalib.study.scales import Scale
+from padalib.study.scale import Scale
 
 BASE, CLAIMED = "SPOS", "PA&DA"  # what is compared with, and what the paper claims something of
 CONTROL, WEIGHTED = "curriculum", "PA&DA weighted"  # trained with the weights of the theorem

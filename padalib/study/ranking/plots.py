@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from padalib.study import contests, figures, outcomes, relation
-from padalib.study.scales import Scale
+from padalib.study.scale import Scale
 
 
 def draw(

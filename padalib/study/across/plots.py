@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from padalib.study import claims, effects, figures
 from padalib.study.across import ASKED, QUESTIONS
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.controls_figures import SHADES
+from padalib.study.controls.plots import SHADES
 from padalib.study.scale import Scale
 
 LINE = 0.125  # inches

@@ -30,7 +30,7 @@ from padalib.study.effects import (
     ratio,
     together,
 )
-from padalib.study.scales import Scale
+from padalib.study.scale import Scale
 from padalib.train import TrainConfig
 
 # Candidate operations of an edge, from one to all; two are the paper's Fig. 1.

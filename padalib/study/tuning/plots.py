@@ -8,7 +8,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from padalib.study import claims, figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.controls_figures import MARKS, SHADES
+from padalib.study.controls.plots import MARKS, SHADES
 from padalib.study.scale import Scale
 from padalib.study.tuning import COMMON, METHODS
 

@@ -19,7 +19,7 @@ from padalib.probes.exact import ExactConfig
 from padalib.ranking import metrics
 from padalib.study import claims
 from padalib.study.effects import RATIO_BOUND, Effect, difference, ratio
-from padalib.study.scales import Scale
+from padalib.study.scale import Scale
 
 # As they are shown: what families of distributions could reach, then what is in use.
 ORDER = (

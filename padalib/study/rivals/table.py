@@ -19,7 +19,7 @@ from padalib import samplers
 from padalib.ranking import gradient_split, level_split, several
 from padalib.samplers import Accumulate, Shuffled, UniformPaths
 from padalib.samplers.base import Method
-from padalib.study.rival_scales import CONTROLS, METHODS
+from padalib.study.scales.rivals import CONTROLS, METHODS
 
 OF_SEVERAL = {"few-shot NAS": several, "GM-NAS": gradient_split, "EFS-NAS": level_split}
 PLAIN = (UniformPaths, Shuffled, Accumulate)  # SPOS's own parts

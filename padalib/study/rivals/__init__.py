@@ -19,19 +19,12 @@ from padalib.probes.cost import CostConfig
 from padalib.probes.memory import MemoryConfig
 from padalib.ranking.ranked import Ranked
 from padalib.ranking.scores import ScoreConfig
-from padalib.study import (
-    controls,
-    outcomes,
-    rivals_costs,
-    rivals_pairs,
-    rivals_several,
-    rivals_why,
-    training,
-)
+from padalib.study import controls, outcomes, training
 from padalib.study.controls import BOUND, OTHERS, OUTCOMES, Measured, scheduled
-from padalib.study.rival_scales import CHOSEN, METHODS, OURS, RIVALS, SEVERAL, SINGLE, STARVED
-from padalib.study.rivals_costs import EQUAL_STEPS
+from padalib.study.rivals import costs, pairs, supernets, why
+from padalib.study.rivals.costs import EQUAL_STEPS
 from padalib.study.scale import Scale
+from padalib.study.scales.rivals import CHOSEN, METHODS, OURS, RIVALS, SEVERAL, SINGLE, STARVED
 from padalib.study.workbook import Workbook
 from padalib.train import TrainConfig
 
@@ -82,7 +75,7 @@ def scorings(scale: Scale) -> list[ScoreConfig]:
 def scorings_of_several(scale: Scale) -> dict[ScoreConfig, str]:
     """Scores of several supernets, and the method that each is of."""
     asked = [(name, seed) for seed in scale.seeds for name in of_several(scale)]
-    return {rivals_several.scoring(scale, *own): own[0] for own in asked}
+    return {supernets.scoring(scale, *own): own[0] for own in asked}
 
 
 def near(measured: Measured, seeds: Sequence[int]) -> list[str]:
@@ -92,7 +85,7 @@ def near(measured: Measured, seeds: Sequence[int]) -> list[str]:
     """
     found = {OURS}
     for measure in OUTCOMES:
-        mean = rivals_pairs.values(measured, measure).loc[list(seeds)].mean()
+        mean = pairs.values(measured, measure).loc[list(seeds)].mean()
         found |= set(mean.index[mean >= mean.max() - NEAR])
     return [name for name in METHODS if name in found]
 
@@ -101,7 +94,7 @@ def more(scale: Scale, names: Sequence[str]) -> dict[ScoreConfig, str]:
     """Scores of the methods that are near the best, with the seeds that only they have."""
     asked = [(name, seed) for seed in scale.near_seeds for name in names]
     return {
-        rivals_several.scoring(scale, name, seed)
+        supernets.scoring(scale, name, seed)
         if name in SEVERAL
         else scale.scoring(scale.training(name, seed)): name
         for name, seed in asked
@@ -113,13 +106,13 @@ def timings(scale: Scale) -> list[CostConfig]:
     if not scheduled(scale.space):
         return []
     own = training.timings(replace(scale, methods=methods(scale)))
-    return [*own, *(rivals_several.timing(scale, name) for name in of_several(scale))]
+    return [*own, *(supernets.timing(scale, name) for name in of_several(scale))]
 
 
 def memories(scale: Scale) -> list[MemoryConfig]:
     """What a step of each method holds in memory."""
     own = [MemoryConfig(scale.training(name, scale.seeds[0])) for name in methods(scale)]
-    return [*own, *(rivals_several.held(scale, name) for name in of_several(scale))]
+    return [*own, *(supernets.held(scale, name) for name in of_several(scale))]
 
 
 def configs(scale: Scale) -> list[Config]:
@@ -189,32 +182,30 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     space and by each outcome). more: the same by other measures. differences: all pairs of methods
     in the main space (Holm over the pairs, by each outcome). near: which methods have more seeds,
     and their means over the first ones. ranks: each method's place in that space. cards; costs;
-    by_part, comparable: see `rivals_several`. chosen: how the methods of the other spaces were.
-    runs_explained, explained: see `rivals_why`.
+    by_part, comparable: see `supernets`. chosen: how the methods of the other spaces were.
+    runs_explained, explained: see `why`.
     """
     measured = {name: controls.measure(*own) for name, own in found.spaces.items()}
     cards = [controls.cards(*own)[0].assign(space=name) for name, own in found.spaces.items()]
     main = next(iter(found.spaces))
     of_main = measured[main], found.spaces[main][1]
-    differences = judged(rivals_pairs.each_pair(*of_main))
+    differences = judged(pairs.each_pair(*of_main))
     equal = found.curves[found.curves.method != EQUAL_STEPS]
     draws = training.drawn(scale, training.unlogged(equal))
     tables = {
         "contrasts": against_rivals(measured, found.spaces, list(OUTCOMES)),
         "more": against_rivals(measured, found.spaces, list(OTHERS)),
         "differences": differences,
-        "ranks": rivals_pairs.ranks(of_main[0], differences, cards[0]),
+        "ranks": pairs.ranks(of_main[0], differences, cards[0]),
         "cards": pd.concat(cards, ignore_index=True),
-        "costs": rivals_costs.table(found, scale, draws, *of_main),
-        "by_part": rivals_several.by_part(*found.spaces[main]),
-        "comparable": rivals_several.comparable(*found.spaces[main], BOUND),
+        "costs": costs.table(found, scale, draws, *of_main),
+        "by_part": supernets.by_part(*found.spaces[main]),
+        "comparable": supernets.comparable(*found.spaces[main], BOUND),
         "chosen": choose(of_main[0], scale),
         "near": nearest(of_main[0], scale),
-        "runs_explained": rivals_why.runs(
-            equal, draws, found.spaces[main], of_main[0], scale.space
-        ),
+        "runs_explained": why.runs(equal, draws, found.spaces[main], of_main[0], scale.space),
     }
-    tables["explained"] = rivals_why.related(tables["runs_explained"])
+    tables["explained"] = why.related(tables["runs_explained"])
     for name in ("contrasts", "more", "differences", "cards", "comparable"):
         complete(tables[name], name)
     return tables
@@ -265,10 +256,10 @@ def nearest(measured: Measured, scale: Scale) -> pd.DataFrame:
     """A row a method: its means over the first seeds, and whether it has more (`near`)."""
     seeds = list(scale.seeds)
     table = pd.DataFrame(
-        {name: rivals_pairs.values(measured, name).loc[seeds].mean() for name in OUTCOMES}
+        {name: pairs.values(measured, name).loc[seeds].mean() for name in OUTCOMES}
     )
     table["near"] = table.index.isin(near(measured, seeds))
-    table["seeds"] = rivals_pairs.values(measured, next(iter(OUTCOMES))).notna().sum()
+    table["seeds"] = pairs.values(measured, next(iter(OUTCOMES))).notna().sum()
     return table.rename_axis("method").reset_index()
 
 
@@ -279,7 +270,7 @@ def choose(measured: Measured, scale: Scale) -> pd.DataFrame:
     whether the other spaces have it. The best of many are flattered where they were chosen, and not
     in spaces that had no part in the choice.
     """
-    table = pd.DataFrame({name: rivals_pairs.means(measured, name) for name in OUTCOMES})
+    table = pd.DataFrame({name: pairs.means(measured, name) for name in OUTCOMES})
     table = table.drop(index=["SPOS", *SPOS_ITSELF], errors="ignore")
     table["both"] = table.mean(axis=1)
     table = table.sort_values("both", ascending=False, kind="stable")

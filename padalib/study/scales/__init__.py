@@ -6,15 +6,8 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
-from padalib.study import (
-    record_scales,
-    retraining_scales,
-    rival_scales,
-    search_scales,
-    space_scales,
-    variance_scales,
-)
 from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
+from padalib.study.scales import across, record, retraining, rivals, search, variance
 
 EVERY = (
     *STUDIES,
@@ -306,13 +299,13 @@ SCALES = {
         ),
     )
 }
-SCALES["spaces"] = space_scales.make(SCALES["controls"])
-SCALES["search"] = search_scales.make(SCALES["controls"], SCALES["spaces"])
-SCALES["rivals"] = rival_scales.make(SCALES["controls"], SCALES["spaces"])
-SCALES["record"] = record_scales.make(SCALES["controls"], SCALES["spaces"])
-SCALES["options"] = record_scales.options(SCALES["controls"])
-SCALES["retraining"] = retraining_scales.make(ON_CIFAR, FRESH)
-SCALES |= variance_scales.make(ON_CIFAR, FRESH)
+SCALES["spaces"] = across.make(SCALES["controls"])
+SCALES["search"] = search.make(SCALES["controls"], SCALES["spaces"])
+SCALES["rivals"] = rivals.make(SCALES["controls"], SCALES["spaces"])
+SCALES["record"] = record.make(SCALES["controls"], SCALES["spaces"])
+SCALES["options"] = record.options(SCALES["controls"])
+SCALES["retraining"] = retraining.make(ON_CIFAR, FRESH)
+SCALES |= variance.make(ON_CIFAR, FRESH)
 
 
 def runs(scale: Scale, number: str) -> bool:

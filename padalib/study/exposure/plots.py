@@ -2,9 +2,9 @@
 
 from matplotlib.figure import Figure
 
-from padalib.study import figures, sharing_figures
+from padalib.study import figures
 from padalib.study.exposure import Exposure
-from padalib.study.sharing import FACTORS, SCORES, along, said
+from padalib.study.sharing import FACTORS, SCORES, along, plots, said
 
 
 def draw(found: Exposure) -> Figure:
@@ -18,9 +18,9 @@ def draw(found: Exposure) -> Figure:
             rows = along(shared.runs, factor)
             shades = figures.shades(sorted(rows[factor].unique()))
             steps, ranks = next(panels), next(panels)
-            sharing_figures.at_the_end(steps, rows, factor, "total", shades)
+            plots.at_the_end(steps, rows, factor, "total", shades)
             for score, shift in zip(SCORES, (-0.15, 0.15), strict=True):
-                sharing_figures.at_the_end(ranks, rows, factor, score, shades, shift)
+                plots.at_the_end(ranks, rows, factor, score, shades, shift)
             ranks.axhline(shared.perfect, color="#666666", lw=0.6, ls="--")
             ranks.set(ylabel="Kendall's tau", ylim=(lowest, 1.03), title="ranking")
             steps.set(yscale="log", ylabel="tr Var[g]", title="variance")
