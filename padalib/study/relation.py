@@ -26,14 +26,15 @@ def configs(scale: Scale) -> list[Config]:
     return [*variance.probes(scale), *(scale.scoring(config) for config in scale.trainings())]
 
 
-def runs(variance: pd.DataFrame, ranking: pd.DataFrame, exposure: pd.Series) -> pd.DataFrame:
+def runs(probed: pd.DataFrame, ranking: pd.DataFrame, exposure: pd.Series) -> pd.DataFrame:
     """A row a run: tau, and at the end of training variance and signal-to-noise per path.
 
     `ranking` is a table of `ranking.analyse`, `exposure` is by (method, seed). What is measured of
-    a step of several paths is divided by their number.
+    a step of several paths is divided by their number. Methods that train on weighted steps are
+    left out: what they take is clipped, and its variance not measured.
     """
-    last = (variance.epoch == variance.epoch.max()) & (variance.part == "all")
-    ends = variance[last & (variance.weights == "raw")]
+    last = (probed.epoch == probed.epoch.max()) & (probed.part == "all")
+    ends = variance.of_steps(probed[last & (probed.weights == "raw")])
     ends = ends.assign(snr=ends.signal_to_noise / ends.group, variance=ends.total / ends.group)
     taus = ranking[ranking.metric == "tau"].rename(columns={"value": "tau"})
     both = ends[["method", "seed", *MEASURES]].merge(taus[["method", "seed", "tau"]])

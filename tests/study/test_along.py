@@ -1,4 +1,4 @@
-"""Variance along training and equal exposure: configs, and tables with known answers."""
+"""Variance along training: configs, and tables with known answers."""
 
 import math
 from dataclasses import replace
@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from padalib import data, spaces
+from padalib import data
 from padalib.engine.runs import Run
-from padalib.study import along, claims, exposure, scales, sharing
-from padalib.study.along import plots as along_plots
-from padalib.study.draws import FavouredPaths
-from padalib.study.exposure import plots as exposure_plots
+from padalib.study import along, claims, scales
+from padalib.study.along import plots
 
 METHODS, EPOCHS = along.METHODS, (1, 2, 5)
+CLAIMS = [f"17.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
+CLAIMS += ["17.path_all_beyond", "17.data_all_beyond"]
 
 
 def probes(part_of, signal=(0.5, 0.3, 0.7), seeds=3):
@@ -24,13 +24,13 @@ def probes(part_of, signal=(0.5, 0.3, 0.7), seeds=3):
     kinds = product(METHODS, range(seeds), EPOCHS, ("raw", "importance"), ("all", "fixed", "x"))
     for method, seed, epoch, weights, part in kinds:
         key = (method, weights, part, epoch)
-        wobble = 1.0 if method == "SPOS" else 1.02 ** (seed - 1)  # of geometric mean 1
-        path, own = (part_of(source, *key) * wobble for source in along.SOURCES)
+        wobble = 0.0 if method == "SPOS" else 0.01 * (seed - 1)  # of mean 0
+        path, own = (part_of(source, *key) + wobble for source in along.SOURCES)
         rows.append(
             {"method": method, "seed": seed, "epoch": epoch, "weights": weights, "part": part}
             | {"path": path, "data": own, "total": path + own, "path_share": path / (path + own)}
             | dict(zip(("signal", "signal_low", "signal_high"), signal, strict=True))
-            | {"signal_to_noise": 0.1, "group": 1, "paths": 100}
+            | {"signal_to_noise": 0.1, "group": 1, "paths": 100 + seed, "error": 0.02}
         )
     return pd.DataFrame(rows)
 
@@ -39,46 +39,79 @@ def halved(source, method, weights, part, epoch):
     """PA&DA has half the path part; its data part is SPOS's. A single path part is negative."""
     if source == "path" and epoch == 1 and method == "PA":
         return -0.1
-    return 0.5 if (source, method) == ("path", "PA&DA") else 1.0
+    if source == "path" and method == "PA&DA":
+        return 0.5
+    return 1.0 if source == "path" else 3.0
 
 
-# --- along training ---
-
-
-def test_runs_are_those_of_scale_cifar_kept_more_often(monkeypatch):
+def test_runs_are_those_of_scale_controls_kept_more_often(monkeypatch):
     monkeypatch.setattr(data, "fingerprint", lambda name: name)
-    scale, cifar = scales.get("along"), scales.get("cifar")
+    scale, controls = scales.get("along"), scales.get("controls")
     kept = (1, 2, 5, 10, 15)
     wanted = [
-        replace(cifar.training(method, seed), keep=kept)
+        replace(controls.training(method, seed), keep=kept)
         for seed in (5, 6, 7)
-        for method in ("SPOS", "PA", "PA&DA", "PA&DA weighted")
+        for method in ("SPOS", "PA", "PA&DA", "curriculum", "PA&DA weighted")
     ]
     assert along.trainings(scale) == wanted
     found = along.probes(scale)
     assert [(probe.train, probe.epoch) for probe in found] == list(product(wanted, (*kept, 20)))
     assert {probe.paths for probe in found} == {1024} and {p.error for p in found} == {0.02}
     assert len({Run(probe).key for probe in found}) == len(found)
+    assert along.configs(scale) == [*wanted, *found]
 
 
-def test_sources_are_ratios_of_means_over_training():
+def test_sources_are_differences_in_the_variance_of_spos():
     found = along.analyse(probes(halved))
-    rows = found.sources.set_index(["weights", "part", "source", "method"])
-    assert rows.change["raw", "all", "path", "PA&DA"] == pytest.approx(0.5)
-    assert rows.change["raw", "fixed", "data", "PA&DA"] == pytest.approx(1.0)
-    assert rows.change["raw", "all", "path", "PA"] == pytest.approx(
-        1
-    )  # the first epoch is left out
+    rows = found.sources.set_index(["part", "source", "beside", "method"])
+    # SPOS's variance is 4: half of the path part is an eighth of it.
+    assert rows.change["all", "path", "SPOS", "PA&DA"] == pytest.approx(-0.125)
+    assert rows.change["fixed", "data", "SPOS", "PA&DA"] == pytest.approx(0)
+    assert rows.change["all", "path", "curriculum", "PA&DA"] == pytest.approx(-0.125)
+    # The first epoch, where PA's path part is negative, is left out.
+    assert rows.change["all", "path", "SPOS", "PA"] == pytest.approx(0)
+    assert rows.share["all", "path", "SPOS", "PA&DA"] == pytest.approx(0.5 / 3.5)
+    # Weighted training takes other steps than these.
+    assert "PA&DA weighted" not in set(found.sources.method) | set(found.epochs.method)
     assert "x" not in found.sources.part.unique() and "x" not in found.rows.part.unique()
     by = {claim.key: claim for claim in found.claims}
-    assert list(by) == [f"17.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
-    assert by["17.path_all"].verdict == by["17.path_fixed"].verdict == claims.SHOWN
+    assert list(by) == CLAIMS
+    assert by["17.path_all"].verdict == by["17.path_all_beyond"].verdict == claims.SHOWN
     assert by["17.data_all"].verdict == claims.EQUIVALENT
-    for words in ("PA 1.00", "trained with the weights 1.00", "trained without 0.500"):
-        assert words in by["17.path_all"].evidence
+    assert "the path makes 25.0 % of SPOS's" in by["17.path_all"].evidence
+    assert "curriculum +0.000" in by["17.path_all"].evidence
+
+
+def test_all_that_is_claimed_is_corrected_together_and_its_power_is_told_for_that():
+    found = along.analyse(probes(halved))
     planned = found.sources[found.sources.planned]
-    assert len(planned) == 4
+    assert len(planned) == len(along.ASKED) == 6
     assert planned.holm.tolist() == pytest.approx(claims.holm(planned.p.tolist()))
+    assert found.sources[~found.sources.planned].holm.isna().all()
+    claim = next(c for c in found.claims if c.key == "17.data_all")
+    (interval,) = claim.intervals
+    assert claim.visible == pytest.approx(interval.visible(6))
+    assert claim.visible > interval.visible()
+
+
+def test_a_path_part_below_zero_is_a_number_like_any_other():
+    rows = probes(halved)
+    odd = (rows.method == "PA&DA") & (rows.seed == 1) & (rows.weights == "raw")
+    rows.loc[odd & (rows.part == "all"), "path"] = -0.25
+    found = along.analyse(rows)
+    row = found.sources[found.sources.planned].iloc[0]
+    assert (row.part, row.source) == ("all", "path")
+    assert row.change == pytest.approx(((0.49 + 0.51 - 0.25) / 3 - 1) / 4)
+    assert row.low < row.change < row.high
+    assert [claim.key for claim in found.claims] == CLAIMS
+
+
+def test_what_is_not_known_of_one_claim_does_not_ease_the_others():
+    rows = probes(lambda *key: 1.0)
+    rows.loc[rows.method == "PA&DA", ["path", "data"]] = 0.9  # no spread: no p
+    planned = along.analyse(rows).sources.query("planned")
+    assert planned.p.isna().sum() >= 1
+    assert (planned.holm[planned.p.isna()] == 1).all()
 
 
 def test_a_mean_over_training_counts_epochs_by_the_time_around_them():
@@ -97,105 +130,55 @@ def test_a_signal_is_told_only_where_its_interval_excludes_zero(signal, known):
     row = rows.set_index(["method", "epoch", "weights", "part"]).loc["SPOS", 5, "raw", "all"]
     half = (signal[2] - signal[1]) / 2 / math.sqrt(3)  # three independent probes
     assert row.signal_high - row.signal == pytest.approx(half)
-    assert (row.signal_said != along.UNKNOWN) == known == bool(np.isfinite(row.signal_to_noise))
+    assert row.signal_said.startswith(along.UNKNOWN) != known
+    assert known == bool(np.isfinite(row.signal_to_noise))
     if known:
         assert row.signal_to_noise == pytest.approx(row.signal / row.total)
-    assert row.paths == 300
+        assert row.signal_said.startswith(f"{row.signal / 4:.2g} [")
+    else:
+        assert row.signal_said.endswith(f"below {row.signal_high / 4:.2g}")
+    assert (row.paths_least, row.paths_most) == (100, 102)
 
 
-def test_a_source_below_zero_in_one_seed_is_claimed_as_not_measurable():
-    rows = probes(halved)
-    odd = (rows.method == "PA&DA") & (rows.seed == 1) & (rows.weights == "raw")
-    rows.loc[odd & (rows.part == "all"), "path"] = -0.25
-    found = along.analyse(rows)
-    by = {claim.key: claim for claim in found.claims}
-    assert list(by) == [f"17.{s}_{p}" for p in ("all", "fixed") for s in ("path", "data")]
-    lost = by["17.path_all"]
-    assert lost.verdict == claims.UNMEASURABLE and lost.intervals == ()
-    mean = (0.5 / 1.02 + 0.5 * 1.02 - 0.25) / 3
-    said = f"not above zero in 1 of 3 seeds of PA&DA (means {mean:.3g}, SPOS 1)"
-    assert said in lost.evidence and "PA 1.00" in lost.evidence
-    assert said in along_plots.caption(found, "along")
-    # The others are corrected among themselves.
-    rest = found.sources[found.sources.planned & found.sources.p.notna()]
-    assert len(rest) == 3 and rest.holm.tolist() == pytest.approx(claims.holm(rest.p.tolist()))
-    assert by["17.path_fixed"].verdict == claims.SHOWN
-
-
-def test_a_source_of_spos_below_zero_leaves_nothing_to_divide_by():
-    found = along.analyse(probes(lambda source, *_: -1.0 if source == "path" else 2.0))
-    by = {claim.key: claim for claim in found.claims}
-    assert by["17.data_all"].verdict == claims.EQUIVALENT
-    assert "3 of 3 seeds of PA&DA and 3 of 3 seeds of SPOS" in by["17.path_all"].evidence
-
-
-def test_its_figure_leaves_out_what_is_not_positive():
+def test_each_epoch_has_its_share_and_its_difference():
     found = along.analyse(probes(halved))
-    figure = along_plots.draw(found, METHODS)
-    path = figure.axes[0].lines
-    assert [len(line.get_xdata()) for line in path] == [3, 2, 3, 3]
-    said = along_plots.caption(found, "along")
-    assert "from the path, all weights, 0.500 [" in said and "24 of 24 means" in said
+    rows = found.epochs.set_index(["epoch", "part", "source", "method"])
+    assert set(rows.index.get_level_values("epoch")) == {*EPOCHS}
+    assert rows.change[1, "all", "path", "PA"] == pytest.approx(-1.1 / 4)
+    assert rows.share[5, "fixed", "data", "SPOS"] == pytest.approx(3 / 4)
+    words = along.in_words(found)
+    assert words.loc[("all", "path", "SPOS"), 5] == "25.0 %"
+    assert words.loc[("all", "path", "PA&DA"), 5].startswith("14.3 %; -0.125 [")
 
 
-# --- equal exposure ---
+def test_weighted_steps_are_told_only_where_every_seed_is_measured():
+    def heavy(source, method, weights, part, epoch):
+        return 4.0 if weights == "importance" and method == "PA&DA" else 1.0
+
+    rows = probes(heavy)
+    unsure = (rows.method == "PA&DA weighted") & (rows.seed == 2) & (rows.epoch == 5)
+    rows.loc[unsure, "error"] = 0.9
+    found = along.analyse(rows).weighted.set_index(["epoch", "part", "method"])
+    assert found.change[5, "all", "PA&DA"] == pytest.approx(4, rel=1e-3)
+    assert found.said[5, "all", "PA&DA weighted"] == along.UNKNOWN
+    assert math.isnan(found.change[5, "fixed", "PA&DA weighted"])
+    assert found.change[2, "all", "PA&DA weighted"] == pytest.approx(1, rel=1e-3)
 
 
-def test_every_ranked_architecture_is_trained_equally_often():
-    scale = scales.get("exposure")
-    runs = exposure.supernets(scale)
-    levels = {(c.space.extent, len(c.space.ops)) for c in runs}
-    assert levels == {(1, 2), (2, 2), (3, 2), (6, 2), (1, 3), (1, 4), (1, 5)}
-    assert len(runs) == len(levels) * len(scale.seeds)
-    rng = np.random.default_rng(0)
-    for config in runs:
-        sampler = config.method.paths.build(config.space, config.epochs)
-        ops = list(map(config.space.ops.index, spaces.CONVS))
-        arch = tuple(rng.choice(ops, size=6).tolist())
-        # Of an epoch's steps, 1 / (|A| weight) are its own: five epochs of 1/64 each.
-        exposed = config.epochs / sampler.weight(arch) / len(config.space)
-        assert exposed == pytest.approx(5 / 64)
-        assert (type(sampler) is FavouredPaths) == (len(config.space.ops) > 2)
-    assert [scoring.train for scoring in exposure.scorings(scale)] == runs
-    assert {scoring.archs for scoring in exposure.scorings(scale)} == {spaces.CONVS}
-    assert exposure.configs(scale) == [*exposure.probes(scale), *exposure.scorings(scale)]
-
-
-def made_up(tau_of):
-    """Probes and scores of two edges: the truth, or its reverse where `tau_of` says so."""
-    codes, true = ["2-2", "2-3", "3-2", "3-3"], np.array([1.0, 2.0, 3.0, 4.0])
-    steps, ranks = [], []
-    for (extent, count), seed in product([(1, 2), (6, 2), (1, 3), (1, 5)], range(3)):
-        level = {"extent": extent, "candidates": count, "seed": seed}
-        level["epoch"] = 5 if count == 2 else 10
-        steps.append(
-            level | {"part": "all", "weights": "raw", "total": 1.0 + seed, "path_share": 0.1}
-            | {"signal_to_noise": 0.1}
-        )  # fmt: skip
-        names = sharing.CANDIDATES[count - 1]
-        for code, value in zip(codes, tau_of(extent, count) * true, strict=True):
-            own = "-".join(str(names.index(spaces.OPS[int(op)])) for op in code.split("-"))
-            ranks.append(level | {"code": own, "accuracy": value, "loss": -value})
-    truth = pd.DataFrame({"code": codes, "accuracy": true, "ceiling": 0.8})
-    return pd.DataFrame(steps), pd.DataFrame(ranks), truth
-
-
-def test_levels_of_other_lengths_are_compared_and_claimed_under_names_of_their_own():
-    # Two candidates rank as five do, but had half the steps: the claim is from three to five.
-    tables = made_up(lambda extent, count: -1 if extent == 1 and count in (2, 5) else 1)
-    found = exposure.analyse(*tables, spaces.OPS)
-    by = {claim.key: claim for claim in found.claims}
-    assert list(by) == ["18.exposed_extent.ranking", "18.exposed_candidates.ranking"]
-    assert by["18.exposed_candidates.ranking"].effect == -2
-    assert by["18.exposed_candidates.ranking"].verdict == claims.SHOWN
-    assert by["18.exposed_extent.ranking"].effect == 2
-    changes = found.shared.changes
-    assert set(changes[changes.factor == "candidates"]["first"]) == {3}
-    assert set(changes[changes.factor == "extent"]["first"]) == {1}
-    assert set(found.shared.runs.candidates) == {2, 3, 5}
-    assert "trained equally often" in by["18.exposed_extent.ranking"].statement
-    assert {claim.figure for claim in found.claims} == {exposure.FIGURE}
-    figure = exposure_plots.draw(found)
-    lines = [line.get_ydata()[0] for line in figure.axes[1].lines if line.get_linestyle() == "--"]
-    assert lines == [found.shared.perfect]
-    assert "tau by loss -2.00" in exposure_plots.caption(found, "exposure")
+def test_its_figure_draws_steps_as_taken_and_weighted_ones_apart():
+    rows = probes(halved)
+    rows.loc[(rows.method == "PA&DA weighted") & (rows.epoch == 5), "error"] = 0.9
+    found = along.analyse(rows)
+    figure = plots.draw(found)
+    path, data, weighted, signal = figure.axes[:4]
+    means = [line for line in path.lines if len(line.get_xdata()) == len(EPOCHS)]
+    assert len(means) == len(along.PLAIN)
+    (pa,) = [x for x in means if x.get_color() == plots.figures.colour("PA")]
+    assert pa.get_ydata()[0] == pytest.approx(100 * -0.1 / 2.9, rel=0.01)  # below zero, and there
+    assert data.get_yscale() == weighted.get_yscale() == signal.get_yscale() == "log"
+    own = [x for x in weighted.lines if x.get_color() == plots.figures.colour("PA&DA weighted")]
+    opened = [x for x in own if x.get_markerfacecolor() == "white"]
+    assert [list(x.get_xdata()) for x in opened] == [[5], [5]]
+    assert len(signal.lines) == len(along.PLAIN)
+    said = plots.caption(found, "along")
+    assert "path beside SPOS -0.125 [" in said and "24 of 24" in said

@@ -344,3 +344,11 @@ def test_runs_join_the_end_of_training_by_path():
     taus = pd.DataFrame({"method": "a", "seed": 0, "metric": ["tau", "p_at_5"], "value": [0.5, 9]})
     (row,) = relation.runs(variance, taus, pd.Series({("a", 0): 0.4})).itertuples()
     assert (row.variance, row.snr, row.tau, row.exposure) == (2.0, 0.4, 0.5, 0.4)
+
+
+def test_runs_of_weighted_steps_are_left_out_for_what_they_take_is_not_measured():
+    ends = {"epoch": 2, "part": "all", "weights": "raw", "group": 1, "signal_to_noise": 1.0}
+    rows = pd.DataFrame({"method": ["PA&DA", "PA&DA weighted"], "seed": 0, "total": [1.0, 2.0]})
+    taus = rows[["method", "seed"]].assign(metric="tau", value=0.5)
+    exposure = pd.Series({("PA&DA", 0): 0.4, ("PA&DA weighted", 0): 0.4})
+    assert relation.runs(rows.assign(**ends), taus, exposure).method.tolist() == ["PA&DA"]

@@ -115,6 +115,20 @@ def test_only_what_the_paper_claims_is_planned_and_the_rest_is_corrected():
     assert block.corrected.tolist() == claims.holm(block.p.tolist())
 
 
+def test_a_method_that_trains_on_weighted_steps_has_no_others():
+    assert variance.weighs("PA&DA weighted")
+    assert not any(map(variance.weighs, (*METHODS, "curriculum", "a method of my own")))
+    found = analyse(methods=(*METHODS, "PA&DA weighted"))
+    own = found.compared[found.compared.method == "PA&DA weighted"]
+    assert set(own.weights) == {"importance"} and set(own.epoch) == {1, 2}
+    rows = found.steps[found.steps.method == "PA&DA weighted"]
+    assert len(rows) == 6 and rows.total.isna().all() and rows.total_weighted.notna().all()
+    assert "PA&DA weighted" not in set(found.parts.method)
+    whole = (*METHODS, "PA&DA weighted")
+    left, weighted, *_ = plots.draw(found, whole, ["2←0", "2←1"]).axes
+    assert (len(left.lines), len(weighted.lines)) == (2 * len(METHODS), 2 * len(whole))
+
+
 def test_what_the_schedule_costs_is_arithmetic_of_the_logged_p():
     rows = analyse().schedule.set_index(["epoch", "method"])
     assert (2, "FairNAS") not in rows.index  # it holds no p

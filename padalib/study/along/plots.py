@@ -1,54 +1,92 @@
 """The figure of variance along training: its sources, weighted steps, and the signal."""
 
-from collections.abc import Sequence
-
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from padalib.study import figures
-from padalib.study.along import Along, told
-from padalib.study.variance import BASE, CLAIMED
+from padalib.study.along import METHODS, PLAIN, SOURCES, UNSURE, Along, told
+from padalib.study.variance import BASE, CLAIMED, PARTS, WEIGHTED
+
+LINES = {"path": "-", "data": "--"}
+WAYS = (CLAIMED, WEIGHTED)  # whose weighted steps are drawn, beside SPOS's, which are as taken
 
 
-def draw(found: Along, methods: Sequence[str]) -> Figure:
+def draw(found: Along) -> Figure:
     """A row for all weights and one for the fixed ones: path, data, weighted steps, signal."""
-    rows = found.rows
+    probed = found.probed
     with figures.style():
-        figure = Figure(figsize=(6.75, 4.2))
-        for axes, part in zip(figure.subplots(2, 4, sharex=True), ("all", "fixed"), strict=True):
-            own = rows[rows.part == part]
-            raw, weighted = (own[own.weights == kind] for kind in ("raw", "importance"))
-            for axis, table, value, title in (
-                (axes[0], raw, "path", "from the path"),
-                (axes[1], raw, "data", "from the data"),
-                (axes[2], weighted, "total", "importance-weighted"),
-                (axes[3], raw, "signal_to_noise", "signal to noise"),
-            ):
-                for method in methods:
-                    each = table[(table.method == method) & (table[value] > 0)]
-                    shade = figures.colour(method)
-                    axis.plot(each.epoch, each[value], "o-", color=shade, ms=2.5)
-                axis.set(yscale="log", title=title)
+        figure = Figure(figsize=(6.75, 4.4))
+        for axes, part in zip(figure.subplots(2, 4, sharex=True), PARTS, strict=True):
+            own = probed[probed.part == part]
+            raw = own[(own.weights == "raw") & own.method.isin(PLAIN)]
+            share = raw.assign(path_share=100 * raw.path_share)
+            figures.by_epoch(axes[0], share, "path_share", PLAIN)
+            axes[0].axhline(0, color="grey", lw=0.5, zorder=0)
+            figures.by_epoch(axes[1], raw, "data", PLAIN)
+            _weighted(axes[2], own[own.weights == "importance"])
+            rows = found.rows
+            rows = rows[(rows.part == part) & (rows.weights == "raw") & rows.method.isin(PLAIN)]
+            for method in PLAIN:
+                each = rows[rows.method == method].set_index("epoch").signal_to_noise
+                axes[3].plot(each, "o-", color=figures.colour(method), ms=2.5, lw=1)
+            for axis in axes[1:]:
+                axis.set_yscale("log")
                 figures.log_ticks(axis.yaxis)
-            axes[0].set_ylabel(f"tr Var[g], {part} weights")
+            axes[0].set_ylabel(f"{part} weights\n% of tr Var[g]")
+            axes[1].set_ylabel("tr Var[g]")
+            axes[2].set_ylabel("tr Var[g]")
             axes[3].set_ylabel("|E g|² / tr Var[g]")
-        for axis in figure.axes[-4:]:
-            axis.set_xlabel("epoch")
+        titles = ("from the path", "from the data", "weighted steps", "signal to noise")
+        for axis, title in zip(figure.axes[:4], titles, strict=True):
+            axis.set_title(title)
+        for axis in figure.axes:
+            axis.set_xlabel("epoch" if axis in figure.axes[-4:] else "")
             axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        figures.key(figure, methods, loc="outside upper center", ncols=4)
+        _legend(figure)
     return figure
+
+
+def _weighted(axis: Axes, own: pd.DataFrame) -> None:
+    """Path and data apart; open where the total of a seed is not known to `UNSURE`."""
+    for method in (BASE, *WAYS):
+        rows = own[own.method == method]
+        mean = rows.groupby("epoch")[list(SOURCES)].mean()
+        sure = rows.groupby("epoch").error.max() <= UNSURE
+        shade = figures.colour(method)
+        for source in SOURCES:
+            values = mean[source].where(mean[source] > 0)
+            axis.plot(values, LINES[source], color=shade, lw=1)
+            for known, fill in ((sure, shade), (~sure, "white")):
+                axis.plot(values[known], "o", color=shade, mfc=fill, ms=2.5)
+
+
+def _legend(figure: Figure) -> None:
+    marks = [
+        Line2D([], [], ls="", marker="o", color=figures.colour(name), label=name)
+        for name in METHODS
+    ]
+    lines = [
+        Line2D([], [], color="black", lw=1, ls=line, label=f"weighted, {source}")
+        for source, line in LINES.items()
+    ]
+    figure.legend(handles=[*marks, *lines], loc="outside upper center", ncols=4)
 
 
 def caption(found: Along, scale: str) -> str:
     """PA&DA's sources beside SPOS's, and how many signals could be measured."""
-    words = []
-    for _, row in found.sources[found.sources.planned].iterrows():
-        words.append(f"from the {row.source}, {row.part} weights, {told(row)}")
-    raw = found.rows[found.rows.weights == "raw"]
+    rows = found.sources[found.sources.planned & (found.sources.part == "all")]
+    words = [f"{row.source} beside {row.beside} {told(row)}" for row in rows.itertuples()]
+    raw = found.rows[(found.rows.weights == "raw") & found.rows.method.isin(PLAIN)]
     known = int(raw.signal_to_noise.notna().sum())
     return (
-        f"Scale {scale}. {CLAIMED}'s variance as taken, times {BASE}'s, mean from the second "
-        "probed epoch to the end: "
-        f"{'; '.join(words)}. Right: where the interval of the squared signal excludes zero, "
-        f"{known} of {len(raw)} means. Brackets: 95 % over seeds."
+        f"Scale {scale}. Steps as taken, in the two left columns: {CLAIMED}'s less another's, in "
+        f"{BASE}'s variance, all weights, means from the second probed epoch on: "
+        f"{'; '.join(words)}; brackets: 95 % over {rows.seeds.max()} seeds. Points: seeds. "
+        "Weighted steps: as in the theorem, on "
+        f"networks trained without the weights and with them, before clipping; open: known to "
+        f"less than {100 * UNSURE:.0f} %; gaps: not above zero. Right: where the interval of the "
+        f"squared signal over draws excludes zero, {known} of {len(raw)}."
     )

@@ -6,7 +6,7 @@ All of these supernets contain the architectures of convolutions, and are ranked
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
 from typing import Any, NamedTuple
@@ -161,14 +161,14 @@ def renamed(scores: pd.DataFrame, truth: pd.DataFrame, ops: tuple[str, ...]) -> 
     return scores.assign(code=codes, tau=scores.accuracy, tau_loss=-scores.loss)
 
 
-def taus(scores: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """tau of each supernet and epoch, from `renamed` scores."""
+def taus(scores: pd.DataFrame, truth: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
+    """tau of each supernet and epoch, from `renamed` scores; `by`: the columns that tell them."""
     true = truth.set_index("code").accuracy
     rows = [
         [*key, *(metrics.tau(own[score].to_numpy(), true[own.code].to_numpy()) for score in SCORES)]
-        for key, own in scores.groupby(RUN, sort=False)
+        for key, own in scores.groupby(list(by), sort=False)
     ]
-    return pd.DataFrame(rows, columns=[*RUN, *SCORES])
+    return pd.DataFrame(rows, columns=[*by, *SCORES])
 
 
 def changes(end: pd.DataFrame) -> pd.DataFrame:
@@ -218,13 +218,21 @@ def _bootstrap(scores: pd.DataFrame, row, true: pd.Series) -> tuple[float, float
         scores[scores[row.factor] == level].pivot(index="code", columns="seed", values=row.value)
         for level in (row.second, row.first)
     ]
-    seeds = sides[0].shape[1]
+    return over_codes(*sides, true)
+
+
+def over_codes(second: pd.DataFrame, first: pd.DataFrame, true: pd.Series) -> tuple[float, float]:
+    """Ends of a paired bootstrap over architectures of the mean over seeds of tau, less another.
+
+    second, first: scores, a line a code and a column a seed. true: accuracies, by code.
+    """
+    seeds = second.shape[1]
 
     def gap(*vectors: np.ndarray) -> float:
         found = [metrics.tau(scores, vectors[-1]) for scores in vectors[:-1]]
         return float(np.mean(found[:seeds]) - np.mean(found[seeds:]))
 
-    columns = [side.loc[true.index, seed].to_numpy() for side in sides for seed in side]
+    columns = [side.loc[true.index, seed].to_numpy() for side in (second, first) for seed in side]
     return metrics.bootstrap(gap, *columns, true.to_numpy())
 
 
@@ -257,7 +265,7 @@ def _claims(found: pd.DataFrame) -> Iterator[claims.Claim]:
                 f"01.{factor}.ranking",
                 f"Ranking gets worse with the number of {label}",
                 rank.change.iloc[0],
-                [interval for row in rank.itertuples() for interval in _intervals(row)],
+                [interval for row in rank.itertuples() for interval in intervals(row)],
                 f"tau by accuracy {told(own, 'tau')}; by loss {told(own, 'tau_loss')}; brackets: "
                 f"over {rank.seeds.iloc[0]} seeds, then over {rank.architectures.iloc[0]} "
                 "architectures" + _bend(found[(found.factor == factor) & (found.value == "tau")]),
@@ -268,7 +276,7 @@ def _claims(found: pd.DataFrame) -> Iterator[claims.Claim]:
             )
 
 
-def _intervals(row: Any) -> list[claims.Interval]:
+def intervals(row: Any) -> list[claims.Interval]:
     """Of a change of tau: over seeds, over architectures, and over both together."""
     both = together(behind(row.low, row.high, row.seeds - 1), behind(row.archs_low, row.archs_high))
     ends, of = (row.change - both.half, row.change + both.half), row.change

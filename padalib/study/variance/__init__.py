@@ -2,6 +2,8 @@
 
 `curriculum` is the control: PA's schedule towards operations with weights, without any gradient.
 What a schedule alone does to weighted steps is arithmetic, and worked out here from the logged p.
+A method that trains on weighted steps has no others: of it the weighted draws count alone. They are
+before clipping, which cuts the heaviest, so what it really takes is not measured.
 """
 
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from padalib import samplers
 from padalib.engine.runs import Config
 from padalib.probes.sampled import VarianceConfig
 from padalib.spaces import Space
@@ -43,6 +46,19 @@ def configs(scale: Scale) -> list[Config]:
     return [*scale.trainings(), *probes(scale)]
 
 
+def weighs(name: str) -> bool:
+    """Whether the method called `name` trains on importance-weighted steps."""
+    method = samplers.METHODS.get(name)
+    return method is not None and any(
+        ("importance", True) in part.options for part in (method.paths, method.data)
+    )
+
+
+def of_steps(probed: pd.DataFrame) -> pd.DataFrame:
+    """The rows of probes that are of steps which a method could take: see `weighs`."""
+    return probed[(probed.weights != "raw") | ~probed.method.map(weighs)]
+
+
 def places(space: Space) -> list[str]:
     """Names of the space's positions, short, in the order of a code."""
     names = (position.name.removeprefix(space.kind) for position in space.positions)
@@ -64,6 +80,7 @@ class Variance(NamedTuple):
 
 def analyse(variance: pd.DataFrame, curves: pd.DataFrame, places: int) -> Variance:
     """From the rows of the probes and of the training curves; `places` a path has operations at."""
+    variance = of_steps(variance)
     compared = compare(variance)
     arithmetic = schedule(variance, curves, places)
     own = variance[(variance.weights == "raw") & (variance.epoch == variance.epoch.max())]
@@ -73,7 +90,7 @@ def analyse(variance: pd.DataFrame, curves: pd.DataFrame, places: int) -> Varian
 
 
 def as_taken(variance: pd.DataFrame) -> pd.DataFrame:
-    """Steps as taken, of all weights, with what the figure adds.
+    """Steps as taken, of all weights, with what the figure adds; NaN where there are none.
 
     snr: signal-to-noise per path trained, so that a step of several paths is not credited with the
     averaging it paid for. total_weighted: of the importance-weighted steps. bias: squared, over the
@@ -82,7 +99,8 @@ def as_taken(variance: pd.DataFrame) -> pd.DataFrame:
     whole = variance[variance.part == "all"]
     raw, weighted = (whole[whole.weights == kind] for kind in ("raw", "importance"))
     raw = raw.assign(snr=raw.signal_to_noise / raw.group)
-    rows = raw.merge(weighted[["run", "total", "signal"]], on="run", suffixes=("", "_weighted"))
+    kept = ["run", "method", "seed", "epoch", "total", "signal"]
+    rows = raw.merge(weighted[kept], "outer", kept[:4], suffixes=("", "_weighted"), sort=False)
     known = (rows.bias2 > 0) & (rows.signal_weighted > 0)
     rows["bias"] = (rows.bias2 / rows.signal_weighted).where(known)
     return rows

@@ -15,7 +15,8 @@ def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figu
 
     Along training where several epochs were probed, else at the end; of the methods that were.
     """
-    rows, methods = found.steps, _probed(found, methods)
+    rows, named = found.steps, methods
+    methods = _probed(found, methods)
     with figures.style():
         figure = Figure(figsize=(6.75, 4.8))
         (left, weighted, biased), (middle, right, edges) = figure.subplots(2, 3)
@@ -26,12 +27,12 @@ def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figu
             (middle, "snr", "|E g|² / tr Var[g], per path", "signal to noise"),
         ):
             own = rows.dropna(subset=[value])
-            drawn = [m for m in methods if value != "bias" or m in set(own.method)]
-            figures.over_time(axis, own, value, drawn, label=axis is left)
+            drawn = [method for method in named if method in set(own.method)]
+            figures.over_time(axis, own, value, drawn, label=axis is weighted)
             axis.set(yscale="log", ylabel=label, title=title)
             figures.log_ticks(axis.yaxis)
         if rows.epoch.nunique() > 1:
-            lines = left.get_legend_handles_labels()
+            lines = weighted.get_legend_handles_labels()
             figure.legend(*lines, loc="outside upper center", ncols=6, handlelength=1)
         figures.by_method(right, rows[rows.epoch == rows.epoch.max()], "path_share", methods)
         right.axhline(0, color="grey", lw=0.5)
