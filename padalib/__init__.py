@@ -11,7 +11,7 @@ To read the core, in this order; each file says in its first lines what it is ab
 
 Around it, from the ground up; a room uses those below it only:
 
-    study/       what the notebooks share: scales, one module a question, claims, figures
+    study/       what the notebooks share: a folder a question, scales, claims, figures
     commands/    what the command line does: run, redraw, compare, publish, report
     probes/      variance, sampled and exact; the cost of a step
     benchmarks/  truth tables: readers, checks, comparing with them, making our own

@@ -5,7 +5,7 @@ paths. Something else has to change with it, so there are two rules. At equal st
 rate is one for all, but steps that are set to vary less cost more forward passes. At equal images
 (passes, as everywhere here) the rate is scaled; steps that vary less are then fewer and larger, and
 the noise of the weights, which goes with rate times variance, should stay what it was (Smith & Le,
-ICLR 2018). Whether what is set lasts, and what comes of it, is worked out in `intervened`.
+ICLR 2018). Whether what is set lasts, and what comes of it, is worked out in `slopes`.
 """
 
 from collections.abc import Callable

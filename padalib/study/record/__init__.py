@@ -1,6 +1,6 @@
 """The record: the best single supernet at equal images, what its parts are for, and what bounds it.
 
-Fixed beforehand: the candidates (`record_parts.TRIED`); that the one with the highest tau within
+Fixed beforehand: the candidates (`parts.TRIED`); that the one with the highest tau within
 equal FLOPs is reported, chosen on seeds and on a half of the architectures of which nothing is;
 the measures, their aims, and the declared prior: the rank averaged with that of live FLOPs, weight
 1. All train on as many images; other shapes cost as many FLOPs, to a twentieth.

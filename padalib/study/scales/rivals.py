@@ -12,7 +12,7 @@ from padalib.study.scale import Scale
 OURS = "PA&DA"  # of which the claim is
 PARTS = ("SPOS", "PA", "DA")  # what it is made of, and what it starts from
 STARVED = "SUMNAS"  # also trained at equal steps
-SEVERAL = ("few-shot NAS", "GM-NAS", "EFS-NAS")  # train more than one supernet: `rivals_several`
+SEVERAL = ("few-shot NAS", "GM-NAS", "EFS-NAS")  # train more than one supernet
 PUBLISHED = (
     *("FairNAS", "sbs", "sandwich", "DYNAS", "SUMNAS", "SUMNAS as released", "MAGIC-T"),
     *("density-aware", "NSAS", "CLOSE"),
