@@ -217,3 +217,23 @@ def test_what_it_says_of_the_interventions_is_published():
     row = row.squeeze()
     assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
     assert f"(`interventions`, {row.seeds} seeds)" in first
+
+
+def test_what_it_says_of_the_variance_along_training_is_published():
+    first = README.partition("## What the paper claims")[0]
+    found = claims.read(RESULTS / "along")
+    for name, other in (("path_all", claims.NOT_SHOWN), ("path_all_beyond", claims.NOT_SHOWN)):
+        assert found[f"17.{name}"].verdict == other
+    path, beyond, own = (found[f"17.{n}"] for n in ("path_all", "path_all_beyond", "data_all"))
+    ends = path.intervals[0]
+    assert f"takes off {-path.effect:.3f} [{-ends.high:.3f}, {-ends.low:.3f}]" in first
+    ends = beyond.intervals[0]
+    assert f"{beyond.effect:+.3f} [{ends.low:+.3f}, {ends.high:+.3f}]" in first
+    ends = own.intervals[0]
+    assert f"higher by {own.effect:.3f} [{ends.low:.3f}, {ends.high:.3f}]" in first
+    assert all(found[f"17.{n}"].p > claims.LEVEL for n in ("path_all", "data_all"))
+    means = pd.read_csv(RESULTS / "along" / "along_means.csv")
+    own = means.query("method == 'SPOS' and weights == 'raw' and part == 'all'")
+    share = 100 * own.set_index("epoch").path_share
+    assert f"from {share.iloc[0]:.0f} % in the first epoch to {share.iloc[-1]:.1f} %" in first
+    assert f"The path makes {path.evidence.partition('the path makes ')[2][:5]} of" in first
