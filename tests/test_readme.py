@@ -235,5 +235,5 @@ def test_what_it_says_of_the_variance_along_training_is_published():
     means = pd.read_csv(RESULTS / "along" / "along_means.csv")
     own = means.query("method == 'SPOS' and weights == 'raw' and part == 'all'")
     share = 100 * own.set_index("epoch").path_share
-    assert f"from {share.iloc[0]:.0f} % in the first epoch to {share.iloc[-1]:.1f} %" in first
+    assert f"{share.iloc[0]:.0f} % in the first, {share.iloc[-1]:.1f} % in the last" in first
     assert f"The path makes {path.evidence.partition('the path makes ')[2][:5]} of" in first

@@ -31,7 +31,7 @@ def runs(probed: pd.DataFrame, ranking: pd.DataFrame, exposure: pd.Series) -> pd
 
     `ranking` is a table of `ranking.analyse`, `exposure` is by (method, seed). What is measured of
     a step of several paths is divided by their number. Methods that train on weighted steps are
-    left out: what they take is clipped, and its variance not measured.
+    left out: these rest on a few heavy draws, just those that clipping cuts.
     """
     last = (probed.epoch == probed.epoch.max()) & (probed.part == "all")
     ends = variance.of_steps(probed[last & (probed.weights == "raw")])

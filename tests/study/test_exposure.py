@@ -107,9 +107,9 @@ def test_a_fall_counts_only_beside_both_lengths_of_two():
 
     by = {c.key: c for c in exposure.analyse(*made_up(tau_of), spaces.OPS).claims}
     claim = by["18.falls"]
-    assert claim.effect == -2 and claim.verdict == claims.NOT_SHOWN
-    assert "from 2, uniform paths, to 5, equal exposure" in claim.evidence
-    assert "from 2, equal exposure, to 5, equal exposure" in claim.evidence
+    assert claim.effect == 0 and claim.verdict == claims.NOT_SHOWN  # at equal exposure none falls
+    assert "from 2 (uniform paths, 10 epochs) to 5 (equal exposure, 10 epochs)" in claim.evidence
+    assert "from 2 (equal exposure, 5 epochs) to 5 (equal exposure, 10 epochs)" in claim.evidence
     assert by["18.extent.ranking"].effect == 2
 
 
@@ -133,3 +133,4 @@ def test_tables_hold_the_true_lengths_and_the_figure_tells_them():
     assert opened == [2 + plots.LOOKS[EQUAL][2]]
     said = plots.caption(found, "exposure")
     assert "0.90 [0.85, 0.95]" in said and "with equal exposure -2.00" in said
+    assert len(exposure.drawn(found)) == len(found.extent.runs) + len(found.runs)

@@ -23,7 +23,7 @@ from padalib.train import TrainConfig
 
 METHODS = (BASE, "PA", CLAIMED, CONTROL, WEIGHTED)
 PLAIN = tuple(name for name in METHODS if not weighs(name))
-ERROR = 0.02  # draws go on until the total is known to this, or until the scale's limit
+ERROR = 0.02  # draws go on until both totals are known to this, or until the scale's limit
 UNSURE = 0.5  # relative half-width of a total above which nothing is said of it
 SOURCES = {"path": "the path", "data": "the data"}
 UNKNOWN = claims.UNMEASURABLE
@@ -89,12 +89,13 @@ def means(probed: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for key, own in probed.groupby(["method", "epoch", "weights", "part"], sort=False):
-        values = own[["total", "path", "data", "path_share", "signal", "error"]].mean()
+        values = own[["total", "path", "data", "signal"]].mean()
+        values["path_share"] = values.path / values.total
         halves = (own.signal_high - own.signal_low).to_numpy() / 2
         half = math.sqrt(np.square(halves).sum()) / len(own)
         low, middle, high = ((values.signal + s * half) / values.total for s in (-1, 0, 1))
         row = dict(zip(("method", "epoch", "weights", "part"), key, strict=True))
-        row |= {"seeds": len(own), **values}
+        row |= {"seeds": len(own), **values, "error_most": own.error.max()}
         row |= {"paths_least": own.paths.min(), "paths_most": own.paths.max()}
         row |= {"signal_low": values.signal - half, "signal_high": values.signal + half}
         row["signal_to_noise"] = middle if low > 0 else math.nan
@@ -150,7 +151,8 @@ def weighted(probed: pd.DataFrame) -> pd.DataFrame:
 def relative(own: pd.Series, base: pd.Series, total: pd.Series) -> effects.Effect:
     """A part of the variance less another, paired by seed, over the mean total variance.
 
-    So it is known where an estimated path part is near zero, or below.
+    So it is known where an estimated path part is near zero, or below. That mean is taken as
+    known: what it is uncertain by is not in the interval.
     """
     found = effects.difference(own, base)
     change, low, high = (value / total.mean() for value in found[:3])
@@ -232,13 +234,13 @@ def _claims(sources: pd.DataFrame) -> Iterator[claims.Claim]:
             f"PA&DA lowers the variance that comes from {SOURCES[source]}{beyond}{where[part]}",
             row.change,
             [claims.Interval(row.low, row.high, "seeds", row.seeds)],
-            f"Less {other}'s, over SPOS's variance, means over training from the second probed "
-            f"epoch on: {', '.join(said)}; {SOURCES[source]} makes {100 * base:.1f} % of SPOS's; "
-            f"brackets: over {row.seeds} seeds",
+            f"Less {other}'s, over SPOS's variance on the same weights, means over training from "
+            f"the second probed epoch on: {', '.join(said)}; {SOURCES[source]} makes "
+            f"{100 * base:.1f} % of SPOS's; brackets: over {row.seeds} seeds",
             wanted=-1,
             bound=effects.RATIO_BOUND if source == "data" else None,
             p=row.holm,
             tests=len(ASKED),
-            unit="of SPOS's variance",
+            unit="of SPOS's variance" + " there" * (part == "fixed"),
             figure=FIGURE,
         )

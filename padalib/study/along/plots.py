@@ -82,11 +82,11 @@ def caption(found: Along, scale: str) -> str:
     raw = found.rows[(found.rows.weights == "raw") & found.rows.method.isin(PLAIN)]
     known = int(raw.signal_to_noise.notna().sum())
     return (
-        f"Scale {scale}. Steps as taken, in the two left columns: {CLAIMED}'s less another's, in "
+        f"Scale {scale}. Two left columns: steps as taken. {CLAIMED}'s part less another's, in "
         f"{BASE}'s variance, all weights, means from the second probed epoch on: "
-        f"{'; '.join(words)}; brackets: 95 % over {rows.seeds.max()} seeds. Points: seeds. "
-        "Weighted steps: as in the theorem, on "
-        f"networks trained without the weights and with them, before clipping; open: known to "
-        f"less than {100 * UNSURE:.0f} %; gaps: not above zero. Right: where the interval of the "
+        f"{'; '.join(words)}; brackets: 95 % over {rows.seeds.max()} seeds. Points: seeds in these "
+        "columns, means in the others. Weighted steps: as in the theorem, on networks trained "
+        f"without the weights and with them; open: known no better than to ±{100 * UNSURE:.0f} %; "
+        "gaps: not above zero. All before clipping. Right: where the interval of the "
         f"squared signal over draws excludes zero, {known} of {len(raw)}."
     )

@@ -142,12 +142,18 @@ def analyse(
     return Exposure(extent, runs, found, perfect, [*_repeated(extent), *_claims(found)])
 
 
+def drawn(found: Exposure) -> pd.DataFrame:
+    """What the figure shows: a row a supernet, those of edges that share with their variance."""
+    return pd.concat([found.extent.runs.assign(arm="edges that share"), found.runs])
+
+
 def changes(scores: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """Differences of tau, paired by seed: second less first; `asked` says of which.
 
-    falls, falls_short: from the fewest candidates to the most, at equal exposure; from two trained
-    as long, and half as long. uniform: the same fall with uniform paths. exposure: equal exposure
-    less uniform paths, at each number from three on.
+    falls_short: from the fewest candidates to the most, at equal exposure, so beside fewest that
+    are trained half as long. falls: beside fewest trained as long, at twice the exposure. uniform:
+    the same fall with uniform paths. exposure: equal exposure less uniform paths, at each number
+    from three on.
     """
     levels = sorted(scores.candidates.unique())
     fewest, most = levels[0], levels[-1]
@@ -163,6 +169,7 @@ def changes(scores: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
         for value in ASKED
         for key, own in scores.groupby(["arm", "candidates"])
     }
+    length = scores.groupby(["arm", "candidates"]).epoch.first()
     for value, (asked, second, first) in product(ASKED, pairs):
         sides = [wide[value, *second], wide[value, *first]]
         taus = [
@@ -170,8 +177,9 @@ def changes(scores: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
         ]
         low, high = sharing.over_codes(*sides, true)
         rows.append(
-            {"asked": asked, "value": value, "first_arm": first[0], "first": first[1]}
-            | {"second_arm": second[0], "second": second[1]}
+            {"asked": asked, "value": value}
+            | {"first_arm": first[0], "first": first[1], "first_epochs": length[first]}
+            | {"second_arm": second[0], "second": second[1], "second_epochs": length[second]}
             | {"before": taus[1].mean(), "after": taus[0].mean()}
             | effects.difference(*taus)._asdict()
             | {"archs_low": low, "archs_high": high, "architectures": len(true)}
@@ -195,9 +203,9 @@ def _claims(found: pd.DataFrame) -> Iterator[claims.Claim]:
     most = found.second.max()
     yield _claim(
         "falls",
-        f"Ranking gets worse up to {most} operations per edge, every ranked architecture being "
-        "trained equally often",
-        [by["falls"], by["falls_short"]],
+        f"Ranking gets worse from two to {most} operations per edge, every ranked architecture "
+        "being trained as often, and beside two trained twice as often",
+        [by["falls_short"], by["falls"]],
         -1,
     )
     yield _claim(
@@ -242,5 +250,12 @@ def told(row: Any) -> str:
     """A change in words, with both of its intervals, and of what it is."""
     ends = f" [{row.archs_low:+.2f}, {row.archs_high:+.2f}]" * math.isfinite(row.archs_low)
     change = f"{row.before:.2f} to {row.after:.2f}, {sharing.said(row)}{ends}"
-    between = f"from {row.first}, {row.first_arm}, to {row.second}, {row.second_arm}"
-    return f"{change} ({between})"
+    sides = (
+        f"{count} ({arm}, {epochs} epochs)"
+        for count, arm, epochs in (
+            (row.first, row.first_arm, row.first_epochs),
+            (row.second, row.second_arm, row.second_epochs),
+        )
+    )
+    between = f"from {' to '.join(sides)}"
+    return f"{change}, {between}"

@@ -75,12 +75,13 @@ def caption(found: Exposure, scale: str) -> str:
     by["words"] = [sharing.said(row) for row in by.itertuples()]
     most, fewest = by.second.max(), by["first"].min()
     perfect, low, high = found.perfect
-    equal = f"{by.words['falls']} (beside two trained half as long {by.words['falls_short']})"
     return (
         f"Scale {scale}, {by.architectures.max()} architectures of convolutions. Edges that share, "
         f"{row['first']} to {row.second}: tau by loss {sharing.said(row)}. Operations per edge, "
-        f"{fewest} to {most}, by loss: with uniform paths {by.words['uniform']}, with equal "
-        f"exposure {equal}; equal less uniform, at {most}, {by.words['exposure']}. Brackets: "
+        f"{fewest} to {most}, by loss: with uniform paths {by.words['uniform']}; with equal "
+        f"exposure {by.words['falls_short']} beside {fewest} trained half as long (as often), "
+        f"{by.words['falls']} beside {fewest} trained as long (twice as often); equal less "
+        f"uniform, at {most}, {by.words['exposure']}. Brackets: "
         f"95 % over {by.seeds.max()} seeds; the claims' are also over architectures. Open: trained "
         "half as long. Points: seeds; bars: 95 % over them. Dashed: a perfect predictor, "
         f"{perfect:.2f} [{low:.2f}, {high:.2f}], of full-size networks trained alone."

@@ -47,7 +47,7 @@ def configs(scale: Scale) -> list[Config]:
 
 
 def weighs(name: str) -> bool:
-    """Whether the method called `name` trains on importance-weighted steps."""
+    """Whether the library's method `name` trains on weighted steps; False for one of your own."""
     method = samplers.METHODS.get(name)
     return method is not None and any(
         ("importance", True) in part.options for part in (method.paths, method.data)
