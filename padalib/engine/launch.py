@@ -21,6 +21,7 @@ from padalib.engine.runs import Config, Run, RunError
 
 MEMORY_PER_WORKER = 1.25  # GiB; the workers of the laptop scale peak at 1.2
 LIVES = 2  # processes that may die under a run: the first may be another's fault
+DYING = 0.3  # seconds until a start that failed is tried again
 STOPPED = "stopped; nothing is lost: finished runs are kept, cut ones go on when you ask again"
 
 
@@ -187,12 +188,23 @@ class _Work:
             self._end(run, _words(error))
             return
         try:
-            future = self.executor.submit(_compute, packed)
+            future = self._started(packed)
         except Exception as error:  # no process to be had
             self._died(run, f"no process could be started ({_words(error)})")
             return
         self.busy[future] = run
         self.progress.begin(run)
+
+    def _started(self, packed: bytes) -> Future:
+        """Of a server that was just killed the system may not know yet: a failed start is no death.
+
+        So it is tried once more, which starts a new server.
+        """
+        try:
+            return self.executor.submit(_compute, packed)
+        except OSError:
+            time.sleep(DYING)
+            return self.executor.submit(_compute, packed)
 
     def _receive(self, run: Run, future: Future) -> None:
         error = None if future.cancelled() else future.exception()

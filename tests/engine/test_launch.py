@@ -480,6 +480,21 @@ def test_the_death_of_the_server_of_workers_is_survived(tmp_path):
         thread.join()
 
 
+def test_a_start_that_a_dying_server_refuses_is_no_death_of_the_run(monkeypatch):
+    submit, refused = launch.Pool.submit, []
+
+    def refuse(self, function, *arguments):
+        if not refused:
+            refused.append(ConnectionRefusedError(111, "Connection refused"))
+            raise refused[0]
+        return submit(self, function, *arguments)
+
+    monkeypatch.setattr(launch.Pool, "submit", refuse)
+    monkeypatch.setattr(launch, "LIVES", 1)  # a death would end it
+    (run,) = grid([Job("a")], workers=1)
+    assert run.done and refused
+
+
 def test_a_server_that_dies_while_it_starts_a_worker_is_replaced():
     grid([Job("first")], workers=1)
     asleep = server()

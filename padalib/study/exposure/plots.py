@@ -11,7 +11,7 @@ from padalib.study.exposure import ASKED, EQUAL, UNIFORM, Exposure
 from padalib.study.sharing import FACTORS
 from padalib.study.sharing import plots as sharing_plots
 
-LOOKS = {EQUAL: ("#0072B2", "o", -0.12), UNIFORM: ("#999999", "s", 0.12)}
+LOOKS = {EQUAL: ("#0072B2", "o", -0.12), UNIFORM: (figures.GREY, "s", 0.12)}
 TITLES = {"tau_loss": "by loss", "tau": "by accuracy"}
 
 
