@@ -367,7 +367,7 @@ def test_a_lower_variance_without_a_schedule_is_shown():
     }  # fmt: skip
     claim = found["09.variance.raw.macro12"]
     assert claim.effect == pytest.approx(0.5, rel=1e-3) and claim.null == 1
-    assert "on the weights that every path trains" in claim.evidence
+    assert "on the weights that no path leaves out by choice" in claim.evidence
     assert across.variances({}).empty and not list(verdicts.lowered(across.variances({})))
 
 

@@ -171,7 +171,7 @@ def test_bias_is_drawn_only_where_both_estimates_are_positive():
 
 
 def test_what_is_said_of_steps_names_epoch_network_and_part():
-    """All weights vary more, those that every path trains do not: two claims."""
+    """All weights vary more, those that no path leaves out do not: two claims."""
 
     def total(method, weights, part, epoch):
         more = 1.2 if method == "PA&DA" and part == "all" else 1.0

@@ -18,7 +18,7 @@ from padalib.study.scale import Scale
 LINE = 0.125  # inches
 NEAR = 1 + effects.RATIO_BOUND  # ratios that count as one
 STEPS = {"raw": "as taken", "importance": "importance-weighted"}
-PARTS = {"all": ("o", "all weights"), "fixed": ("s", "those that every path trains")}
+PARTS = {"all": ("o", "all weights"), "fixed": ("s", "those no path leaves out by choice")}
 
 
 def lines(tables: dict[str, pd.DataFrame]) -> list[tuple[str, str]]:

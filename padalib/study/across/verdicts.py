@@ -11,6 +11,7 @@ from padalib.study import across, claims, controls, effects, outcomes
 from padalib.study.across import ASKED, LEAST
 from padalib.study.claims import Claim, Interval
 from padalib.study.controls import BOUND, OUTCOMES
+from padalib.study.variance import FIXED
 
 STEPS = {"raw": "the steps it takes", "importance": "its steps, importance-weighted"}
 
@@ -94,8 +95,7 @@ def lowered(rows: pd.DataFrame) -> Iterator[Claim]:
             (rows.space == row.space) & (rows.weights == row.weights) & (rows.part == "fixed")
         ]
         beside = "".join(
-            f"; {claims.interval(f.change, f.low, f.high)} on the weights that every path trains"
-            for f in fixed.itertuples()
+            f"; {claims.interval(f.change, f.low, f.high)} on {FIXED}" for f in fixed.itertuples()
         )
         yield claims.of(
             f"09.variance.{row.weights}.{row.space}",

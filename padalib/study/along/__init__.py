@@ -18,7 +18,7 @@ from padalib.engine.runs import Config
 from padalib.probes.sampled import VarianceConfig
 from padalib.study import claims, effects
 from padalib.study.scale import Scale
-from padalib.study.variance import BASE, CLAIMED, CONTROL, PARTS, WEIGHTED, weighs
+from padalib.study.variance import BASE, CLAIMED, CONTROL, FIXED, PARTS, WEIGHTED, weighs
 from padalib.train import TrainConfig
 
 METHODS = (BASE, "PA", CLAIMED, CONTROL, WEIGHTED)
@@ -221,7 +221,7 @@ def in_words(found: Along) -> pd.DataFrame:
 def _claims(sources: pd.DataFrame) -> Iterator[claims.Claim]:
     """Both sources, on all weights and on the fixed ones; and beside the control, on all."""
     rows = sources.set_index(["source", "part", "beside", "method"], drop=False)
-    where = {"all": "", "fixed": ", on the weights that no path leaves out by choice"}
+    where = {"all": "", "fixed": f", on {FIXED}"}
     for source, part, other in ASKED:
         row = rows.loc[source, part, other, CLAIMED]
         said = [f"{CLAIMED} {told(row)}"]

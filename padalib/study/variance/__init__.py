@@ -21,7 +21,8 @@ from padalib.study.scale import Scale
 
 BASE, CLAIMED = "SPOS", "PA&DA"  # what is compared with, and what the paper claims something of
 CONTROL, WEIGHTED = "curriculum", "PA&DA weighted"  # trained with the weights of the theorem
-PARTS = ("all", "fixed")  # of the weights: all, or those that every path trains
+FIXED = "the weights that no path leaves out by choice"  # only one that is cut off
+PARTS = ("all", "fixed")  # of the weights: all, or `FIXED`
 BLOCK = ["epoch", "weights", "part"]  # one comparison of all methods
 
 
@@ -210,7 +211,7 @@ def _claims(compared: pd.DataFrame, arithmetic: pd.DataFrame) -> Iterator[claims
     )
     yield lower(
         "01.steps_fixed",
-        "PA&DA lowers the variance on the weights that every path trains",
+        f"PA&DA lowers the variance on {FIXED}",
         at(CLAIMED, "raw", part="fixed"),
         f"{all_of(three, 'raw', part='fixed')}, each method on its own network, its fixed "
         "part alone",
