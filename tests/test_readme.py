@@ -237,3 +237,29 @@ def test_what_it_says_of_the_variance_along_training_is_published():
     share = 100 * own.set_index("epoch").path_share
     assert f"{share.iloc[0]:.0f} % in the first, {share.iloc[-1]:.1f} % in the last" in first
     assert f"The path makes {path.evidence.partition('the path makes ')[2][:5]} of" in first
+
+
+def test_what_it_says_of_equal_exposure_is_published():
+    first = README.partition("## What the paper claims")[0]
+    found = claims.read(RESULTS / "exposure")
+    verdicts = {
+        "extent.variance": claims.EQUIVALENT,
+        "extent.ranking": claims.NOT_SHOWN,
+        "falls": claims.NOT_SHOWN,
+        "uniform": claims.SHOWN,
+        "exposure": claims.SHOWN,
+    }
+    assert {name: found[f"18.{name}"].verdict for name in verdicts} == verdicts
+    rows = pd.read_csv(RESULTS / "exposure" / "exposure_changes.csv").query("value == 'tau_loss'")
+    rows = rows[rows.second == 5].set_index("asked")
+    for asked in ("exposure", "falls_short"):
+        row = rows.loc[asked]
+        assert f"{row.change:+.2f} [{row.low:+.2f}, {row.high:+.2f}]" in first
+    row = rows.loc["uniform"]
+    assert f"by {-row.change:.2f} [{-row.high:.2f}, {-row.low:.2f}]" in first
+    assert f"would have been seen: {found['18.falls'].visible:.2f}" in first
+    own = found["18.extent.variance"]
+    ends = own.intervals[0]
+    assert f"{own.effect:.3f} [{ends.low:.3f}, {ends.high:.3f}] times (equivalent)" in first
+    told = found["18.extent.ranking"].evidence.partition("by loss ")[2]
+    assert f"(tau by loss {told.partition(', ')[2].partition(']')[0]}])" in first
