@@ -157,10 +157,15 @@ def verdicts(table: pd.DataFrame) -> list[Claim]:
     ]
 
 
-def ratios(probed: pd.DataFrame) -> pd.DataFrame:
-    """The variance of each method's steps, as taken, over SPOS's; paired by seed."""
+def ratios(probed: pd.DataFrame, trainings: Sequence[TrainConfig]) -> pd.DataFrame:
+    """The variance of each method's steps, as taken, over SPOS's; paired by seed.
+
+    A method that trains with importance weights takes weighted steps; those of SPOS need none.
+    """
     rows = variance.compare(probed)
-    kept = (rows.weights == "raw") & (rows.part == "all") & (rows.value == "variance")
+    weighted = [each.method.name for each in trainings if variance.weighs(each.method)]
+    taken = rows.method.isin(weighted).map({True: "importance", False: "raw"})
+    kept = (rows.weights == taken) & (rows.part == "all") & (rows.value == "variance")
     columns = ["method", "change", "low", "high", "seeds", "word"]
     return rows.loc[kept, columns].rename(columns={"change": "times"}).set_index("method")
 

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from padalib import data, spaces
+from padalib import data, samplers, spaces
 from padalib.benchmarks.truth import Truth
 from padalib.probes.sampled import QUANTITIES
 from padalib.ranking.ranked import Ranked
+from padalib.samplers import GradNormPaths
 from padalib.spaces import ChainSpace
 from padalib.study import own, scales
 from padalib.study.own import BASE, MEASURES
+from padalib.train import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "11_your_own.ipynb"
@@ -162,22 +164,34 @@ def test_counting_is_held_against_the_same_truth(scores, known):
 
 
 @pytest.fixture
-def times():
-    """The variance of `mine` is twice SPOS's, whatever the seed; its fixed part is not asked."""
+def probed():
+    """The variance of `mine` is twice SPOS's, weighted twenty times, whatever the seed and part."""
     rows = [
         {"method": method, "seed": seed, "epoch": 2, "weights": weights, "part": part, "group": 1}
         | dict.fromkeys(QUANTITIES, 1.0)
-        | {"total": (seed + 1) * (1 + (method == "mine")) * (1 + 9 * (weights != "raw"))}
+        | {"total": (seed + 1) * (1 if method == BASE else 2 if weights == "raw" else 20)}
         for method in (BASE, "mine")
         for seed in range(3)
         for weights in ("raw", "importance")
         for part in ("all", "fixed")
     ]
-    return own.ratios(pd.DataFrame(rows))
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def times(probed):
+    return own.ratios(probed, [])
 
 
 def test_the_variance_beside_that_of_spos(times):
     assert list(times.index) == ["mine"] and times.times["mine"] == pytest.approx(2)
+
+
+def test_a_method_of_ones_own_that_weights_its_steps_takes_weighted_ones(probed):
+    paths = samplers.part(GradNormPaths, importance=True)
+    mine = TrainConfig(samplers.compose("mine", paths=paths), 0)
+    times = own.ratios(probed, [mine, TrainConfig(BASE, 0)])
+    assert list(times.index) == ["mine"] and times.times["mine"] == pytest.approx(20)
 
 
 def test_the_figure_holds_what_is_plotted(scores, known, times):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from padalib import spaces
+from padalib import samplers, spaces
 from padalib.study import claims, scales, variance
 from padalib.study.variance import plots
 
@@ -116,8 +116,14 @@ def test_only_what_the_paper_claims_is_planned_and_the_rest_is_corrected():
 
 
 def test_a_method_that_trains_on_weighted_steps_has_no_others():
-    assert variance.weighs("PA&DA weighted")
-    assert not any(map(variance.weighs, (*METHODS, "curriculum", "a method of my own")))
+    assert variance.weighs(samplers.get("PA&DA weighted"))
+    others = map(samplers.get, (*METHODS, "curriculum"))
+    assert not any(map(variance.weighs, (*others, samplers.compose("my own"))))
+
+    class Weighted(samplers.PathSampler):
+        importance = True
+
+    assert variance.weighs(samplers.compose("my own", paths=Weighted))
     found = analyse(methods=(*METHODS, "PA&DA weighted"))
     own = found.compared[found.compared.method == "PA&DA weighted"]
     assert set(own.weights) == {"importance"} and set(own.epoch) == {1, 2}

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from padalib import samplers
 from padalib.engine.runs import Config
 from padalib.probes.sampled import VarianceConfig
 from padalib.study import claims, effects
@@ -22,7 +23,7 @@ from padalib.study.variance import BASE, CLAIMED, CONTROL, FIXED, PARTS, WEIGHTE
 from padalib.train import TrainConfig
 
 METHODS = (BASE, "PA", CLAIMED, CONTROL, WEIGHTED)
-PLAIN = tuple(name for name in METHODS if not weighs(name))
+PLAIN = tuple(name for name in METHODS if not weighs(samplers.get(name)))
 ERROR = 0.02  # draws go on until both totals are known to this, or until the scale's limit
 UNSURE = 0.5  # relative half-width of a total above which nothing is said of it
 SOURCES = {"path": "the path", "data": "the data"}

@@ -47,17 +47,18 @@ def configs(scale: Scale) -> list[Config]:
     return [*scale.trainings(), *probes(scale)]
 
 
-def weighs(name: str) -> bool:
-    """Whether the library's method `name` trains on weighted steps; False for one of your own."""
-    method = samplers.METHODS.get(name)
-    return method is not None and any(
-        ("importance", True) in part.options for part in (method.paths, method.data)
+def weighs(method: samplers.Method) -> bool:
+    """Whether a method trains on steps with importance weights: an option, or its class says so."""
+    return any(
+        ("importance", True) in part.options or getattr(part.cls, "importance", False) is True
+        for part in (method.paths, method.data)
     )
 
 
 def of_steps(probed: pd.DataFrame) -> pd.DataFrame:
-    """The rows of probes that are of steps which a method could take: see `weighs`."""
-    return probed[(probed.weights != "raw") | ~probed.method.map(weighs)]
+    """The rows of probes that are of steps which the library's methods could take."""
+    weighted = [name for name, method in samplers.METHODS.items() if weighs(method)]
+    return probed[(probed.weights != "raw") | ~probed.method.isin(weighted)]
 
 
 def places(space: Space) -> list[str]:
