@@ -162,17 +162,18 @@ def compare(args: Namespace) -> None:
     "padalib publish --scale laptop\npadalib publish --scale cifar --redrawn",
     SCALE,
     argument("--redrawn", action="store_true", help="what `padalib figures` made, not `run`"),
-    argument("--pages", action="store_true", help="write the README's table anew, nothing else"),
+    argument("--pages", action="store_true", help="write these pages anew, nothing else"),
 )
 def publish(args: Namespace) -> None:
-    from padalib.commands import publishing, readme
+    from padalib.commands import gallery, publishing, readme
 
     known(args.scale)
     if not args.pages:
         print("\n".join(publishing.publish(args.scale, args.redrawn)))
     else:
-        readme.update()
-    print(f"README.md and {readme.DETAILS} say what is published; look at `git diff` and commit")
+        publishing.pages()
+    written = f"README.md, {readme.DETAILS} and {gallery.PAGE}"
+    print(f"{written} say what is published; look at `git diff` and commit")
 
 
 @command(

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from padalib.commands import driver, notebooks, readme
+from padalib.commands import driver, gallery, notebooks, readme
 from padalib.commands.reproduction import SMOKE, alike
 from padalib.engine import paths
 
@@ -14,7 +14,7 @@ def publish(scale: str, redrawn: bool = False) -> list[str]:
 
     ValueError where this is no whole run of the notebooks as they are now, without parameters of
     one's own. Files that are no longer made are removed. Both folders are prepared before either
-    is put in place, and the README follows.
+    is put in place, and `pages` follow.
 
     With `redrawn`, what was redrawn from the published tables takes the place of what it follows
     from: figures, claims, and tables derived from other tables; the others stay, and so do tables
@@ -48,8 +48,17 @@ def publish(scale: str, redrawn: bool = False) -> list[str]:
         staged = {home: _stage(home, own) for home, own in files.items()}
         for home, new in staged.items():
             _swap(home, new)
-        readme.update()
+        pages()
     return said
+
+
+def pages() -> None:
+    """Write the README's table, the page of verdicts and that of figures, from what is published.
+
+    ValueError where the README lacks the marks of its table.
+    """
+    readme.update()
+    readme.write(paths.project_root() / gallery.PAGE, gallery.page())
 
 
 def _changed(home: Path, files: Mapping[str, Path]) -> dict[str, Path]:

@@ -232,9 +232,10 @@ def _short(found: Found, column: str) -> str:
     )
 
 
-def anchor(key: str) -> str:
-    """The link that a heading of this key has on GitHub: letters, digits, `-` and `_`."""
-    return "".join(c for c in key.lower() if c.isalnum() or c in "-_")
+def anchor(heading: str) -> str:
+    """The link that a heading has on GitHub: letters, digits, `-` and `_`; a space is `-`."""
+    kept = heading.lower().replace(" ", "-")
+    return "".join(c for c in kept if c.isalnum() or c in "-_")
 
 
 def update() -> None:
@@ -248,11 +249,12 @@ def update() -> None:
     _, end, tail = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"{readme} has no place for the claims: put {BEGIN} and {END} into it")
-    _write(readme, f"{head}{begin}\n\n{markdown(found)}\n\n{end}{tail}")
-    _write(paths.project_root() / DETAILS, details(found))
+    write(readme, f"{head}{begin}\n\n{markdown(found)}\n\n{end}{tail}")
+    write(paths.project_root() / DETAILS, details(found))
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Write a page whole or not at all, and only if it says something else."""
     content = text.encode()
     if not path.exists() or path.read_bytes() != content:
         write_bytes(path, content)

@@ -1,0 +1,50 @@
+"""The published figures on one page, in the order of the notebooks that draw them."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from padalib.commands import notebooks, readme
+from padalib.engine import paths
+
+PAGE = "figures/README.md"  # from the project's root
+
+
+def drawn() -> list[tuple[str, Path]]:
+    """Scale and picture of each published figure: by notebook, then by name, then by scale."""
+    scales = [scale for folders in readme.FOLDERS.values() for scale in folders]
+    found = [(s, path) for s in scales for path in paths.published_figures(s).glob("*.png")]
+    order = {scale: k for k, scale in enumerate(scales)}
+    return sorted(found, key=lambda each: (each[1].stem, order[each[0]]))
+
+
+def page() -> str:
+    """What GitHub shows below the folder of figures: contents, then a section a notebook."""
+    home = paths.project_root() / "notebooks"
+    known = {path.stem[:2]: path for path in home.glob("*.ipynb")}
+    contents, sections = [], []
+    for number, own in groupby(drawn(), key=lambda each: each[1].stem[:2]):
+        path = known.get(number)
+        title = notebooks.title(notebooks.read(path), path.stem) if path else number
+        heading = f"{number}: {title}"
+        contents.append(f"- [{heading}](#{readme.anchor(heading)})")
+        sections += ["", f"## {heading}"]
+        if path:
+            sections += ["", f"Drawn by [`{path.name}`](../notebooks/{path.name})."]
+        sections += _figures(own)
+    about = (
+        "Written by `padalib publish`. Each figure has its caption below it, and the plotted "
+        "numbers beside it as a table. What is claimed of it, with all intervals, is on the "
+        "[page of verdicts](../data/results/README.md); what the scales are, in the "
+        "[README](../README.md#scales). `make figures SCALE=<scale>` draws them again."
+    )
+    return "\n".join(["# The figures", "", about, "", *contents, *sections]) + "\n"
+
+
+def _figures(own: Iterator[tuple[str, Path]]) -> Iterator[str]:
+    for scale, path in own:
+        place = f"{scale}/{path.stem}"
+        yield ""
+        yield f"**`{path.stem}`**, scale `{scale}` ([numbers]({place}.csv), [svg]({place}.svg))"
+        yield ""
+        yield f"![{path.stem} at scale {scale}]({place}.png)"
