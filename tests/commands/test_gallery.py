@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -42,7 +43,7 @@ def test_figures_stand_by_notebook_then_by_name_then_by_scale(project):
     assert "Drawn by [`01_asked.ipynb`](../notebooks/01_asked.ipynb)." in lines
     shown = [re.search(r"\((.*)\.png\)", line)[1] for line in lines if line.startswith("![")]
     assert shown == ["cifar/01_a", "laptop/01_a", "cifar/01_b", "full/05_c"]
-    assert all(a or b for a, b in zip(lines, lines[1:], strict=False))  # one blank line, never two
+    assert all(a or b for a, b in pairwise(lines))  # one blank line, never two
 
 
 def test_publishing_writes_it(project):

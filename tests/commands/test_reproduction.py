@@ -269,7 +269,7 @@ def test_publishing_replaces_both_folders_and_the_readme(root, capfd):
         "laptop/claims_01.csv",
         "laptop/rows.csv",
     }
-    assert tree(root / "figures") == {"laptop/01_a.png": "png"}
+    assert tree(root / "figures/laptop") == {"01_a.png": "png"}
     assert claims.read(home)["01.a"].effect == 0.4
     assert "+0.40 [+0.30, +0.50]" in (root / "data/results/README.md").read_text()
     assert "And 1 more on the [page of verdicts]" in (root / "README.md").read_text()
@@ -321,7 +321,7 @@ def test_what_was_redrawn_can_be_published_beside_the_tables_it_was_drawn_from(r
     home = root / "data/results/laptop"
     assert claims.read(home)["01.a"].effect == 0.7
     assert (home / "rows.csv").read_text() == "x\n1\n"
-    assert tree(root / "figures") == {"laptop/01_a.png": "another"}
+    assert tree(root / "figures/laptop") == {"01_a.png": "another"}
 
 
 def test_what_a_notebook_made_that_is_gone_is_not_published(root):
