@@ -12,8 +12,8 @@ from padalib.engine.identity import key
 from padalib.ranking.report import Ranked
 from padalib.samplers.stepped import SteppedPaths
 from padalib.samplers.together import PartingByComplexity
-from padalib.study import claims, contests, controls, pada_options, record, scales, tuning
-from padalib.study.record import parts, plots
+from padalib.study import claims, contests, controls, pada_options, record, scales
+from padalib.study.record import costs, parts, plots
 from padalib.study.scales import record as record_scales
 
 MINI = spaces.get("mini")
@@ -45,7 +45,10 @@ def scores(noise, seeds=range(6), own=None):
     return pd.concat(rows, ignore_index=True)
 
 
-NOISE = {"SPOS": 2.0, "PA": 1.0, WINNER: 0.05, "averaging": 1.5, "structure": 0.05}
+NOISE = {
+    "SPOS": 2.0, "PA&DA": 1.0, "PA + averaging": 1.0, "curriculum + averaging": 0.8, WINNER: 0.05,
+    "averaging": 1.5, "structure": 0.05,
+}  # fmt: skip
 
 
 # --- candidates ---
@@ -55,6 +58,8 @@ def test_a_candidate_is_the_method_of_its_parts():
     assert parts.method("SPOS") == samplers.get("SPOS")
     assert parts.method("PA") == samplers.get("PA")
     assert parts.method("sbs") == samplers.get("sbs")
+    assert parts.method("PA&DA") == samplers.get("PA&DA")
+    assert parts.joined(parts.pieces("PA&DA")) == "PA&DA" and parts.joined([]) == "SPOS"
     both = parts.method("sharing + decay")
     assert both.update.cls is PartingByComplexity
     assert both == replace(parts.method("decay + sharing"), name=both.name)
@@ -103,7 +108,7 @@ def test_a_candidate_trains_on_as_many_images_as_all_others():
 
 def test_baselines_are_runs_of_other_scales(no_data):
     cifar, fresh = scales.get("cifar"), scales.get("controls")
-    for name in ("SPOS", "PA"):
+    for name in ("SPOS", "PA", "PA&DA", "curriculum"):
         assert parts.training(RECORD, name, 0) == cifar.training(name, 0)
         assert key(parts.training(RECORD, name, 5)) == key(fresh.training(name, 5))
     macro, across = RECORD.beside[0], scales.get("spaces").beside[0]
@@ -124,22 +129,27 @@ def test_what_is_reported_was_not_looked_at_when_it_was_chosen(no_data):
 def test_the_winner_stands_beside_itself_without_each_part():
     scale = replace(RECORD, winner="structure + sharing + two cells + batch 32")
     assert record.compared(scale) == [
-        "SPOS", "PA", "PA + two cells + batch 32", scale.winner,
+        "SPOS", "PA", "curriculum", "PA&DA", "PA + sharing + two cells + batch 32",
+        "curriculum + sharing + two cells + batch 32", scale.winner,
         "sharing + two cells + batch 32", "structure + two cells + batch 32",
         "structure + sharing + batch 32", "structure + sharing + two cells",
     ]  # fmt: skip
-    assert record.compared(replace(RECORD, winner="PA")) == ["SPOS", "PA"]
+    plain = record.compared(replace(RECORD, winner="PA"))
+    assert plain == ["SPOS", "PA", "curriculum", "PA&DA"]
 
 
-def test_what_any_method_could_have_is_given_to_pa_too():
-    """Averaging goes around any update rule, so it is no merit of the winner's paths."""
-    assert parts.common("structure + sharing + averaging + two cells + batch 32") == [
-        *("averaging", "two cells", "batch 32"),
-    ]
-    assert record.compared(RECORD)[:3] == ["SPOS", "PA", "PA + averaging + two cells"]
-    own = parts.method("PA + averaging + two cells")
-    assert own.around == parts.PIECES["averaging"].what
-    assert own.paths == parts.method("PA").paths
+@pytest.mark.parametrize("name", parts.TRIED)
+def test_what_any_paths_could_have_is_given_to_pa_and_its_schedule_too(name):
+    """So what is left is the merit of the paths; a winner is not held against itself."""
+    assert name not in record.rivals(name) and record.rivals(name)[0] == "PA&DA"
+    own = parts.method(name)
+    for rival in record.rivals(name)[1:]:
+        other = parts.method(rival)
+        assert (other.update, other.around, other.data) == (own.update, own.around, own.data)
+        assert other.paths in (parts.method("PA").paths, parts.method("curriculum").paths)
+        assert parts.shaped(rival, RECORD.space) == parts.shaped(name, RECORD.space)
+        changed = replace(parts.training(RECORD, rival, 5), method=own)
+        assert changed == parts.training(RECORD, name, 5)
 
 
 def test_the_network_alone_is_the_scales_and_the_winners():
@@ -157,7 +167,7 @@ def test_networks_alone_are_trained_as_a_supernet_is_and_had_no_part_in_the_choi
     assert {replace(config.train, arch=None, keep=spos.keep) for config in few} == {spos}
     space = RECORD.space
     codes = tuple(map(space.code, RECORD.ranked_archs()))
-    chooses, reports = tuning.halves(Ranked(space, codes, np.arange(len(codes), dtype=float)))
+    chooses, reports = record.halves(Ranked(space, codes, np.arange(len(codes), dtype=float)))
     own, others = ({*contests.functions(space, half.codes)} for half in (reports, chooses))
     alone = {space.code(config.train.arch) for config in few}
     assert len(alone) == 32 and alone <= own and not alone & others
@@ -178,7 +188,7 @@ def test_what_is_reported_is_what_the_rule_chose():
 
 def test_the_best_candidate_is_chosen_on_the_half_that_chooses():
     own = known()
-    half, other = tuning.halves(own)
+    half, other = record.halves(own)
     found = scores(NOISE, range(2))
     elsewhere = found.code.isin(other.codes)  # there SPOS would be the best
     exact = pd.Series(own.true, index=own.codes)
@@ -186,30 +196,32 @@ def test_the_best_candidate_is_chosen_on_the_half_that_chooses():
     found.loc[spos, "accuracy"] = exact[found.code[spos]].to_numpy()
     table = record.choose(found, half)
     assert table.candidate[0] in (WINNER, "structure") and table.chosen.tolist() == [
-        True, False, False, False, False,
+        True, *[False] * 6,
     ]  # fmt: skip
     assert set(table.seeds) == {2} and record.choose(found, other).candidate[0] == "SPOS"
     assert table.within_flops.is_monotonic_decreasing
     said = record.described(table, table.candidate[0])
-    assert "Of 5 candidates" in said and "named before" not in said
+    assert "Of 7 candidates" in said and "named before" not in said
     assert "`PA`: it was named before, and is not the best" in record.described(table, "PA")
 
 
 def test_parts_that_help_are_shown_and_others_are_not():
-    half = tuning.halves(known())[1]
+    half = record.halves(known())[1]
     tables = record.analyse(scores(NOISE), half, WINNER)
-    assert set(tables["contrasts"].b) == {"SPOS", "PA"}
+    assert set(tables["contrasts"].b) == {"PA&DA", "PA + averaging", "curriculum + averaging"}
     assert dict(zip(tables["parts"].part, tables["parts"].b, strict=True)) == {
         "structure": "averaging", "averaging": "structure",
     }  # fmt: skip
     found = {claim.key: claim for claim in record.conclude(tables, WINNER)}
     for name in ("tau_loss", "within_flops"):
-        assert found[f"15.beats.spos.{name}"].verdict == claims.SHOWN
-        assert found[f"15.beats.pa.{name}"].verdict == claims.SHOWN
+        for other in ("pa_da", "pa_averaging", "curriculum_averaging"):
+            assert found[f"15.beats.{other}.{name}"].verdict == claims.SHOWN
         assert found[f"15.part.structure.{name}"].verdict == claims.SHOWN
         assert found[f"15.part.averaging.{name}"].verdict == claims.EQUIVALENT
     assert not any(name.startswith(("15.aim", "15.alone")) for name in found)
-    assert tables["parts"].holm.tolist() == pytest.approx(claims.holm(tables["parts"].p.tolist()))
+    every = pd.concat([tables["contrasts"], tables["parts"]])  # one family
+    assert every.holm.tolist() == pytest.approx(claims.holm(every.p.tolist()))
+    assert all("At equal images" in found[key].statement for key in found if "beats" in key)
     assert set(tables["cards"].architectures) == {len(half.codes)}
 
 
@@ -224,7 +236,7 @@ def test_networks_trained_alone_bound_what_is_below_them():
     same = [MINI.code(MINI.canonical(arch)) for arch in MINI]
     one = Ranked(MINI, own.codes, exact[same].to_numpy())
     table = record.bound(alone, scores(NOISE, own=one), one).set_index("method")
-    assert table.alone.tolist() == [1.0] * 5 and set(table.functions) == {40}
+    assert table.alone.tolist() == [1.0] * len(NOISE) and set(table.functions) == {40}
     assert table.difference["SPOS"] == pytest.approx(table.value["SPOS"] - 1)
     tables = record.analyse(scores(NOISE), own, WINNER) | {"bound": table.reset_index()}
     found = {claim.key: claim for claim in record.conclude(tables, WINNER, aims=True)}
@@ -243,13 +255,53 @@ def test_on_all_architectures_copies_have_the_score_of_their_function():
     classes = list(dict.fromkeys(MINI.code(MINI.canonical(arch)) for arch in MINI))
     few = scores({"SPOS": 1.0})
     few = few[few.code.isin(classes)]
-    cards = record.everywhere(few, own).set_index(["method", "measure"])
+    cards = record.everywhere(few, own, []).set_index(["method", "measure"])
     assert cards.architectures["SPOS", "tau"] == 125 > len(classes)
     first = few[few.seed == 0].set_index("code").accuracy
     values = [first[MINI.code(MINI.canonical(arch))] for arch in MINI]
     by_hand = pd.Series(values).corr(pd.Series(own.true), method="kendall")
-    one = record.everywhere(few[few.seed == 0], own).set_index(["method", "measure"])
+    one = record.everywhere(few[few.seed == 0], own, []).set_index(["method", "measure"])
     assert one.value["SPOS", "tau"] == pytest.approx(by_hand)
+    same = contests.functions(MINI, own.codes)
+    copied = same[same.duplicated(keep=False)].iloc[0]  # a function of more codes than one
+    left = record.everywhere(few, own, [copied]).set_index(["method", "measure"])
+    assert left.architectures["SPOS", "tau"] == 125 - (same == copied).sum() < 124
+
+
+def test_both_halves_have_as_many_functions_of_each_level():
+    own = known()
+    chooses, reports = record.halves(own)
+    assert {*chooses.codes} | {*reports.codes} == {*own.codes}
+    functions = [{*contests.functions(MINI, half.codes)} for half in (chooses, reports)]
+    assert not functions[0] & functions[1]
+    assert abs(len(functions[0]) - len(functions[1])) <= 1
+    levels = [pd.Series(half.flops).groupby(half.clusters).first() for half in (chooses, reports)]
+    counts = pd.concat([each.value_counts() for each in levels], axis=1).fillna(0)
+    assert len(counts) > 3 and (counts.iloc[:, 0] - counts.iloc[:, 1]).abs().max() <= 1
+
+
+# --- cost ---
+
+
+def test_paths_cost_what_their_probabilities_say(no_data):
+    """By hand: all 3x3 in the end; SPOS logs nothing and is drawn; a shape costs its own."""
+    scale = replace(SMOKE, space=MINI)
+    names = [f"p_{name}" for name in MINI.entries(shared=False).names]
+    own = pd.DataFrame(0.0, index=[1, 2], columns=names).rename_axis("epoch").reset_index()
+    own.loc[:, [name for name in names if name.endswith("nor_conv_3x3")]] = 1.0
+    spos = pd.DataFrame({"epoch": [1, 2]})
+    shaped = own.assign(method="structure + three cells")
+    curves = [spos.assign(method="SPOS"), own.assign(method="structure"), shaped]
+    table = costs.costs(pd.concat(curves).assign(seed=0), scale).set_index("method")
+    mean = np.mean([MINI.flops(arch) for arch in MINI])
+    most = MINI.flops((3,) * 3)
+    assert table.flops["SPOS"] == 1 and set(table.seeds) == {1}
+    assert table.flops["structure"] == table.same["structure"]
+    assert table.flops["structure"] == pytest.approx(most / mean, rel=0.02)
+    space = parts.shaped("three cells", MINI)
+    other = table.flops["structure + three cells"] / table.flops["structure"]
+    assert other == pytest.approx(space.flops((3,) * 3) / most)
+    assert table.same["structure + three cells"] == table.same["structure"]
 
 
 # --- PA&DA's options ---
@@ -360,7 +412,7 @@ def test_what_differs_most_has_all_seeds(no_data):
 
 
 def test_the_figure_shows_every_candidate_aim_and_part():
-    own, half = known(), tuning.halves(known())
+    own, half = known(), record.halves(known())
     tried = record.choose(scores(NOISE, range(2)), half[0])
     tables = record.analyse(scores(NOISE), half[1], WINNER)
     figure = plots.draw(tried, tables, WINNER)
@@ -368,10 +420,20 @@ def test_the_figure_shows_every_candidate_aim_and_part():
     assert [text.get_text() for text in left.get_yticklabels()] == tried.candidate.tolist()
     assert len(upper.get_yticks()) == len(record.AIMS)
     assert [text.get_text() for text in lower.get_yticklabels()] == [
-        "− SPOS", "− PA", "without structure", "without averaging",
+        "PA&DA", "PA + averaging", "curriculum + averaging", "without structure",
+        "without averaging",
     ]  # fmt: skip
     caption = plots.caption(RECORD, tables, WINNER)
-    assert WINNER in caption and "above PA" in caption and "(aim 0.77)" in caption
+    assert WINNER in caption and "beside without averaging (equivalent)" in caption
+    assert "beside PA&DA (shown)" in caption and "(aim 0.77)" in caption
+    table = plots.plotted(tried, tables, WINNER)
+    assert table.panel.value_counts().to_dict() == {
+        "tried": 7, "reached": 3 * len(record.AIMS), "differences": 10,
+    }  # fmt: skip
+    assert set(table.aim.dropna()) == {aim for aim, _ in record.AIMS.values()}
+    few = scores({"SPOS": 2.0, "PA&DA": 1.0, "curriculum + DA": 1.0, "DA": 1.5, "PA": 1.0})
+    alone = plots.draw(tried, record.analyse(few, half[1], "PA&DA"), "PA&DA")
+    assert [t.get_text() for t in alone.axes[1].get_legend().get_texts()] == ["SPOS", "chosen"]
     assert controls.BOUND == 0.03 and len(own.codes) == 125
 
 

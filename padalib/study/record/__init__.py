@@ -1,12 +1,14 @@
-"""The record: the best single supernet at equal images, what its parts are for, and what bounds it.
+"""The record: a single supernet of chosen parts at equal images, what they are for, what bounds it.
 
-Fixed beforehand: the candidates (`parts.TRIED`); that the one with the highest tau within
-equal FLOPs is reported, chosen on seeds and on a half of the architectures of which nothing is;
-the measures, their aims, and the declared prior: the rank averaged with that of live FLOPs, weight
-1. All train on as many images; other shapes cost as many FLOPs, to a twentieth.
+Fixed before any candidate's scores were seen: the candidates (`parts.TRIED`); that the one with the
+highest tau within equal FLOPs is reported, chosen on other seeds and on another half of the
+architectures than its results; what it is held against; the seeds; the measures, their aims, and
+the declared prior: the rank averaged with that of live FLOPs, weight 1. All train on as many
+images; their paths do not cost the same (`costs`). Other shapes cost as many FLOPs, to a
+twentieth, where all operations are 3x3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +18,7 @@ from padalib.ranking import pairs
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.ranking.scores import ScoreConfig
-from padalib.study import claims, contests, controls, outcomes, tuning
+from padalib.study import claims, contests, controls, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.controls import BOUND, OTHERS, OUTCOMES
 from padalib.study.record import parts
@@ -42,13 +44,23 @@ def tried(scale: Scale) -> list[ScoreConfig]:
 
 
 def compared(scale: Scale) -> list[str]:
-    """What is reported: SPOS, PA, PA with what any method could have, the winner, and its parts.
+    """What is reported: methods of the library, the winner, and what it is held against.
 
-    Of the winner once without each part.
+    That is itself once without each part, and `rivals`.
     """
-    own, shared = scale.winner, parts.common(scale.winner)
-    names = [parts.PLAIN, "PA", parts.joined(["PA", *shared]), own, *parts.without(own).values()]
+    own = scale.winner
+    names = [parts.PLAIN, "PA", "curriculum", *rivals(own), own, *parts.without(own).values()]
     return list(dict.fromkeys(names))
+
+
+def rivals(winner: str) -> list[str]:
+    """Whom a winner has to beat: PA&DA, and other paths with all that it has beside its paths.
+
+    Those of PA, and those of PA's schedule without gradients.
+    """
+    shared = parts.common(winner)
+    others = [parts.joined([paths, *shared]) for paths in ("PA", "curriculum")]
+    return [name for name in (parts.CLAIMED, *others) if name != winner]
 
 
 def reported(scale: Scale) -> list[ScoreConfig]:
@@ -74,7 +86,7 @@ def alones(scale: Scale) -> list[ScoreConfig]:
     """
     shapes = dict.fromkeys((scale.space, parts.shaped(scale.winner, scale.space)))
     codes = tuple(map(scale.space.code, scale.ranked_archs()))
-    known = tuning.halves(Ranked(scale.space, codes, np.zeros(len(codes))))[1]
+    known = halves(Ranked(scale.space, codes, np.zeros(len(codes))))[1]
     few = list(dict.fromkeys(contests.functions(known.space, known.codes)))[: scale.alone]
     plain = replace(scale.training(parts.PLAIN, scale.seeds[0]), keep=())
     return [
@@ -102,6 +114,23 @@ def _scored(scale: Scale, name: str, seed: int, **changes) -> ScoreConfig:
 # --- analysis ---
 
 
+def halves(known: Ranked) -> tuple[Ranked, Ranked]:
+    """The architectures that choose, and those that are reported; one function is in one half.
+
+    Functions in the order of their FLOPs go to either in turn, so that both halves have as many of
+    each level, and measures mean the same on both.
+    """
+    first = np.unique(known.clusters, return_index=True)[1]  # of each function an architecture
+    turn = np.empty(len(first), int)
+    turn[np.lexsort((first, known.flops[first]))] = np.arange(len(first)) % 2
+    report = turn[known.clusters] == 1
+    return tuple(_of(known, own) for own in (~report, report))
+
+
+def _of(known: Ranked, kept: np.ndarray) -> Ranked:
+    return Ranked(known.space, tuple(np.array(known.codes)[kept]), known.true[kept])
+
+
 def choose(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
     """A row a candidate, the best first: means over seeds of the outcomes, and which is chosen."""
     measured = controls.measure(scores, known)
@@ -117,30 +146,32 @@ def choose(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
 
 
 def analyse(scores: pd.DataFrame, known: Ranked, winner: str) -> dict[str, pd.DataFrame]:
-    """Tables: contrasts (the winner less what it is held against), parts, cards.
+    """Tables: contrasts (the winner less its `rivals`), parts, cards.
 
-    parts: the winner less itself without each part, so more than 0 is what a part is worth. Each is
-    a family of its own for Holm's correction, over both outcomes.
+    parts: the winner less itself without each part, so more than 0 is what a part is worth. Holm's
+    correction is over the rows of both.
     """
     measured = controls.measure(scores, known)
-    lacking = parts.without(winner)
-    of = {name: part for part, name in lacking.items()}
-    rivals = [name for name in scores.method.unique() if name not in (winner, *of)]
-    rivals += [name for name in ("PA", parts.PLAIN) if name in of]
-    found = {}
-    for table, others in (("contrasts", rivals), ("parts", lacking.values())):
-        rows = controls.compare(measured, known, [(winner, b) for b in others], list(OUTCOMES))
-        rows["fifths"] = not known.equal
-        found[table] = outcomes.judged(rows.to_dict("records"), BOUND, wanted=1)
-    if len(found["parts"]):
-        found["parts"]["part"] = found["parts"].b.map(of)
+    of = {name: part for part, name in parts.without(winner).items()}
+    others = list(dict.fromkeys([*rivals(winner), *of]))
+    rows = controls.compare(measured, known, [(winner, b) for b in others], list(OUTCOMES))
+    rows["fifths"] = not known.equal
+    rows = outcomes.judged(rows.to_dict("records"), BOUND, wanted=1)
+    rows["part"] = rows.b.map(of)
+    found = {"contrasts": rows[rows.b.isin(rivals(winner))], "parts": rows[rows.part.notna()]}
     own = scores[scores.code.isin(known.codes)]
     return found | {"cards": controls.cards(own, known)[0]}
 
 
-def everywhere(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
-    """The cards on all architectures; those that are one supernet function have one score."""
+def everywhere(scores: pd.DataFrame, known: Ranked, looked: Sequence[str]) -> pd.DataFrame:
+    """The cards on all architectures but `looked` and their copies, at which others had looked.
+
+    Those that are one supernet function have one score.
+    """
+    seen = set(contests.functions(known.space, looked))
     same = contests.functions(known.space, known.codes)
+    known = _of(known, ~same.isin(seen).to_numpy())
+    same = same[list(known.codes)]
     names = ["method", "seed", "accuracy", "loss"]
     own = same.rename_axis("member").rename("code").reset_index()
     every = own.merge(scores[["code", *names]], on="code").drop(columns="code")
@@ -191,7 +222,8 @@ def conclude(tables: Mapping[str, pd.DataFrame], winner: str, aims: bool = False
         found.append(
             _claim(
                 f"15.beats.{slug(row.b)}.{row.measure}",
-                f"The chosen supernet ({winner}) ranks better than {row.b}: {named}",
+                f"At equal images the chosen supernet ({winner}) ranks better than {row.b}: "
+                f"{named}",
                 row,
                 f"{named}, less {row.b}",
             )
@@ -244,7 +276,7 @@ def _aims(cards: pd.DataFrame, winner: str) -> list[Claim]:
             if pd.notna(row[f"{kind}low"])
         ]
         told = claims.said(row.value, intervals)
-        statement = f"The chosen supernet reaches {aim:g}: {said}"
+        statement = f"The chosen supernet reaches {aim:g} at equal images: {said}"
         look = {"null": aim, "unit": "tau", "figure": FIGURE}
         found.append(claims.of(f"15.aim.{measure}", statement, row.value, intervals, told, **look))
     return found

@@ -1,8 +1,8 @@
 """The parts that candidates for the record are made of: each can be left out, or tried alone.
 
-A candidate is written as its parts, 'structure + averaging + two cells'; 'SPOS' has none. At most
-one part draws paths, one averages and one shapes the network. 'sharing' and 'decay' go together
-(`samplers.together`), all others with each other.
+A candidate is written as its parts, 'structure + averaging + two cells'; 'SPOS' has none, and
+'PA&DA' is 'PA + DA'. At most one part draws paths, one averages and one shapes the network.
+'sharing' and 'decay' go together (`samplers.together`), all others with each other.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,15 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from padalib import samplers
-from padalib.samplers import BalancedPaths, Curriculum, GradNormPaths, Method, ResidualPaths, part
+from padalib.samplers import (
+    BalancedPaths,
+    Curriculum,
+    GradNormData,
+    GradNormPaths,
+    Method,
+    ResidualPaths,
+    part,
+)
 from padalib.samplers.averaged import Averaged
 from padalib.samplers.close import Parting
 from padalib.samplers.dynas import ByComplexity
@@ -19,8 +27,9 @@ from padalib.spaces import Space
 from padalib.study.scale import Scale
 from padalib.train import TrainConfig
 
-JOIN, PLAIN = " + ", "SPOS"
-Role = Literal["paths", "update", "around", "network", "training"]
+JOIN, PLAIN, CLAIMED = " + ", "SPOS", "PA&DA"
+NAMED = {PLAIN: [], CLAIMED: ["PA", "DA"]}  # candidates that have a name
+Role = Literal["paths", "data", "update", "around", "network", "training"]
 
 
 @dataclass(frozen=True)
@@ -37,21 +46,26 @@ PIECES: Mapping[str, Piece] = {
     "PA per edge": Piece(
         "paths", part(GradNormPaths, shared=False), "a norm for each edge and operation"
     ),
+    "DA": Piece("data", part(GradNormData), "images by gradient norms, as published"),
     "curriculum": Piece("paths", part(Curriculum), "PA's schedule without gradients"),
     "sbs": Piece("paths", part(BalancedPaths, by="depth"), "short and deep paths alike"),
     "structure": Piece("paths", part(ResidualPaths), "towards an identity beside convolutions"),
     "structure, capped": Piece("paths", part(ResidualPaths, cap=0.9), "keeps a tenth uniform"),
     "structure, early": Piece("paths", part(ResidualPaths, ramp=0.5), "there at half-time"),
     "sharing": Piece("update", part(Parting), "operations see all paths first, then part"),
-    "decay": Piece("update", part(ByComplexity), "complex paths keep their rate longer (DYNAS)"),
+    "decay": Piece(
+        "update", part(ByComplexity), "complex paths keep their rate longer, momentum apart (DYNAS)"
+    ),
     "averaging": Piece("around", part(Averaged), "mean of the weights of the last fifth"),
     "averaging, longer": Piece("around", part(Averaged, since=0.6), "of the last two fifths"),
     "averaging, by steps": Piece(
         "around", part(Averaged, since=0.0, decay=0.998), "over 500 steps of each weight"
     ),
     # At equal multiply-adds: 3.29 and 3.32 million where all is 3x3, beside 3.2.
-    "two cells": Piece("network", {"channels": 6, "cells": 2}, "deeper, as the benchmark's"),
-    "three cells": Piece("network", {"channels": 5, "cells": 3}, "deeper still"),
+    "two cells": Piece(
+        "network", {"channels": 6, "cells": 2}, "deeper and narrower, nearer to the benchmark's"
+    ),
+    "three cells": Piece("network", {"channels": 5, "cells": 3}, "deeper and narrower still"),
     "batch 32": Piece("training", {"batch": 32}, "twice the steps for the same images"),
     "rate 0.2": Piece("training", {"lr": 0.2}, "twice the learning rate"),
     "Nesterov": Piece(
@@ -70,13 +84,13 @@ TRIED = (
 
 def pieces(name: str) -> list[str]:
     """The parts of a candidate; ValueError for what is none, or two parts for one place."""
-    own = [] if name == PLAIN else name.split(JOIN)
+    own = NAMED[name] if name in NAMED else name.split(JOIN)
     if unknown := [each for each in own if each not in PIECES]:
         raise ValueError(
             f"candidate {name!r} has unknown parts {', '.join(unknown)}: join some of "
-            f"{', '.join(PIECES)} by {JOIN!r}, or write {PLAIN!r} for none"
+            f"{', '.join(PIECES)} by {JOIN!r}, or write one of {', '.join(NAMED)}"
         )
-    for role in ("paths", "around", "network"):
+    for role in ("paths", "data", "around", "network"):
         if len(same := [each for each in own if PIECES[each].role == role]) > 1:
             raise ValueError(f"candidate {name!r} has {' and '.join(same)}: leave out all but one")
     return own
@@ -90,7 +104,7 @@ def used(candidates: Iterable[str]) -> dict[str, Piece]:
 
 def joined(parts: list[str]) -> str:
     """The candidate of these parts."""
-    return JOIN.join(parts) or PLAIN
+    return next((name for name, own in NAMED.items() if own == parts), JOIN.join(parts))
 
 
 def method(name: str) -> Method:
@@ -100,7 +114,7 @@ def method(name: str) -> Method:
         own = PIECES[each]
         if own.role == "update" and "update" in chosen:
             chosen["update"] = part(PartingByComplexity)
-        elif own.role in ("paths", "update", "around"):
+        elif own.role in ("paths", "data", "update", "around"):
             chosen[own.role] = own.what
     return samplers.compose(name, **chosen)
 
@@ -124,7 +138,7 @@ def shaped(name: str, space: Space) -> Space:
 
 
 def training(scale: Scale, name: str, seed: int) -> TrainConfig:
-    """The run of a candidate; of SPOS and PA those that other scales have too."""
+    """The run of a candidate; of methods of the library those that other scales have too."""
     changes: dict[str, Any] = {"method": method(name), "space": shaped(name, scale.space)}
     for each in pieces(name):
         if PIECES[each].role == "training":
@@ -133,12 +147,8 @@ def training(scale: Scale, name: str, seed: int) -> TrainConfig:
 
 
 def common(name: str) -> list[str]:
-    """Of a candidate's parts those that any method could have.
-
-    Network and training; and what goes around any update rule, as averaging of weights does.
-    """
-    shared = ("network", "training", "around")
-    return [each for each in pieces(name) if PIECES[each].role in shared]
+    """Of a candidate's parts those that any path sampler could have: all but its paths."""
+    return [each for each in pieces(name) if PIECES[each].role != "paths"]
 
 
 def without(name: str) -> dict[str, str]:

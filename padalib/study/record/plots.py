@@ -10,6 +10,7 @@ from padalib.study import claims, figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.controls.plots import SHADES, differences
 from padalib.study.record import AIMS, CHOOSES
+from padalib.study.record.parts import CLAIMED
 from padalib.study.scale import Scale
 
 SHORT = {
@@ -26,8 +27,27 @@ def draw(tried: pd.DataFrame, tables: dict[str, pd.DataFrame], winner: str) -> F
         _tried(figure.add_subplot(left), tried)
         upper, lower = right.subgridspec(2, 1, height_ratios=(1, 1.5))
         _reached(figure.add_subplot(upper), tables["cards"], winner)
-        _parts(figure.add_subplot(lower), pd.concat([tables["contrasts"], tables["parts"]]))
+        _parts(figure.add_subplot(lower), _held_against(tables))
     return figure
+
+
+def plotted(tried: pd.DataFrame, tables: dict[str, pd.DataFrame], winner: str) -> pd.DataFrame:
+    """All numbers of the figure; `panel` says where."""
+    cards = tables["cards"]
+    shown = cards[cards.method.isin(_methods(winner)) & cards.measure.isin(AIMS)]
+    aims = shown.assign(aim=shown.measure.map({name: aim for name, (aim, _) in AIMS.items()}))
+    panels = {"tried": tried, "reached": aims, "differences": _held_against(tables)}
+    return pd.concat([rows.assign(panel=name) for name, rows in panels.items()], ignore_index=True)
+
+
+def _held_against(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row a method and outcome: what the winner has to beat, and itself without each part."""
+    rows = pd.concat([tables["contrasts"], tables["parts"]])
+    return rows.drop_duplicates(["measure", "b"])
+
+
+def _methods(winner: str) -> list[str]:
+    return list(dict.fromkeys(("SPOS", CLAIMED, winner)))
 
 
 def _tried(axes: Axes, rows: pd.DataFrame) -> None:
@@ -45,8 +65,8 @@ def _tried(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _reached(axes: Axes, cards: pd.DataFrame, winner: str) -> None:
-    """The winner, PA and SPOS by each measure that has an aim, with intervals of both doubts."""
-    for shift, method in zip((-0.2, 0.0, 0.2), ("SPOS", "PA", winner), strict=True):
+    """The winner, PA&DA and SPOS by each measure that has an aim, with intervals of both doubts."""
+    for shift, method in zip((-0.2, 0.0, 0.2), _methods(winner), strict=False):
         own = cards[cards.method == method].set_index("measure")
         shade = figures.colour(method)
         for place, measure in enumerate(AIMS):
@@ -66,13 +86,13 @@ def _reached(axes: Axes, cards: pd.DataFrame, winner: str) -> None:
 
 def _parts(axes: Axes, rows: pd.DataFrame) -> None:
     """The winner less each method, and less itself without each part."""
-    labels = [
-        f"without {row.part}" if isinstance(row.part, str) else f"− {row.b}"
-        for row in rows.itertuples()
-    ]
-    differences(axes, rows, labels)
+    differences(axes, rows, [_label(row) for row in rows.itertuples()])
     axes.tick_params(axis="y", labelsize=6)
     axes.set(xlabel=f"chosen less others; grey: ±{BOUND:g}")
+
+
+def _label(row) -> str:
+    return f"without {row.part}" if isinstance(row.part, str) else row.b
 
 
 def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
@@ -83,16 +103,16 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
         for name, (aim, said) in AIMS.items()
         if name in own.index and pd.notna(own.value[name])
     ]
-    rows = tables["contrasts"]
-    rows = rows[(rows.b == "PA") & (rows.measure == CHOOSES)]
+    rows = _held_against(tables)
+    rows = rows[rows.measure == CHOOSES]
     gains = [
-        f"{OUTCOMES[CHOOSES]} {claims.interval(row.difference, low, high)} above PA"
+        f"{claims.interval(row.difference, low, high)} beside {_label(row)} ({row.verdict})"
         for row, low, high in zip(rows.itertuples(), *outcomes.joint(rows), strict=True)
     ]
     return (
-        f"Scale {scale.name}. `{winner}`: {'; '.join([*reached, *gains])}. Left: means over "
-        f"{len(scale.rate_seeds)} seeds on the half of the architectures that chooses; filled: "
-        f"chosen, by tau within equal FLOPs. Right: {len(scale.seeds)} other seeds, the other "
-        "half; black marks are aims; thick bars over seeds, thin ones over seeds and "
-        "architectures, 95 %."
+        f"Scale {scale.name}, equal images. `{winner}`: {'; '.join(reached)}. Its "
+        f"{OUTCOMES[CHOOSES]}: {'; '.join(gains)}. Left: means over {len(scale.rate_seeds)} seeds "
+        "on the half of the architectures that chooses (filled: chosen, so partly by luck). Right: "
+        f"{len(scale.seeds)} other seeds, the other half; black marks are aims, above with 95 % "
+        "over seeds and architectures; below thick bars over seeds, thin ones over both."
     )
