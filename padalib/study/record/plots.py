@@ -55,7 +55,7 @@ def _tried(axes: Axes, rows: pd.DataFrame) -> None:
         for name in OUTCOMES:
             fill = SHADES[name] if row.chosen else "white"
             axes.plot(getattr(row, name), place, "o", color=SHADES[name], mfc=fill, ms=3.5)
-    names = [textwrap.fill(name, 46) for name in rows.candidate]
+    names = [textwrap.fill(name, 26) for name in rows.candidate]
     axes.set_yticks(range(len(rows)), names, fontsize=5)
     axes.invert_yaxis()
     for name, shade in SHADES.items():
@@ -103,10 +103,10 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
         for name, (aim, said) in AIMS.items()
         if name in own.index and pd.notna(own.value[name])
     ]
-    rows = _held_against(tables)
+    rows = tables["contrasts"]
     rows = rows[rows.measure == CHOOSES]
     gains = [
-        f"{claims.interval(row.difference, low, high)} beside {_label(row)} ({row.verdict})"
+        f"{claims.interval(row.difference, low, high)} beside {row.b} ({row.verdict})"
         for row, low, high in zip(rows.itertuples(), *outcomes.joint(rows), strict=True)
     ]
     return (
