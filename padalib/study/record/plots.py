@@ -55,7 +55,7 @@ def _tried(axes: Axes, rows: pd.DataFrame) -> None:
         for name in OUTCOMES:
             fill = SHADES[name] if row.chosen else "white"
             axes.plot(getattr(row, name), place, "o", color=SHADES[name], mfc=fill, ms=3.5)
-    names = [textwrap.fill(name, 26) for name in rows.candidate]
+    names = [textwrap.fill(name, 22) for name in rows.candidate]
     axes.set_yticks(range(len(rows)), names, fontsize=5)
     axes.invert_yaxis()
     for name, shade in SHADES.items():
