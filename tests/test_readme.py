@@ -219,6 +219,8 @@ def test_the_first_screen_says_what_was_published():
     for name, verdict in verdicts.items():
         assert rivals[f"12.{name}"].verdict == verdict
         assert told("rivals", f"12.{name}").removesuffix(" tau") in first
+    cost = pd.read_csv(RESULTS / "rivals" / "costs.csv").set_index("method").loc["PA&DA"]
+    assert f"{cost.flops:.2f} [{cost.flops_low:.2f}, {cost.flops_high:.2f}] times SPOS's" in first
     for least, outcome in (("close", "tau_loss"), ("few-shot_nas", "within_flops")):
         same = told("rivals", f"12.each.{least}.{outcome}")
         assert same == told("rivals", f"12.surpasses.{outcome}")
