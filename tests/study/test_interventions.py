@@ -79,7 +79,7 @@ def test_variants_are_spos_at_equal_images_or_equal_steps(monkeypatch):
     assert len(found) == len(set(found)) == 1 + (3 + 1) + (4 + 2)
     runs = interventions.trainings(scale)
     assert len({Run(config).key for config in runs}) == len(runs) == 11 * len(scale.seeds)
-    assert scale.seeds == (5, 6, 7, 8)
+    assert scale.seeds == (5, 6, 7, 8, 9)
     plain = scale.training("SPOS", 5)
     assert Run(interventions.variant(scale, 5, 64)).key == Run(plain).key
     wanted = {  # size, group: images of a step beside SPOS's

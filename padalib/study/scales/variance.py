@@ -16,7 +16,7 @@ def make(on_cifar: Scale, fresh: Sequence[int]) -> dict[str, Scale]:
         replace(
             on_cifar,
             name="interventions",
-            seeds=tuple(fresh[:4]),  # five are planned
+            seeds=tuple(fresh[:5]),
             batch_sizes=(16, 32, 64, 128, 256),
             groups=(1, 2, 4),
             notebooks=("08",),
