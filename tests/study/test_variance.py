@@ -129,6 +129,7 @@ def test_a_method_that_trains_on_weighted_steps_has_no_others():
     assert set(own.weights) == {"importance"} and set(own.epoch) == {1, 2}
     rows = found.steps[found.steps.method == "PA&DA weighted"]
     assert len(rows) == 6 and rows.total.isna().all() and rows.total_weighted.notna().all()
+    assert rows.paths.isna().all() and str(found.steps.paths.dtype) == "Int64"  # "128", not "128.0"
     assert "PA&DA weighted" not in set(found.parts.method)
     whole = (*METHODS, "PA&DA weighted")
     left, weighted, *_ = plots.draw(found, whole, ["2←0", "2←1"]).axes

@@ -105,7 +105,7 @@ def as_taken(variance: pd.DataFrame) -> pd.DataFrame:
     rows = raw.merge(weighted[kept], "outer", kept[:4], suffixes=("", "_weighted"), sort=False)
     known = (rows.bias2 > 0) & (rows.signal_weighted > 0)
     rows["bias"] = (rows.bias2 / rows.signal_weighted).where(known)
-    return rows
+    return rows.astype(dict.fromkeys(("paths", "batches", "group"), "Int64"))  # some have none
 
 
 def compare(variance: pd.DataFrame) -> pd.DataFrame:
