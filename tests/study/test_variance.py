@@ -33,7 +33,7 @@ def probes(total, methods=METHODS, epochs=(1, 2)):
             rows.append(
                 {
                     "method": method, "seed": seed, "run": f"{method} {seed} {epoch}",
-                    "epoch": epoch, "weights": weights, "part": part, "paths": 128,
+                    "epoch": epoch, "weights": weights, "part": part, "paths": 128, "batches": 2,
                     "group": group, "total": value, "path": 0.25 * value, "data": 0.75 * value,
                     "path_share": 0.25, "signal": 0.5, "signal_to_noise": 0.1 * group + seed / 100,
                     "bias2": 0.2 if weights == "raw" else 0.0,
