@@ -49,6 +49,10 @@ class Ranked:
                 return np.where(held, level, -1)
         return self.quintile
 
+    def only(self, kept: np.ndarray) -> "Ranked":
+        """The architectures at which `kept` [A] is True; what counts as equal FLOPs is theirs."""
+        return Ranked(self.space, tuple(np.array(self.codes)[kept]), self.true[kept])
+
     @property
     def free(self) -> dict[str, np.ndarray]:
         """Name -> [A] what ranks them without any training: `CONTROLS`, and what the space names.

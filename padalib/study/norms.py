@@ -41,7 +41,7 @@ def _scores(scale: Scale, name: str, seed: int) -> NormScores:
 def among(scores: pd.DataFrame, known: Ranked) -> Ranked:
     """Of the architectures with their truth those that are scored."""
     own = np.isin(known.codes, scores.code.unique())
-    return Ranked(known.space, tuple(np.array(known.codes)[own]), known.true[own])
+    return known.only(own)
 
 
 def analyse(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from padalib.engine.runs import Config
 from padalib.probes.cost import CostConfig
 from padalib.ranking import metrics
+from padalib.samplers import PathSampler
 from padalib.spaces import Arch, Space
 from padalib.study import claims, contests, figures, outcomes
 from padalib.study.claims import Claim, Interval
@@ -75,6 +76,16 @@ def path_flops(space: Space) -> pd.DataFrame:
     return pd.DataFrame(list(found), columns=columns).assign(architectures=list(found.values()))
 
 
+def sampled(paths: PathSampler) -> Counter[Arch]:
+    """Architecture -> how often it is drawn in many steps, each independent of the last."""
+    archs, rng = Counter[Arch](), torch.Generator()
+    rng.manual_seed(0)
+    for _ in range(STEPS):
+        paths.forget()
+        archs.update(paths.draw(rng))
+    return archs
+
+
 def drawn(scale: Scale, methods: Sequence[str]) -> pd.DataFrame:
     """By method: share of options with weights, mean FLOPs, and p of each, over many draws.
 
@@ -85,12 +96,7 @@ def drawn(scale: Scale, methods: Sequence[str]) -> pd.DataFrame:
     named = [f"p_{name}" for name in entries.names]
     for method in methods:
         config = scale.training(method, scale.seeds[0])
-        paths, rng = config.method.paths.build(space, config.epochs), torch.Generator()
-        rng.manual_seed(0)
-        archs: Counter[Arch] = Counter()
-        for _ in range(STEPS):
-            paths.forget()
-            archs.update(paths.draw(rng))
+        archs = sampled(config.method.paths.build(space, config.epochs))
         weighted, flops, held = 0, 0, Counter()
         for arch, times in archs.items():
             weighted += times * sum(space.weights(*at) > 0 for at in enumerate(arch))

@@ -124,11 +124,7 @@ def halves(known: Ranked) -> tuple[Ranked, Ranked]:
     turn = np.empty(len(first), int)
     turn[np.lexsort((first, known.flops[first]))] = np.arange(len(first)) % 2
     report = turn[known.clusters] == 1
-    return tuple(_of(known, own) for own in (~report, report))
-
-
-def _of(known: Ranked, kept: np.ndarray) -> Ranked:
-    return Ranked(known.space, tuple(np.array(known.codes)[kept]), known.true[kept])
+    return known.only(~report), known.only(report)
 
 
 def choose(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
@@ -170,7 +166,7 @@ def everywhere(scores: pd.DataFrame, known: Ranked, looked: Sequence[str]) -> pd
     """
     seen = set(contests.functions(known.space, looked))
     same = contests.functions(known.space, known.codes)
-    known = _of(known, ~same.isin(seen).to_numpy())
+    known = known.only(~same.isin(seen).to_numpy())
     same = same[list(known.codes)]
     names = ["method", "seed", "accuracy", "loss"]
     own = same.rename_axis("member").rename("code").reset_index()

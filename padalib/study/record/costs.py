@@ -1,15 +1,12 @@
 """What the paths of a candidate cost: equal images are not equal FLOPs."""
 
-from collections import Counter
-
 import numpy as np
 import pandas as pd
-import torch
 
 from padalib.spaces import Space
 from padalib.study.record import parts
 from padalib.study.scale import Scale
-from padalib.study.training import STEPS
+from padalib.study.training import sampled
 
 
 def costs(curves: pd.DataFrame, scale: Scale) -> pd.DataFrame:
@@ -42,9 +39,5 @@ def _chances(curves: pd.DataFrame, space: Space, method: str) -> np.ndarray:
             at = np.array([[own[k] for own, k in zip(entries.at, a, strict=True)] for a in archs])
             p = curves[names].to_numpy()
             return np.mean([row[at].prod(axis=1) for row in p], axis=0)
-    paths, rng = parts.method(method).paths.build(space, int(curves.epoch.max())), torch.Generator()
-    rng.manual_seed(0)
-    held: Counter = Counter()
-    for _ in range(STEPS):
-        held.update(paths.draw(rng))
+    held = sampled(parts.method(method).paths.build(space, int(curves.epoch.max())))
     return np.array([held[arch] for arch in archs]) / held.total()

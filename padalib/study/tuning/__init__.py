@@ -11,7 +11,6 @@ contrasts, two outcomes, and the bound of `controls`.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from padalib.ranking import metrics
@@ -82,10 +81,7 @@ def told(config: ScoreConfig) -> dict:
 def halves(known: Ranked) -> tuple[Ranked, Ranked]:
     """The architectures that choose, and those that are reported; one function is in one half."""
     report = known.clusters % 2 == 1
-    return tuple(
-        Ranked(known.space, tuple(np.array(known.codes)[own]), known.true[own])
-        for own in (~report, report)
-    )
+    return known.only(~report), known.only(report)
 
 
 # --- analysis ---
