@@ -263,10 +263,10 @@ def unpack(args: Namespace) -> None:
 
 
 def known(scale: str) -> None:
-    """Raise ValueError unless a scale has that name; imports nothing heavy where it is at hand."""
+    """Raise ValueError unless a scale has that name; imports nothing heavy where it has run."""
     from padalib.engine import paths
 
-    if not scale.isidentifier() or not paths.own_folder(scale).is_dir():
+    if not scale.isidentifier() or not (paths.own_folder(scale) / "results").is_dir():
         from padalib.study import scales
 
         scales.get(scale)

@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ from padalib.engine import checked
 from padalib.engine.checked import Count, NotNegative, Positive, Whole, Within
 from padalib.engine.devices import check_device
 from padalib.engine.runs import Run
-from padalib.samplers import Method, alone, watch, yoked
+from padalib.samplers import Method, alone, update, watch, yoked
 from padalib.spaces import Arch, Space, Supernet
 
 STREAMS = ("data", "augment", "paths", "network")
@@ -79,6 +80,7 @@ class TrainConfig:
                 f"{self.label} cannot take the weights of {self.start.label}, which has another "
                 "network: give both the same space, arch and bn"
             )
+        update.check(self)
         check_device(self.device, self.precision)
 
     @property
@@ -244,20 +246,21 @@ class Trainer:
         """Steps of one epoch."""
         return max(1, round(len(self.images) / (self.config.batch * self.passes)))
 
-    def train_epoch(self) -> str | None:
-        """Train one epoch; where a loss or a gradient was not finite, what and in which step."""
+    def train_epoch(self, scheduled: Callable[[], None] = lambda: None) -> str | None:
+        """Train one epoch (`scheduled`: the network knows it); what was not finite, and where."""
         config = self.config
         lr = config.lr * (1 + math.cos(math.pi * self.epoch / config.epochs)) / 2
         lr *= min(1.0, (self.epoch + 1) / ((config.warmup or 0) + 1))  # 1/(n+1), 2/(n+1), ..., 1
         self.optimizer.param_groups[0]["lr"] = lr
-        for part in (self.paths, self.data, self.update):
-            part.new_epoch(self.epoch)
         self.net.train()
         self.net.schedule(self.epoch / config.epochs, self.generators["network"])
+        scheduled()
+        for part in (self.paths, self.data, self.update):
+            part.new_epoch(self.epoch)
         records = torch.zeros(self.steps, 3, device=config.device)  # loss, accuracy, norm
         drawn = torch.zeros(len(self.images), dtype=torch.bool)
         for step in range(self.steps):
-            index, records[step] = self.step(self.paths.draw(self.generators["paths"]))
+            index, records[step] = self.step(watch.drawn(self.paths, self.generators["paths"]))
             drawn[index] = True
         self.update.end_epoch(self.optimizer)
         records = records.cpu()  # the epoch's only wait for the device
@@ -275,10 +278,7 @@ class Trainer:
         return None
 
     def step(self, archs: list[Arch]) -> tuple[Tensor, Tensor]:
-        """Train one step of the given paths: indices of its images [B], and [loss, accuracy, norm].
-
-        Nothing here waits for the device.
-        """
+        """Train one step of these paths: indices of its images [B], and [loss, accuracy, norm]."""
         config, rng = self.config, self.generators
         index = self.data.draw(config.batch, rng["data"])
         x, y = self.images.batch(index, rng["augment"], config.crop, config.flip, config.cutout)

@@ -22,8 +22,10 @@ FLOORS = {
 # what an update rule of one's own must not hold; that a rule may go around another, and is told
 # when an epoch ends; which options of a space hand on what they get; refuse at once to replay a run
 # that records no probabilities; let PA and DA renew their scores more seldom, or smooth by one
-# number, which only they can do; and tell who writes a sampler what its draws are not.
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2631
+# number, which only they can do; tell who writes a sampler what its draws are not; and refuse steps
+# of more paths than are counted, options that a rule would not go by, a network that draws from
+# streams of its own, and importance weights that nobody has said.
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2690
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (

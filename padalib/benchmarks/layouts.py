@@ -101,7 +101,7 @@ def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
     kept, root = own_path(whole), paths.project_root()
     if whole.name not in KEPT:
         named = space.name if space.name in spaces.SPACES else "<file.py:NAME>"
-        some = " --archs 200" if len(space) > LARGEST else ""
+        some = " --archs 200" if space.architectures > LARGEST else ""
         code = "" if some else "or `alone.save(alone.build(space), path)`, "
         remedy = (
             f"train its architectures alone with `padalib truth --space {named} --data <name>"
@@ -114,6 +114,8 @@ def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
             f"fetch it again with `git -C {place} checkout -- {inside}` or rebuild it with "
             f"`padalib truth {whole.name} --publish`"
         )
+        if not (root / ".git").exists():
+            remedy = f"it is {inside} of a clone of the project: work in one (`pip install -e .`)"
     else:
         remedy = f"write it again with `alone.save`, or pass another: {understood(reader)}"
     if not path.is_file():

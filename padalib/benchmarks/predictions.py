@@ -222,7 +222,7 @@ def _converted(path: Path, space: Space) -> pd.DataFrame:
     if not long or set(raw.index) != set(map(space.code, space)) or raw.isna().any(axis=None):
         raise ScoresError(
             f"{path} holds {len(long)} runs of {len(raw):,} architectures, not every run a score "
-            f"of each of the {len(space):,} of {space.name}: fetch it again"
+            f"of each of the {space.architectures:,} of {space.name}: fetch it again"
         )
     return pd.concat(long, ignore_index=True)
 
@@ -247,7 +247,7 @@ def few_shot_logs(folder: Path | str, space: Space) -> pd.DataFrame:
         scores: dict[str, float] = {}
         for path in parts:
             scores |= _genotypes(path, space, codes)
-        if len(scores) == len(space):
+        if len(scores) == space.architectures:
             own = pd.DataFrame({"code": list(scores), "score": list(scores.values())})
             tables.append(own.assign(seed=seed, family=family))
     if not tables:

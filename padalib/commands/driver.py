@@ -71,7 +71,7 @@ def execute(path: Path, copy: Path, parameters: dict[str, Any]) -> None:
         begun = [c for c in nbformat.read(copy, 4).cells if c.metadata.papermill.start_time]
         where = _where(path, len(begun) - 1, begun[-1].source if begun else "before the first")
         raise CellError(
-            f"{where}: the kernel died, perhaps out of memory ({error})\n"
+            f"{where}: the kernel died, killed or out of memory ({error})\n"
             f"The executed copy is {copy}"
         ) from error
     except OSError as error:

@@ -70,16 +70,16 @@ def make_own(
     fitted = datasets.fitted(space, images)
     spaces.check(fitted)
     recipe = {"batch": min(alone.ALONE["batch"], len(images))} | recipe
-    count, path = drawn or len(space), about.place(space.name, data)
+    count, path = drawn or space.architectures, about.place(space.name, data)
     changes = [
         f"{field} {getattr(fitted, field)}"
         for field in ("in_channels", "size", "classes_out")
         if getattr(fitted, field) != getattr(space, field)
     ]
     print(
-        f"{space.name} on {data}: {count:,} of {len(space):,} architectures, each alone, "
+        f"{space.name} on {data}: {count:,} of {space.architectures:,} architectures, each alone, "
         f"{seeds} seed{'s' * (seeds > 1)}"
-        + (", drawn at random, always the same" if drawn and count < len(space) else "")
+        + (", drawn at random, always the same" if drawn and count < space.architectures else "")
         + (f"; for these images with {', '.join(changes)}" if changes else ""),
         flush=True,
     )
@@ -90,13 +90,15 @@ def make_own(
 
 
 def _check_size(space: Space, drawn: int) -> None:
-    if drawn > len(space):
-        raise ValueError(f"{space.name} has {len(space):,} architectures, got --archs {drawn}")
-    if not drawn and len(space) > LARGEST:
+    if drawn > space.architectures:
         raise ValueError(
-            f"{space.name} has {len(space):,} architectures, too many to train each alone (at most "
-            f"{LARGEST:,}): draw some, such as --archs 200. A published benchmark may have its "
-            "truth, see data/README.md"
+            f"{space.name} has {space.architectures:,} architectures, got --archs {drawn}"
+        )
+    if not drawn and space.architectures > LARGEST:
+        raise ValueError(
+            f"{space.name} has {space.architectures:,} architectures, too many to train each alone "
+            f"(at most {LARGEST:,}): draw some, such as --archs 200. A published benchmark may "
+            "have its truth, see data/README.md"
         )
 
 

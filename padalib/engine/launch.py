@@ -311,7 +311,7 @@ def _workers(asked: int | None, runs: int) -> int:
         raise ValueError(f"workers must be at least 1, got {asked}")
     needed = min(asked, runs)
     free = psutil.virtual_memory().available / 2**30
-    if needed * MEMORY_PER_WORKER > free:
+    if needed > 1 and needed * MEMORY_PER_WORKER > free:
         raise ValueError(
             f"{needed} workers need about {needed * MEMORY_PER_WORKER:.1f} GiB, but {free:.1f} GiB "
             f"are free: ask for at most {max(1, int(free / MEMORY_PER_WORKER))} (workers=, or "

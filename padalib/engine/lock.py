@@ -43,9 +43,9 @@ def held(folder: Path, label: str, wait: bool) -> Iterator[None]:
         me = {"pid": os.getpid(), "host": platform.node(), "since": since}
         write_bytes(folder / "holder.json", json.dumps(me).encode())
         yield
+    finally:
         with suppress(OSError):
             (folder / "holder.json").unlink()
-    finally:
         lock.release()
 
 

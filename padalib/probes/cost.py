@@ -67,7 +67,7 @@ def paired_times(config: TrainConfig, pairs: int, paths: int) -> np.ndarray:
     is drawn too. What a method does at the start of an epoch counts at every 20th pair.
     """
     rng = stream(config.seed, "cost")
-    trainers = [Trainer(replace(config, method="SPOS")), Trainer(config)]
+    trainers = [Trainer(replace(config, method="SPOS", replay=None)), Trainer(config)]
     groups = [trainer.paths.group for trainer in trainers]
     paths = -(-paths // max(groups)) * max(groups)
     times = np.zeros((pairs + 1, 2))

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from padalib import train
 from padalib.engine.checked import Positive, Within
 from padalib.engine.runs import Run
+from padalib.samplers import DataSampler, PathSampler
 from padalib.spaces import Arch
 from padalib.train import FromTraining, Trainer
 
@@ -52,7 +53,11 @@ class VarianceConfig(FromTraining):
     error: Positive = 0.1  # enough draws when the variance is known to this fraction of itself
     seed: int = 0  # of the probe's own draws
 
-    changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
+    @property
+    def changes(self) -> int:
+        """What it computes has changed so often, see `padalib.RECIPE`."""
+        paths, data, _ = train.build_samplers(self.train, self.train.batch)
+        return 1 if knows_weights(paths, data) else 2
 
     @property
     def label(self) -> str:
@@ -69,26 +74,39 @@ class VarianceConfig(FromTraining):
         super().check()
 
     def compute(self, run: Run) -> None:
-        """Train if need be, then probe."""
+        """Train if need be, then probe; weighted steps too, where their weights are known."""
         trainer = self.trainer()
         found = probe(trainer, self.paths, self.batches, self.error, self.seed)
         parts = {"all": range(len(found["raw"].sizes))} | trainer.net.parts()
         rows = []
-        for weights in ("raw", "importance"):
+        for weights in ("raw", "importance") if "importance" in found else ("raw",):
             for part, positions in parts.items():
                 moments = found[weights].moments(positions)
                 row = {"epoch": trainer.epoch, "weights": weights, "part": part}
                 row |= {"paths": moments.counts.sum(), "batches": self.batches}
                 row |= {"group": trainer.paths.group, **moments.summary()}
                 # What unweighted steps are wrong by: E raw - E weighted, drawn together.
-                apart = found["difference"].moments(positions).summary()
+                apart = found.get("difference")
+                apart = apart.moments(positions).summary() if apart else {}
                 for end in ("", "_low", "_high"):
-                    row["bias2" + end] = apart["signal" + end] if weights == "raw" else 0.0
+                    bias = apart.get("signal" + end, math.nan)
+                    row["bias2" + end] = bias if weights == "raw" else 0.0
                 rows.append(row)
         table = pd.DataFrame(rows)
         table.insert(6, "error", (table.total_high - table.total_low) / 2 / table.total)
         run.log(f"{rows[0]['paths']} x {self.batches} gradients probed at epoch {trainer.epoch}")
         run.write_table("variance", table)
+
+
+def knows_weights(paths: PathSampler, data: DataSampler) -> bool:
+    """Whether importance weights of a step are known: of its images, and of its one path.
+
+    Several paths a step have them where all are drawn uniformly. A class that draws otherwise than
+    the one it inherits from has to say how.
+    """
+    own = paths.group == 1 and type(paths).weight is not PathSampler.weight
+    images = data.uniform or type(data).weights is not DataSampler.weights
+    return images and (paths.uniform or own)
 
 
 @dataclass(frozen=True)
@@ -246,8 +264,8 @@ def probe(
     a group) without bias as far as each image has a gradient of its own; with batch statistics
     (bn='batch') it has not, because q also shifts the statistics. Where the sampler is not uniform,
     its paths are drawn uniformly, see above. 'difference': raw - importance, means only.
-    The samplers draw as in the epoch that has just ended, from its p and q. ValueError where a
-    gradient is not finite.
+    The samplers draw as in the epoch that has just ended, from its p and q. 'raw' alone where the
+    weights are not known (`knows_weights`). ValueError where a gradient is not finite.
     """
     config = trainer.config
     # Draws differ between training seeds, or intervals over seeds would miss the probe's own noise,
@@ -255,14 +273,16 @@ def probe(
     names = (*train.STREAMS, "uniform")
     rng = {name: train.stream(seed, f"probe {config.seed} {name}") for name in names}
     some = [trainer.space.sample(rng["uniform"]) for _ in range(64)]
-    uniform = all(abs(trainer.paths.weight(arch) - 1) < 1e-4 for arch in some)
+    known = knows_weights(trainer.paths, trainer.data)
+    uniform = not known or all(abs(trainer.paths.weight(arch) - 1) < 1e-4 for arch in some)
+    kinds = ("raw", "importance") if known else ("raw",)
     trainer.net.train()
 
     def draw() -> dict[str, Draw]:
         trainer.paths.forget()
         archs = trainer.paths.draw(rng["paths"])
         even = archs if uniform else [trainer.space.sample(rng["uniform"])]
-        drawn: dict[str, list[Tensor]] = {"raw": [], "importance": []}
+        drawn: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
         for _ in range(batches):
             trainer.data.forget()  # independent batches, not one epoch's
             index = trainer.data.draw(config.batch, rng["data"])
@@ -273,16 +293,18 @@ def probe(
                 found |= step_gradients(trainer, even, index, x, y, ("importance",))
             for kind, gradients in found.items():
                 drawn[kind].append(torch.cat([g.flatten() for g in gradients]))
-        raw, weighted = (torch.stack(gradients) for gradients in drawn.values())
-        if not (raw.isfinite().all() and weighted.isfinite().all()):
+        stacked = {kind: torch.stack(gradients) for kind, gradients in drawn.items()}
+        if not all(gradients.isfinite().all() for gradients in stacked.values()):
             codes = ", ".join(map(trainer.space.code, dict.fromkeys([*archs, *even])))
             raise ValueError(
                 f"gradients of a step of {codes} are not finite: probe an epoch at which training "
                 "had not diverged, or train with a lower lr or clip"
             )
-        weight = 1.0 if uniform else trainer.paths.weight(even[0])
-        own = {"raw": (raw, 1.0), "importance": (weighted, weight)}
-        return own | {"difference": (raw - weighted, 1.0)}
+        raw, own = stacked["raw"], {"raw": (stacked["raw"], 1.0)}
+        if not known:
+            return own
+        weighted, weight = stacked["importance"], 1.0 if uniform else trainer.paths.weight(even[0])
+        return own | {"importance": (weighted, weight), "difference": (raw - weighted, 1.0)}
 
     return collect(draw, [p.numel() for p in trainer.net.parameters()], paths, error)
 

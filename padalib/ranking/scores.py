@@ -44,8 +44,10 @@ class ScoreConfig(FromTraining):
         if foreign or not self.splits or len(set(self.splits)) < len(self.splits):
             raise ValueError(f"splits must be some of {allowed}, each once, got {self.splits}")
         space, archs = self.train.space, self.archs
-        if isinstance(archs, int) and not 0 < archs <= len(space):
-            raise ValueError(f"archs must be in 1..{len(space)} (of {space.name}), got {archs}")
+        if isinstance(archs, int) and not 0 < archs <= space.architectures:
+            raise ValueError(
+                f"archs must be in 1..{space.architectures} (of {space.name}), got {archs}"
+            )
         if isinstance(archs, tuple):
             space.restricted(archs)  # raises for names that it does not know
         if archs is not None and self.train.arch is not None:
@@ -85,10 +87,10 @@ class ScoreConfig(FromTraining):
         super().check()
         space = self.train.space
         every = self.archs is None and self.codes is None and self.train.arch is None
-        if every and len(space) > LISTED:
+        if every and space.architectures > LISTED:
             raise ValueError(
-                f"{space.name} has {len(space):,} architectures, too many to score them all: pass "
-                "archs=, how many are drawn, or codes=, which"
+                f"{space.name} has {space.architectures:,} architectures, too many to score them "
+                "all: pass archs=, how many are drawn, or codes=, which"
             )
         for split in self.splits:
             batch_size(self._images(split), self.batch)
@@ -147,9 +149,9 @@ def sample(space: Space, n: int, seed: int = 0) -> list[Arch]:
 
     ValueError for more than there are.
     """
-    checked.whole(f"n (of the architectures of {space.name})", n, 0, len(space))
+    checked.whole(f"n (of the architectures of {space.name})", n, 0, space.architectures)
     rng = torch.Generator().manual_seed(seed)
-    if len(space) > LISTED:
+    if space.architectures > LISTED:
         found: dict[Arch, None] = {}
         while len(found) < n:
             found[space.sample(rng)] = None

@@ -10,7 +10,7 @@ Optuna. Each asks a `Counted` score, so that a budget means the same for all, an
     counted = Counted(space, score, budget=100, allowed=Limits(space, {"flops": 2e6}))
     table = search.aging(counted, seed=0)
 
-`seed` is a number, or a generator of the caller's.
+`seed` is a number, or (but for `nsga`, whose numbers are Optuna's) a generator of the caller's.
 """
 
 import contextlib

@@ -209,9 +209,9 @@ def mean_flops(config: TrainConfig) -> float:
     NaN where the space is too large to list.
     """
     space, paths = config.space, build_samplers(config, config.batch)[0]
-    if len(space) > LISTED:
+    if space.architectures > LISTED:
         return nan
-    return sum(space.flops(arch) / paths.weight(arch) for arch in space) / len(space)
+    return sum(space.flops(arch) / paths.weight(arch) for arch in space) / space.architectures
 
 
 def _common(config: TrainConfig) -> tuple:

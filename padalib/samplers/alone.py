@@ -15,6 +15,8 @@ PLAIN = UniformPaths, Shuffled, Accumulate  # of SPOS
 class AlonePath(PathSampler):
     """Always the one architecture."""
 
+    uniform = True
+
     def __init__(self, space: Space, epochs: int, arch: Arch) -> None:
         super().__init__(space, epochs)
         self.arch = arch

@@ -45,7 +45,7 @@ class BalancedPaths(PathSampler):
         level = _level(self.space, arch, self.by)
         if level is None:
             return math.inf
-        return len(self.levels) * len(self.levels[level]) / len(self.space)
+        return len(self.levels) * len(self.levels[level]) / self.space.architectures
 
 
 def _level(space: Space, arch: Arch, by: str) -> int | None:

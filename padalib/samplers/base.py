@@ -27,7 +27,8 @@ class PathSampler:
     cannot see what depends on the process (the order of a set of strings, the environment, files).
     """
 
-    group = 1  # paths drawn for one step
+    group = 1  # paths drawn for one step: as many as `draw` returns
+    uniform = False  # whether every architecture is as likely as any other
     replays = False  # whether it draws by what another run recorded, see `yoked`
 
     def __init__(self, space: Space, epochs: int) -> None:
@@ -50,9 +51,9 @@ class PathSampler:
         those before clipping.
         """
 
-    def weight(self, arch: Arch) -> float:
-        """Importance weight 1/(|A| p(arch)); 1 for samplers that are uniform over paths."""
-        return 1.0
+    def weight(self, arch: Arch) -> float | None:
+        """Importance weight 1/(|A| p(arch)); None where it is not known, and p not `uniform`."""
+        return 1.0 if self.uniform else None
 
     def log(self) -> dict[str, float]:
         """What the table of the training curves records once an epoch."""
@@ -126,6 +127,8 @@ class DataSampler:
     `PathSampler` about attributes and the generator holds here too.
     """
 
+    uniform = False  # whether every image is as likely as any other
+
     def __init__(self, n: int, epochs: int) -> None:
         self.n, self.epochs = n, epochs
         self.stream = torch.empty(0, dtype=torch.long)
@@ -144,7 +147,10 @@ class DataSampler:
     def draw(self, size: int, generator: torch.Generator) -> Tensor:
         """The next `size` indices, int64 [size]."""
         while len(self.stream) < size:
-            self.stream = torch.cat([self.stream, self.refill(generator)])
+            more = self.refill(generator)
+            if not len(more):
+                raise ValueError(f"refill of {type(self).__name__} returned no index")
+            self.stream = torch.cat([self.stream, more])
         batch, self.stream = self.stream[:size], self.stream[size:]
         return batch
 
@@ -152,7 +158,7 @@ class DataSampler:
         """Called after each forward: indices [B], logits [B, L] (detached) and labels [B]."""
 
     def weights(self, index: Tensor) -> Tensor | None:
-        """Importance weights 1/(N q_i) [B], or None where q is uniform."""
+        """Importance weights 1/(N q_i) [B]; None where q is `uniform`, or they are not known."""
         return None
 
     log = PathSampler.log

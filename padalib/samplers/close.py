@@ -11,7 +11,7 @@ function right after is the same. It goes with any samplers of one's own choice.
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import nn
@@ -32,6 +32,7 @@ class Parting(Accumulate):
     """
 
     summed = False  # a shared weight follows the sum over its copies
+    refuses: ClassVar = {"start": "it begins by giving all positions the weights of the first"}
 
     def __init__(
         self,

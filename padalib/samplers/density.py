@@ -10,6 +10,8 @@ Were gradients equal weight by weight, the cosine between two of them would be t
 that both architectures use over the geometric mean of their numbers. That is the likeness here.
 """
 
+from collections import Counter
+
 import torch
 from torch import Tensor
 
@@ -26,11 +28,11 @@ class DensityPaths(PathSampler):
     def __init__(self, space: Space, epochs: int, power: NotNegative = 1.0) -> None:
         super().__init__(space, epochs)
         checked.options(type(self), {"power": power})
-        if len(space) > LISTED:
+        if space.architectures > LISTED:
             raise ValueError(
                 f"{type(self).__name__} weighs every architecture, and {space.name} has "
-                f"{len(space):,}, too many to list: use a method that draws each option by itself, "
-                f"such as SPOS, or a space of at most {LISTED:,}"
+                f"{space.architectures:,}, too many to list: use a method that draws each "
+                f"option by itself, such as SPOS, or a space of at most {LISTED:,}"
             )
         # differs: by the paper's abstract its densities are of gradients, these are of weights that
         # are shared; 0 is uniform.
@@ -44,7 +46,7 @@ class DensityPaths(PathSampler):
 
     def weight(self, arch: Arch) -> float:
         _, p, _ = _chances(self.space, self.power)
-        return 1 / (len(self.space) * p[tuple(arch)])
+        return 1 / (self.space.architectures * p[tuple(arch)])
 
 
 @remembered
@@ -64,12 +66,20 @@ def density(space: Space, archs: list[Arch]) -> Tensor:
     with torch.device("meta"):
         net = space.network("batch", None, "float32")
     weights, columns = list(net.parameters()), {}
-    rows = torch.zeros(len(archs), 1 + sum(len(p.options) for p in space.positions)).double()
+    owners: dict[Tensor, set] = {}
+    for choice, own in net.choices().items():
+        for weight in (weight for module in own for weight in module.parameters()):
+            owners.setdefault(weight, set()).add(choice)
+    sizes: Counter = Counter()  # of the weights that the same choices own
+    for weight, choices in owners.items():
+        sizes[frozenset(choices)] += weight.numel()
+    most = max(len(sizes), sum(len(p.options) for p in space.positions))
+    rows = torch.zeros(len(archs), 1 + most).double()
     rows[:, 0] = sum(weights[k].numel() for k in net.parts()["fixed"]) ** 0.5
     for row, arch in zip(rows, archs, strict=True):
         for place, (option, live) in enumerate(zip(arch, space.live(arch), strict=True)):
-            if live and (own := space.weights(place, option)):
-                key = place // space.extent, option
-                row[columns.setdefault(key, 1 + len(columns))] = own**0.5
+            for choices in sizes if live else ():
+                if (place // space.extent, option) in choices:
+                    row[columns.setdefault(choices, 1 + len(columns))] = sizes[choices] ** 0.5
     rows /= rows.norm(dim=1, keepdim=True)
     return rows @ rows.mean(0)

@@ -7,7 +7,7 @@ for each option of one position.
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class ByComplexity(Accumulate):
     the epoch, as everywhere here, and momentum is the run's (Nesterov's in the public code).
     ValueError for an unknown option value, or several paths a step.
     """
+
+    refuses: ClassVar = {"warmup": "it sets the learning rate of every step"}
 
     def __init__(
         self,

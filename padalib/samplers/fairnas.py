@@ -21,6 +21,8 @@ class FairPaths(PathSampler):
     handicap.
     """
 
+    uniform = True
+
     def __init__(
         self, space: Space, epochs: int, redraw: Literal["step", "epoch"] = "step"
     ) -> None:

@@ -21,6 +21,8 @@ class WalkingPaths(PathSampler):
     for so many that some paths are never visited.
     """
 
+    uniform = True
+
     def __init__(self, space: Space, epochs: int, changes: Count = 1) -> None:
         super().__init__(space, epochs)
         # The paper's is 1.

@@ -21,6 +21,7 @@ from padalib.spaces import Arch, Space
 class ConstrainedPaths(PathSampler):
     """A uniform path, a second, and one that has another option in every position that has any."""
 
+    uniform = True
     group = 3
 
     def draw(self, generator: torch.Generator) -> list[Arch]:

@@ -79,7 +79,7 @@ class LevelPaths(BalancedPaths):
     def weight(self, arch: Arch) -> float:
         """1 / (|A| p(arch)); infinite for what is never drawn."""
         own = any(self.space.live(arch)) and max(1, self.space.depth(arch)) == self.level
-        return len(self.levels[self.level]) / len(self.space) if own else math.inf
+        return len(self.levels[self.level]) / self.space.architectures if own else math.inf
 
 
 def _different(values: Sequence[int]) -> bool:

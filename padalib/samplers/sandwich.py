@@ -72,9 +72,9 @@ class SandwichPaths(PathSampler):
         if self.connected:
             uniform = any(self.space.live(arch)) / connected(self.space)
         else:
-            uniform = 1 / len(self.space)
+            uniform = 1 / self.space.architectures
         p = (self.ends.count(arch) + self.random * uniform) / self.group
-        return 1 / (len(self.space) * p) if p else torch.inf
+        return 1 / (self.space.architectures * p) if p else torch.inf
 
 
 @remembered

@@ -12,9 +12,13 @@ from padalib.samplers.base import DataSampler, ProductPaths
 class UniformPaths(ProductPaths):
     """Every architecture with the same probability."""
 
+    uniform = True
+
 
 class Shuffled(DataSampler):
     """Every image once, in a new order, before any image comes again."""
+
+    uniform = True
 
     def refill(self, generator: torch.Generator) -> Tensor:
         return torch.randperm(self.n, generator=generator)
@@ -25,6 +29,8 @@ class Bootstrap(DataSampler):
 
     DA draws with replacement and loses the images that it does not draw; this one only that.
     """
+
+    uniform = True
 
     def refill(self, generator: torch.Generator) -> Tensor:
         return torch.randint(self.n, (self.n,), generator=generator)

@@ -6,7 +6,7 @@ and w moves by the mean of w' - w. No code of the authors is public; the default
 re-implementation that was released with PA&DA, without its two handicaps.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class Reptile(Accumulate):
     `decay`, not the run's. In the curves `grad_norm` is a mean over passes, and `clipped` the share
     of passes that were. ValueError for an unknown option value.
     """
+
+    refuses: ClassVar = {"nesterov": "its inner steps have a momentum of their own"}
 
     summed, clears, passes = False, True, 2
 

@@ -6,7 +6,7 @@ copies alike, so they stay equal until they part. What either refuses is refused
 step, and a space whose positions share for good.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from padalib.engine.checked import Count, Positive, Within
 from padalib.samplers.close import Parting
@@ -16,6 +16,8 @@ from padalib.spaces import Space
 
 class PartingByComplexity(ByComplexity, Parting):
     """`Parting` with the rates and the momentum of `ByComplexity`; ValueError as these two."""
+
+    refuses: ClassVar = ByComplexity.refuses | Parting.refuses
 
     def __init__(
         self,

@@ -4,7 +4,8 @@ A method that trains in another way has an update rule of its own: it weights or
 of a path (`Accumulate.objective`), or takes the whole step (`UpdateRule.step`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,15 @@ from torch.nn import functional as F
 
 from padalib.samplers.base import DataSampler, PathSampler
 from padalib.spaces import Arch, Space, Supernet
+
+
+def check(config: Any) -> None:
+    """ValueError for fields of a training config that its update rule would not go by."""
+    for name, why in config.method.update.cls.refuses.items():
+        if getattr(config, name) is not None:
+            raise ValueError(f"{config.method.name} does not go by {name}, for {why}: leave it out")
+    if config.nesterov and not config.momentum:
+        raise ValueError("nesterov is a way to take the momentum, which is 0: leave it out")
 
 
 def path_loss(
@@ -61,6 +71,9 @@ class UpdateRule:
     passes = 1  # forward and backward passes of each path of a step
     summed = True  # a step follows the sum of its paths' gradients, as the probes take it
     clears = False  # it drops gradients between the passes of a step
+    refuses: ClassVar[
+        Mapping[str, str]
+    ] = {}  # fields of a training config it does not go by -> why
 
     def __init__(self, space: Space, epochs: int) -> None:
         self.space, self.epochs = space, epochs

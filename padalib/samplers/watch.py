@@ -28,15 +28,37 @@ def epoch(trainer: Any) -> str | None:
 
     Samplers of padalib, which keep these rules, are not watched.
     """
-    method = trainer.config.method
+    method, before = trainer.config.method, streams()
     mine = [part for part in method.parts.values() if part.code]
     if trainer.config.arch is not None or not mine:
-        return trainer.train_epoch()
-    watch = _Watch(trainer, mine)
-    watch.begin()
-    found = trainer.train_epoch()
-    watch.end()
+        found = trainer.train_epoch()
+    else:
+        watch = _Watch(trainer, mine)
+        watch.begin()
+        found = trainer.train_epoch(watch.scheduled)
+        watch.end()
+    if moved := [name for name, state in streams().items() if before[name] != state]:
+        raise RunError(
+            f"the network of {trainer.space.name} draws from a stream that all code shares "
+            f"({', '.join(moved)}), so no run of it is like another: leave dropout and the like "
+            "out, or draw in `schedule` from the generator that it is given"
+        )
     return found
+
+
+def drawn(paths: PathSampler, generator: torch.Generator) -> list[Arch]:
+    """The paths of a step; RunError where they are more or fewer than their sampler says.
+
+    An epoch would be more or less training than that of other methods.
+    """
+    archs = paths.draw(generator)
+    if len(archs) != paths.group:
+        raise RunError(
+            f"{type(paths).__name__} draws {len(archs)} paths for a step and says it draws "
+            f"{paths.group}, so its epochs would be more or less training than others': write "
+            f"`group = {len(archs)}` in the class, or return {paths.group} from `draw`"
+        )
+    return archs
 
 
 class _Watch:
@@ -60,6 +82,10 @@ class _Watch:
                 "does not draw the same when it is made again from the state that is saved",
                 f"draw from the generator that is passed in, and {KEEP}",
             )
+
+    def scheduled(self) -> None:
+        """The network has been told the epoch, and may hold what it was told."""
+        self.shared = self._shared()
 
     def end(self) -> None:
         """After the epoch: nothing but the samplers' own attributes has changed."""

@@ -71,14 +71,22 @@ class Space:
 
     # --- architectures ---
 
-    def __len__(self) -> int:
+    @property
+    def architectures(self) -> int:
+        """How many it has; `len` says so too, where Python can: below 2 ** 63."""
         return prod(len(position.options) for position in self.positions)
 
+    def __len__(self) -> int:
+        return self.architectures
+
+    def __bool__(self) -> bool:
+        return True
+
     def __iter__(self) -> Iterator[Arch]:
-        if len(self) > LISTED:
+        if self.architectures > LISTED:
             raise ValueError(
-                f"{self.name} has {len(self):,} architectures, too many to list: draw some with "
-                "`sample`"
+                f"{self.name} has {self.architectures:,} architectures, too many to list: draw "
+                "some with `sample`"
             )
         return product(*(range(len(position.options)) for position in self.positions))
 

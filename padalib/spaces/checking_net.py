@@ -78,6 +78,12 @@ def _network(space: Space, net: Any) -> None:
             )
         if isinstance(module, _DropoutNd):
             raise ValueError(f"{where} draws from no stream of the run's seed: leave dropout out")
+        for attribute, value in vars(module).items():
+            if isinstance(value, Tensor):
+                raise ValueError(
+                    f"{attribute} of {where} is a tensor that is no weight, so it stays where the "
+                    "network is planned and has no numbers: keep numbers, and make it in `features`"
+                )
         held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
         if held and not isinstance(module, DRAWN):
             raise ValueError(

@@ -62,7 +62,7 @@ class FavouredPaths(PathSampler):
 
     def draw(self, generator: torch.Generator) -> list[Arch]:
         allowed = self.allowed
-        alone = math.prod(map(len, allowed)) == len(self.space)
+        alone = math.prod(map(len, allowed)) == self.space.architectures
         if alone or torch.rand((), generator=generator) < self.share:
             return [tuple(own[torch.randint(len(own), (), generator=generator)] for own in allowed)]
         while self._favoured(arch := self.space.sample(generator)):
@@ -72,11 +72,11 @@ class FavouredPaths(PathSampler):
     def weight(self, arch: Arch) -> float:
         """1 / (|A| p(arch)); infinite for what is never drawn."""
         size = math.prod(map(len, self.allowed))
-        others = len(self.space) - size
+        others = self.space.architectures - size
         if not others:
             return 1.0
         own, share = (size, self.share) if self._favoured(arch) else (others, 1 - self.share)
-        return own / share / len(self.space) if share else math.inf
+        return own / share / self.space.architectures if share else math.inf
 
     def _favoured(self, arch: Arch) -> bool:
         return all(option in own for option, own in zip(arch, self.allowed, strict=True))

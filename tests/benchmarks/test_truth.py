@@ -119,6 +119,9 @@ def test_default_path(path, monkeypatch, tmp_path):
     remedy = (
         rf"`git -C {project} checkout -- data/truth/mini.csv` or .*`padalib truth mini --publish`"
     )
+    with pytest.raises(FileNotFoundError, match=r"it is data/truth/mini.csv of a clone"):
+        truth.load("mini")  # installed, not cloned
+    (project / ".git").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match=rf"no truth table of mini at .*{remedy}"):
         truth.load("mini")
     alone.save(truth.load("mini", path).table, tmp_path / "project" / "data" / "truth" / "mini.csv")

@@ -16,11 +16,12 @@ from padalib.probes.sampled import (
     Nested,
     VarianceConfig,
     collect,
+    knows_weights,
     probe,
     step_gradients,
 )
 from padalib.samplers import PathSampler, compose, get
-from padalib.train import STREAMS, TrainConfig, Trainer, stream
+from padalib.train import STREAMS, TrainConfig, Trainer, build_samplers, stream
 
 PARTS = ("all", "fixed", "nor_conv_1x1", "nor_conv_3x3")
 ADDITIVE = ("total", "path", "data", "signal")
@@ -541,3 +542,38 @@ def test_a_group_held_for_an_epoch_is_drawn_anew_by_the_probe():
     training.paths.draw = lambda generator: seen.append(tuple(draw(generator))) or list(seen[-1])
     probe(training, 4, 2)
     assert len(set(seen)) == 4
+
+
+class Bent(One):
+    """Not uniform, and says no weights."""
+
+    def draw(self, generator):
+        two = [self.space.sample(generator) for _ in range(2)]
+        return [max(two)]
+
+
+class Weighted(Bent):
+    """The same with the weights of another, so they are known."""
+
+    def weight(self, arch):
+        return 1.0 + sum(arch)
+
+
+def test_without_importance_weights_there_are_no_weighted_steps_and_no_bias():
+    bent, known = compose("bent", Bent), compose("known", Weighted)
+    assert not knows(bent) and knows(known) and not knows(get("sandwich"))
+    assert all(map(knows, map(get, ("SPOS", "FairNAS", "PA&DA", "density-aware"))))
+    found = probe(trainer(bent), paths=3, batches=2)
+    assert set(found) == {"raw"}
+    whole = probe(trainer(known), paths=3, batches=2)
+    assert set(whole) == {"raw", "importance", "difference"}
+    config = TrainConfig(bent, space="mini", data="digits-small", epochs=1, batch=256)
+    asked = VarianceConfig(config, paths=3, batches=2)
+    table = Run(asked).compute().table("variance")
+    assert set(table.weights) == {"raw"} and table.bias2.isna().all() and table.total.notna().all()
+    assert (asked.changes, VarianceConfig(replace(config, method=known)).changes) == (2, 1)
+
+
+def knows(method):
+    config = TrainConfig(method, space="mini", data="digits-small")
+    return knows_weights(*build_samplers(config, 64)[:2])

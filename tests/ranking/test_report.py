@@ -244,3 +244,11 @@ def test_bias_is_of_what_blocks_compute_and_not_of_their_inputs():
     found = report.bias(seeds(own, 0), own).set_index("option")
     assert set(found.index) <= {"conv3x3", "conv1x1", "maxpool3x3"}
     assert found.true["maxpool3x3"] < min(0, *found.true.drop("maxpool3x3"))
+
+
+def test_scores_that_rank_against_the_truth_keep_the_size_of_what_they_have_in_common():
+    own = ranked()
+    scores = pd.DataFrame({0: -own.true, 1: -own.true}, index=list(own.codes))
+    found = report.card(scores, own).set_index("measure")
+    assert found.value["tau"] == -1 and found.value["between_seeds"] == 1
+    assert found.value["common_error"] == 2 == found.high["common_error"]

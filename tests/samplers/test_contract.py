@@ -102,13 +102,19 @@ def outside(space):
 @cache
 def likeness(space):
     """[A, A]: weights that two architectures use, over the geometric mean of their numbers."""
+    net = space.build()
+    own = {
+        choice: {id(p) for module in modules for p in module.parameters()}
+        for choice, modules in net.choices().items()
+    }
     uses = [
-        {(k // space.extent, arch[k]) for k, live in enumerate(space.live(arch)) if live}
+        set().union(*(own.get((k // space.extent, arch[k]), ()) for k, on in enumerate(live) if on))
         for arch in space
+        for live in [space.live(arch)]
     ]
-    choices = sorted(set().union(*uses))
-    sizes = torch.tensor([space.weights(k * space.extent, op) for k, op in choices]).double()
-    held = torch.tensor([[choice in own for choice in choices] for own in uses]).double()
+    weights = [p for p in net.parameters() if any(id(p) in held for held in own.values())]
+    sizes = torch.tensor([p.numel() for p in weights]).double()
+    held = torch.tensor([[id(p) in used for p in weights] for used in uses]).double()
     total = outside(space) + held @ sizes
     both = outside(space) + (held * sizes) @ held.T
     return both / (total[:, None] * total).sqrt()

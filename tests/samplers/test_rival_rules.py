@@ -548,3 +548,32 @@ def test_a_rule_goes_with_other_samplers():
     training = Trainer(TrainConfig(method, data="digits-small", epochs=2, batch=16))
     assert training.passes == 5 and training.train_epoch() is None
     assert training.data.scores.count_nonzero() > 80
+
+
+def test_density_counts_weights_that_several_options_have_in_common_as_one():
+    space = spaces.get("nb1shot1-1")
+    archs = [space.encode(text) for text in ("0:3|01:3|01:3|12:3|34", "0:3|01:3|02:3|12:3|34")]
+    with torch.device("meta"):
+        net = space.network("batch", None, "float32")
+    held = [
+        {
+            id(weight): weight.numel()
+            for place, option in enumerate(arch)
+            if space.live(arch)[place]
+            for module in net.choices().get((place // space.extent, option), [])
+            for weight in module.parameters()
+        }
+        for arch in archs
+    ]
+    assert held[0] == held[1]  # the same weights
+    assert density(space, archs).tolist() == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "value"),
+    [("DYNAS", "warmup", 2), ("SUMNAS", "nesterov", True), ("CLOSE", "start", TrainConfig())],
+)
+def test_fields_that_a_rule_does_not_go_by_are_refused(method, field, value):
+    with pytest.raises(ValueError, match=f"{method} does not go by {field}, for it.*leave it out"):
+        TrainConfig(method, **{field: value})
+    assert getattr(TrainConfig("SPOS", **{field: value}), field) == value

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -348,3 +349,58 @@ def test_what_cannot_be_saved_is_refused_before_it_is_lost():
     with pytest.raises(RunError, match="the state of Mine holds something that cannot be read"):
         Run(config(made("self.k = object()", "k = 1"))).compute()
     assert runs.unpack_state(runs.pack_state("x", {"a": 1})) == {"a": 1}
+
+
+def test_a_step_of_more_paths_than_are_counted_is_refused():
+    source = body("k = 1").replace("return [(int(k) % 5, 1, 1)]", "return [(1, 1, 1)] * 5")
+    with pytest.raises(
+        RunError, match=r"Mine draws 5 paths for a step and says it draws 1, .*group"
+    ):
+        Run(config(source)).compute()
+    said = source.replace("class Mine(PathSampler):", "class Mine(PathSampler):\n    group = 5")
+    assert Run(replace(config(said), batch=64)).compute().done
+
+
+SPACES = """
+from dataclasses import dataclass
+from torch.nn import functional as F
+from padalib.spaces import ChainSpace, chain
+
+class Net(chain.ChainNet):
+    done = 0.0
+    def schedule(self, done, generator):
+        self.done = done
+    def features(self, x, arch):
+        return {}
+
+@dataclass(frozen=True)
+class Mine(ChainSpace):
+    def network(self, bn, arch, precision):
+        return Net(self, bn, arch, precision)
+"""
+
+
+def in_space(line, method, tmp_path, monkeypatch):
+    (tmp_path / "noisy.py").write_text(SPACES.format(line))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "noisy", raising=False)
+    import noisy
+
+    space = noisy.Mine("noisy", strides=(1, 2), channels=4)
+    return TrainConfig(method, space=space, data="digits-small", epochs=2, batch=256)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_network_that_draws_from_a_shared_stream_is_refused(own, tmp_path, monkeypatch):
+    method = compose("mine", paths=cell(PATHS.replace("5, (3,)", "3, (2,)"))) if own else "SPOS"
+    noisy = in_space("F.dropout(super().features(x, arch), 0.1)", method, tmp_path, monkeypatch)
+    with pytest.raises(
+        RunError, match=r"draws from a stream that all code shares .*torch's default"
+    ):
+        Run(noisy).compute()
+
+
+def test_a_network_may_keep_what_it_is_told_beside_a_sampler_of_ones_own(tmp_path, monkeypatch):
+    method = compose("mine", paths=cell(PATHS.replace("5, (3,)", "3, (2,)")))
+    quiet = in_space("super().features(x, arch)", method, tmp_path, monkeypatch)
+    assert Run(quiet).compute().done

@@ -50,6 +50,11 @@ class Net(Supernet):
 """
 ZIPPED = "branch[option](x) for branch, option in zip(self.branches, arch)"
 MISTAKES = {
+    "a bare tensor": (
+        "self.branches = nn.ModuleList()",
+        "self.branches, self.scale = nn.ModuleList(), torch.full((1,), 0.5)",
+        "scale of  of Net is a tensor that is no weight, so it stays",
+    ),
     # The class.
     "no dataclass": ("@dataclass(frozen=True)\n", "", "Mine must be a frozen dataclass: write @d"),
     "not frozen": ("@dataclass(frozen=True)", "@dataclass", "Mine must be a frozen dataclass: wri"),

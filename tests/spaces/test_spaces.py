@@ -14,9 +14,11 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from padalib import spaces
+from padalib.ranking.scores import ScoreConfig, sample
 from padalib.spaces import CellSpace, pool, recalibrate
 from padalib.spaces.network import Norm
 from padalib.spaces.pool import Pool
+from padalib.train import TrainConfig
 
 MINI = spaces.get("mini")
 BENCH = spaces.get("nasbench201")
@@ -856,3 +858,16 @@ def test_pooling_in_float32_is_exact_after_autocast():
         Pool()(x)
     wanted = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
     torch.testing.assert_close(Pool()(x), wanted, rtol=0, atol=1e-6)
+
+
+def test_a_space_of_more_architectures_than_python_can_give_a_length_says_so_everywhere():
+    vast = replace(spaces.get("darts-mini"), nodes=5, size=16, in_channels=1)
+    assert vast and vast.architectures > 2**63
+    for tried in (
+        lambda: iter(vast),
+        lambda: ScoreConfig(TrainConfig(space=vast, data="digits-small"), archs=None).check(),
+        lambda: TrainConfig("density-aware", space=vast, data="digits-small"),
+    ):
+        with pytest.raises(ValueError, match=r"has [\d,]+.* too many to (list|score)"):
+            tried()
+    assert len(sample(vast, 3)) == 3

@@ -97,7 +97,7 @@ def held(scale: Scale) -> pd.DataFrame:
             sampler = config.method.paths.build(config.space, config.epochs)
             ranked = [ops.index(name) for name in spaces.CONVS]
             p = {
-                arch: 1 / sampler.weight(arch) / len(config.space)
+                arch: 1 / sampler.weight(arch) / config.space.architectures
                 for arch in product(range(len(ops)), repeat=edges)
             }
             own = [p[arch] for arch in product(ranked, repeat=edges)]

@@ -52,7 +52,7 @@ def configs(scale: Scale) -> list[SearchConfig]:
 
 def random(scale: Scale) -> list[Arch]:
     """The random architectures that the limit is taken from, and the draws within it."""
-    return sample(scale.space, min(RANDOM, len(scale.space)))
+    return sample(scale.space, min(RANDOM, scale.space.architectures))
 
 
 def limit(scale: Scale) -> float:
