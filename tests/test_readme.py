@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from padalib import samplers, spaces
+from padalib.commands import scorecard
+from padalib.engine import launch
 from padalib.study import claims
 from padalib.study.scales import rivals as rival_scales
 
@@ -28,6 +30,18 @@ def test_the_snippet_runs(tmp_path):
     )
     said = r"tau -?[01]\.\d+: scores of PA&DA, weighted mini seed 0 by accuracy, 85 of 125 archite"
     assert re.match(said, done.stdout.splitlines()[-1])
+
+
+def test_the_snippet_of_several_seeds_writes_a_file_for_the_report(monkeypatch, tmp_path):
+    (snippet,) = re.findall(r"```text\n(from dataclasses .*?)```", README, re.DOTALL)
+    assert 'scales.get("controls")' in snippet
+    monkeypatch.chdir(tmp_path)
+    method = samplers.get("PA&DA").with_options("mine", importance=True)
+    exec(snippet.replace('"controls"', '"smoke"'), {"method": method, "launch": launch})
+    found = scorecard.read(tmp_path / "scores.csv", "mini")
+    card = found.cards["scores"].set_index("measure")
+    assert card.seeds["tau"] == 2 and card.architectures["tau"] > 50
+    assert {"tau_loss", "within_flops"} <= set(card.index)
 
 
 def test_every_option_of_a_sampler_is_in_the_table():
@@ -160,7 +174,7 @@ def test_the_first_screen_says_what_was_published():
     for name in ("tau", "between_seeds", "limit"):
         assert f"{spos[name]:.3f}" in first, name
     pada = cards[cards.method == "PA&DA"].set_index("measure").value
-    assert f"tau {pada.tau:.2f} beside {spos.tau:.2f}" in first
+    assert f"tau by loss {pada.tau_loss:.2f} beside {spos.tau_loss:.2f}" in first
     rows = pd.read_csv(RESULTS / "controls" / "secondary.csv").set_index(["a", "b", "measure"])
     own = rows[rows.space == "nasbench201"]
     row = own.loc[("PA", "SPOS", "tau_loss")]
@@ -207,6 +221,12 @@ def test_the_first_screen_says_what_was_published():
     assert published.within_flops == {
         *("few-shot NAS", "FairNAS", "GM-NAS", "SUMNAS", "SUMNAS as released"),
     }
+    contrasts = pd.read_csv(RESULTS / "rivals" / "contrasts.csv").query("measure == 'tau_loss'")
+    one_by_one = contrasts[contrasts.b.isin(rival_scales.PUBLISHED)]
+    surely = one_by_one[one_by_one.verdict == claims.SHOWN]
+    assert len(one_by_one) == 13 and set(one_by_one.tests) == {16}
+    assert f"with correction over 16, it is better than {len(surely)}." in first
+    assert f"one by one, corrected, {len(surely)}" in first
     every = better[better.measure == "tau_loss"].b
     assert {*rival_scales.METHODS} - {*every} - {"PA&DA"} == {"PA", "curriculum", "size-curriculum"}
     own = pairs[pairs.b.eq("PA&DA") & pairs.a.isin(rival_scales.CONTROLS)]
@@ -240,15 +260,17 @@ def test_what_it_says_of_the_interventions_is_published():
         "lower_within_flops_images": claims.OPPOSITE, "lower_within_flops_steps": claims.SHOWN,
     }  # fmt: skip
     assert {name: found[f"08.{name}"].verdict for name in verdicts} == verdicts
-    for name in ("lower_tau_images", "lower_tau_steps"):
-        assert told("interventions", f"08.{name}").removesuffix(" tau a doubling") in first
+    for name, sign in (("lower_tau_images", 1), ("lower_tau_steps", -1)):  # told by averaging
+        own = found[f"08.{name}"]
+        ends = sorted(sign * end for end in (claims.deciding(own).low, claims.deciding(own).high))
+        assert f"{sign * own.effect:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" in first
     for name in ("variance_steps", "noise_images"):
         assert told("interventions", f"08.lasts_{name}").removesuffix(" doublings") in first
     slopes = pd.read_csv(RESULTS / "interventions" / "intervened_slopes.csv")
     row = slopes.query("family == 'paths, equal images' and outcome == 'tau' and by == 'loss'")
     row = row.squeeze()
     assert row.seeds_low < row.both_low and row.both_high < row.seeds_high  # the widest is told
-    assert f"{row.difference:+.3f} [{row.seeds_low:+.3f}, {row.seeds_high:+.3f}]" in first
+    assert f"{row.difference:.3f} [{row.seeds_low:.3f}, {row.seeds_high:.3f}]" in first
     assert f"(`interventions`, {row.seeds} seeds)" in first
 
 

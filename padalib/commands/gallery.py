@@ -6,7 +6,9 @@ from pathlib import Path
 
 from padalib.commands import notebooks, readme
 from padalib.engine import paths
+from padalib.study import figures
 
+PLAIN = str.maketrans("[]", "()")  # what would end an alternative text
 PAGE = "figures/README.md"  # from the project's root
 
 
@@ -21,23 +23,27 @@ def drawn() -> list[tuple[str, Path]]:
 def page() -> str:
     """What GitHub shows below the folder of figures: contents, then a section a notebook."""
     home = paths.project_root() / "notebooks"
-    known = {path.stem[:2]: path for path in home.glob("*.ipynb")}
-    contents, sections = [], []
+    known = {path.stem[:2]: path for path in sorted(home.glob("*.ipynb"))}
+    contents, sections, seen = [], [], set()
     for number, own in groupby(drawn(), key=lambda each: each[1].stem[:2]):
         path = known.get(number)
         title = notebooks.title(notebooks.read(path), path.stem) if path else number
         heading = f"{number}: {title}"
+        seen.add(number)
         contents.append(f"- [{heading}](#{readme.anchor(heading)})")
         sections += ["", f"## {heading}"]
         if path:
             sections += ["", f"Drawn by [`{path.name}`](../notebooks/{path.name})."]
         sections += _figures(own)
     about = (
-        "Written by `padalib publish`. Each figure has its caption below it, and the plotted "
-        "numbers beside it as a table. What is claimed of it, with all intervals, is on the "
-        "[page of verdicts](../data/results/README.md); what the scales are, in the "
+        "Written by `padalib publish`. Each figure has its caption in it and below it, and the "
+        "plotted numbers beside it as a table. What is claimed of it, with all intervals, is on "
+        "the [page of verdicts](../data/results/README.md); what the scales are, in the "
         "[README](../README.md#scales). `make figures SCALE=<scale>` draws them again."
     )
+    if undrawn := [path for number, path in known.items() if number not in seen]:
+        named = ", ".join(f"[`{path.stem}`](../notebooks/{path.name})" for path in undrawn)
+        contents += ["", f"Without a figure yet, for their scales were not run: {named}."]
     return "\n".join(["# The figures", "", about, "", *contents, *sections]) + "\n"
 
 
@@ -47,4 +53,9 @@ def _figures(own: Iterator[tuple[str, Path]]) -> Iterator[str]:
         yield ""
         yield f"**`{path.stem}`**, scale `{scale}` ([numbers]({place}.csv), [svg]({place}.svg))"
         yield ""
-        yield f"![{path.stem} at scale {scale}]({place}.png)"
+        said = figures.captioned(path)
+        words = said.translate(PLAIN) or f"{path.stem} at scale {scale}"
+        yield f"![{words}]({place}.png)"
+        if said:
+            yield ""
+            yield said

@@ -49,16 +49,15 @@ PAPER = {
     "How far one supernet goes, by parts of ours": ("15",),
     "More": ("",),
 }
-HEADLINES = (  # beginnings of the keys that the README shows; the page has all
-    *("01.extent", "01.steps", "01.weighted", "02.theorem", "02.scores", "03"),
-    *("04.ranks", "04.control", "04.finds", "04.regret", "04.free_tau", "04.free_finds"),
-    *("04.variance", "05.seeds", "05.balanced", "05.prior", "06", "08", "17", "18"),
-    *("14.own_rates.pa_spos", "14.equal_flops", "15.aim", "15.beats"),
-    # Of several spaces and of searches: by loss, and the paper's own method.
-    *(f"09.over.{name}.tau_loss" for name in ("pada", "gain", "norm", "data", "schedule", "yoked")),
-    *("09.variance.raw", "10.found.pada", "10.gain.pada", "10.schedule.pada"),
-    *("10.limit.flops.pada", "10.limitgain.flops.pada"),
-    *("12.surpasses", "12.controls", "13.retrained.pada", "13.retrained.pa.spos"),
+HEADLINES = (  # the claims that the README shows, and those that go on from one by a dot
+    *("18.extent", "18.falls", "18.exposure", "08.lower_tau_steps", "08.lower_tau_images"),
+    *("06.common_error.spos", "02.theorem", "02.scores"),
+    *("01.steps", "01.weighted", "01.weighted_schedule", "17.path_all", "09.variance.raw", "03"),
+    *("04.ranks", "04.free_tau", "04.finds", "04.free_finds"),
+    *("06.pa_yoked_pa.tau_loss", "06.pa_curriculum.tau_loss", "06.pada_pa.within_flops"),
+    *("06.pa_spos.tau_loss", "14.equal_flops.pa_spos.tau_loss", "05.seeds"),
+    *("09.over.pada.tau_loss", "09.over.gain.tau_loss", "12.surpasses", "12.controls"),
+    *("10.found.pada", "10.gain.pada", "10.limit.flops.pada", "13.retrained.pada", "15.aim"),
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
@@ -107,18 +106,30 @@ def _grouped(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 def markdown(found: dict[str, dict[str, Found]]) -> str:
     """The README's table: what the paper says, and of `HEADLINES` verdict and effect by scale."""
-    shown = {key: own for key, own in found.items() if key.startswith(HEADLINES)}
-    lines = ["| claim | what came out, and at which scale |", "|---|---|"]
+    shown = {key: own for key, own in found.items() if _leads(key)}
+    notebooks = _notebooks()
+    lines = ["| claim | notebook | what came out, and at which scale |", "|---|---|---|"]
     for title, keys in _grouped(shown):
-        lines.append(f"| **{title}** | |")
+        lines.append(f"| **{title}** | | |")
         for key in keys:
-            own = found[key]
+            own, name = found[key], notebooks.get(key[:2])
             statement = claims.cell(next(iter(own.values())).claim.statement)
             said = "<br>".join(_short(own[scale], scale) for scale in SCALES if scale in own)
-            lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {said} |")
+            where = f"[{key[:2]}](notebooks/{name})" if name else ""
+            lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {where} | {said} |")
     if rest := len(found) - len(shown):
         lines += ["", f"And {rest} more on the [page of verdicts]({DETAILS})."]
     return "\n".join(lines)
+
+
+def _leads(key: str) -> bool:
+    return any(key == own or key.startswith(f"{own}.") for own in HEADLINES)
+
+
+def _notebooks() -> dict[str, str]:
+    """Number of a notebook, with which keys of its claims begin -> its file."""
+    folder = paths.project_root() / "notebooks"
+    return {path.stem[:2]: path.name for path in folder.glob("*.ipynb")}
 
 
 def details(found: dict[str, dict[str, Found]]) -> str:
@@ -140,7 +151,7 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         lines.append("|---" * 6 + "|")
         lines += [_line(key, column, own) for key in keys for column, own in found[key].items()]
     lines += ["", "# What computed them", "", *made()]
-    names = {path.stem[:2]: path.name for path in (paths.project_root() / "notebooks").iterdir()}
+    names = _notebooks()
     lines += ["", "# The claims in full"]
     for key, own in found.items():
         notebook = names.get(key[:2])

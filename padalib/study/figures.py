@@ -72,8 +72,13 @@ OPERATIONS = {
     "conv_1x1": ("conv 1×1", "#3D8FD6"),
     "conv_3x3": ("conv 3×3", "#004F87"),
     "sep_5x5": ("separable 5×5", "#7A2E1F"),
+    "identity": ("identity", "#000000"),
+    "mb3_k3": ("expand 3, 3×3", "#3D8FD6"),
+    "mb6_k5": ("expand 6, 5×5", "#004F87"),
 }
 GREY = "#767676"  # of lines and words that are no method's
+# Two kinds of what is no method: two measures, two kinds of interval. Colours are methods'.
+TWO = ("#404040", "#909090")
 BAND = "#DDDDDD"  # of areas behind the marks, and no mark's
 SHOWN_AT = 120  # pixels an inch in a notebook, where 7 pt are then read with ease
 MOST_WORDS = 0.7  # share of a figure that a caption may take: more, and the layout has collapsed
@@ -129,7 +134,8 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: 
     """Write `<folder>/<name>.{png,svg,csv}`, the csv being the plotted numbers, and show the png.
 
     The same table gives the same bytes: dates and program names are left out. `caption` is set
-    below the axes; in a notebook it is text below the picture instead, and its alternative text.
+    below the axes, and held in the file (`captioned`); in a notebook it is text below the picture
+    instead, and its alternative text.
     """
     lines = textwrap.fill(caption, int(17 * figure.get_figwidth()))
     if figure.get_supxlabel() != lines:  # setting it again would move it
@@ -138,7 +144,11 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: 
     figure.draw_without_rendering()  # lays out, once: a second layout would start from this one
     figure.set_layout_engine("none")
     files = {}
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
+    said = {"Description": caption}
+    for kind, metadata in (
+        ("png", said | {"Software": None}),
+        ("svg", said | {"Date": None, "Creator": None}),
+    ):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, metadata=metadata)
         files[kind] = buffer.getvalue()
@@ -150,6 +160,12 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: 
         own = [text for text in figure.texts if lines and text.get_text() == lines]
         words = min((text.get_window_extent().y1 for text in own), default=0) / figure.bbox.height
         _show(_above(files["png"], words), round(SHOWN_AT * figure.get_figwidth()), caption)
+
+
+def captioned(png: Path) -> str:
+    """The caption that a picture was saved with; '' where it holds none."""
+    with Image.open(png) as picture:
+        return str(picture.info.get("Description", ""))
 
 
 def _above(png: bytes, share: float) -> bytes:

@@ -215,6 +215,6 @@ def caption(space: Space, known: Truth, found: Sequence[Claim]) -> str:
     shown = [claim.statement for claim in found if claim.verdict == "shown"]
     said = "; ".join(shown) or f"no method is shown to rank better than {BASE} or counting FLOPs"
     return (
-        f"{len(space):,} architectures of {space.name} on {known.dataset}: {said}. A point is a "
-        "seed, a bar 95 % over seeds; dashed is what needs no training."
+        f"{space.architectures:,} architectures of {space.name} on {known.dataset}: {said}. A "
+        "point is a seed, a bar 95 % over seeds; dashed is what needs no training."
     )

@@ -42,9 +42,10 @@ def introduce(space: Space, reference: pd.DataFrame) -> str:
     """The space and the truth about it, in Markdown."""
     true, said = reference.accuracy, reference.iloc[0]
     return (
-        f"**{space.name}**: {len(space):,} architectures, {len(space.classes()):,} different "
-        f"functions. {len(true):,} are ranked here. Trained alone, their {said.split} accuracy on "
-        f"{said.dataset} runs from {true.min():.1f} to {true.max():.1f} % ({said.source})."
+        f"**{space.name}**: {space.architectures:,} architectures, {len(space.classes()):,} "
+        f"different functions. {len(true):,} are ranked here. Trained alone, their {said.split} "
+        f"accuracy on {said.dataset} runs from {true.min():.1f} to {true.max():.1f} % "
+        f"({said.source})."
     )
 
 
@@ -117,7 +118,7 @@ def compare(rows: pd.DataFrame, method: str) -> Claim:
         gain,
         [Interval(*ends, "architectures", len(rows))],
         f"tau {taus[0]:.3f} against {taus[1]:.3f}: {gain:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}] "
-        f"over {len(rows):,} architectures, one seed",
+        f"over {len(rows):,} architectures. One seed each: other seeds may turn it",
         unit="tau",
         figure="00_quickstart",
     )
@@ -142,8 +143,8 @@ def draw(rows: pd.DataFrame, reference: pd.DataFrame, space: Space) -> Figure:
 
 
 def caption(claim: Claim, reference: pd.DataFrame) -> str:
-    """What the picture shows, in two sentences."""
+    """What the picture shows; no verdict, for it is of one seed each."""
     return (
-        f"{claim.statement}: {claim.verdict} ({claim.evidence}). A perfect predictor would reach "
+        f"{claim.statement}? {claim.evidence}. A perfect predictor would reach "
         f"tau {reference.perfect.iloc[0]:.2f}, for the truth has noise of its own."
     )

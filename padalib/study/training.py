@@ -291,8 +291,12 @@ def _costs(axes: Axes, methods: Sequence[str], cost: pd.DataFrame, paths: pd.Dat
 
 def _probabilities(axes: Axes, rows: pd.DataFrame, title: str) -> None:
     names = [column.removeprefix("p_") for column in rows.filter(regex="^p_")]
-    for name, (label, shade) in figures.operations(names).items():
-        axes.plot(rows.groupby("epoch")[f"p_{name}"].mean(), color=shade, label=label)
+    widths = np.linspace(3.6, 1.0, len(names))  # where lines are one, all are seen
+    for (name, (label, shade)), width in zip(
+        figures.operations(names).items(), widths, strict=True
+    ):
+        p = rows.groupby("epoch")[f"p_{name}"].mean()
+        axes.plot(p, color=shade, label=label, lw=width)
     axes.set(ylim=(0, 1), xlabel="epoch (passes of images)", ylabel="probability", title=title)
 
 

@@ -6,12 +6,21 @@ from itertools import pairwise
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from padalib.commands import gallery, publishing, readme
 from padalib.engine import paths
+from padalib.study import figures
 
 ROOT = Path(__file__).parents[2]
+SAID = {
+    "laptop/01_a": "It is, [0, 1].",
+    "cifar/01_b": "",
+    "cifar/01_a": "So it is – ½.",
+    "full/05_c": "No.",
+}
 UNCHANGED = ["git", "diff", "--quiet", "HEAD", "--", "figures", "notebooks"]
 
 
@@ -20,10 +29,8 @@ def project(tmp_path, monkeypatch) -> Path:
     """Three figures of two scales, by two notebooks; one of them is not there."""
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     for place in ("laptop/01_a", "cifar/01_b", "cifar/01_a", "full/05_c"):
-        for kind in ("png", "csv", "svg"):
-            path = tmp_path / "figures" / f"{place}.{kind}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+        path = tmp_path / "figures" / place
+        figures.save(Figure(), path.parent, path.stem, pd.DataFrame(), SAID[place])
     (tmp_path / "notebooks").mkdir()
     heading = nbformat.v4.new_markdown_cell("# Is it so, PA&DA?\n\nAsked.")
     nbformat.write(nbformat.v4.new_notebook(cells=[heading]), tmp_path / "notebooks/01_asked.ipynb")
@@ -41,9 +48,19 @@ def test_figures_stand_by_notebook_then_by_name_then_by_scale(project):
     ]
     assert "- [01: Is it so, PA&DA?](#01-is-it-so-pada)" in lines
     assert "Drawn by [`01_asked.ipynb`](../notebooks/01_asked.ipynb)." in lines
-    shown = [re.search(r"\((.*)\.png\)", line)[1] for line in lines if line.startswith("![")]
+    shown = [re.search(r"\(([^()]*)\.png\)", line)[1] for line in lines if line.startswith("![")]
     assert shown == ["cifar/01_a", "laptop/01_a", "cifar/01_b", "full/05_c"]
     assert all(a or b for a, b in pairwise(lines))  # one blank line, never two
+    assert "![It is, [0, 1].](laptop/01_a.png)".replace("[0, 1]", "(0, 1)") in lines
+    assert lines.count("It is, [0, 1].") == 1
+    assert "![01_b at scale cifar](cifar/01_b.png)" in lines  # without a caption
+    assert "Without a figure yet, for their scales were not run: " not in "".join(lines)
+
+
+def test_a_notebook_without_a_figure_is_named(project):
+    other = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Later?")])
+    nbformat.write(other, project / "notebooks/07_later.ipynb")
+    assert "not run: [`07_later`](../notebooks/07_later.ipynb)." in gallery.page()
 
 
 def test_publishing_writes_it(project):

@@ -149,19 +149,21 @@ def test_the_table_has_a_row_a_claim_and_a_line_a_scale(project, monkeypatch):
     save(project / "data/results/smoke", "01", claim("01.smoke", 4, 3, 5))
     monkeypatch.setattr(readme, "HEADLINES", ("01", "02", "06"))
     head, line, *rows = readme.markdown(readme.published()).splitlines()
-    assert head.count("|") == line.count("|") == 3
+    assert head.count("|") == line.count("|") == 4
     assert rows == [
-        "| **The variance is least in proportion to the gradient norms** | |",
-        "| [02.best is so](data/results/README.md#02best) "
+        "| **The variance is least in proportion to the gradient norms** | | |",
+        "| [02.best is so](data/results/README.md#02best) | [02](notebooks/02_second.ipynb) "
         "| **opposite here** -1.00 [-1.10, -0.90] (`laptop`) |",
-        "| **PA&DA lowers the variance in training** | |",
-        "| [01.tau is so](data/results/README.md#01tau) "
+        "| **PA&DA lowers the variance in training** | | |",
+        "| [01.tau is so](data/results/README.md#01tau) | [01](notebooks/01_first.ipynb) "
         "| **shown** +0.44 [+0.28, +0.59] tau (`cifar`) |",
-        "| [01.both is so](data/results/README.md#01both) | **shown** +4.0 [+3.0, +5.0] "
-        "(`cifar`)<br>**not shown** +0.050 [-0.030, +0.130] (`laptop`) |",
-        "| [is open](data/results/README.md#01none) | **not measurable** (`laptop`) |",
-        "| **It ranks more consistently** | |",
-        "| [06.both.chain-mini is so](data/results/README.md#06bothchain-mini) "
+        "| [01.both is so](data/results/README.md#01both) | [01](notebooks/01_first.ipynb) "
+        "| **shown** +4.0 [+3.0, +5.0] (`cifar`)<br>"
+        "**not shown** +0.050 [-0.030, +0.130] (`laptop`) |",
+        "| [is open](data/results/README.md#01none) | [01](notebooks/01_first.ipynb) "
+        "| **not measurable** (`laptop`) |",
+        "| **It ranks more consistently** | | |",
+        "| [06.both.chain-mini is so](data/results/README.md#06bothchain-mini) |  "
         "| **shown** +4.0 [+3.0, +5.0] (`controls`, `chain-mini`) |",
     ]
     words = [cell.split("](")[0].split("<br>") for row in rows for cell in row.split("|")]
@@ -176,14 +178,14 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
         claim("04.finds", 1, 0, 2),
     )
     save(project / "data/results/cifar", "01", claim("01.extent.ranking", 1, 0.5, 2))
-    save(project / "data/results/controls", "06", claim("06.pa_spos.tau", 1, 0.5, 2))
+    save(project / "data/results/controls", "06", claim("06.pa_yoked_pa.tau_loss", 1, 0.5, 2))
     save(project / "data/results/full", "05", claim("05.longer", 1, 0.5, 2))
     save(project / "data/results/laptop", "99", claim("99.mine", 1, 0.5, 2))
     found = readme.published()
     assert [(key, readme.group(key)) for key in found] == [
         ("01.extent.ranking", "Large gradient variance spoils the ranking"),
         ("04.ranks", "It ranks more consistently"),
-        ("06.pa_spos.tau", "It ranks more consistently"),
+        ("06.pa_yoked_pa.tau_loss", "It ranks more consistently"),
         ("04.finds", "It finds better architectures"),
         ("05.longer", "Supernets that others trained at full scale (PA&DA is not among them)"),
         ("99.mine", "More"),
@@ -191,13 +193,14 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
     rows = readme.markdown(found)
     assert "| **shown** +1.00 [+0.50, +2.00] (`controls`) |" in rows
     assert "[99.mine" not in rows and rows.endswith(
-        "And 2 more on the [page of verdicts](data/results/README.md)."
+        "And 3 more on the [page of verdicts](data/results/README.md)."
     )
     page = readme.details(found)
     wanted = (
-        "| [06.pa_spos.tau is so](#06pa_spostau) | CIFAR-10, NAS-Bench-201 (`controls`) | shown |"
+        "| [06.pa_yoked_pa.tau_loss is so](#06pa_yoked_patau_loss) "
+        "| CIFAR-10, NAS-Bench-201 (`controls`) | shown |"
     )
-    assert wanted in page and page.index(wanted) < page.index("## 06.pa_spos.tau")
+    assert wanted in page and page.index(wanted) < page.index("## 06.pa_yoked_pa.tau_loss")
     save(
         project / "data/results/controls", "07", claim("07.a.chain-mini", 1, 0.5, 2),
         claim("07.a.conv64", 1, 0.5, 2),

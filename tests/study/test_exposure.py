@@ -79,7 +79,7 @@ def made_up(tau_of):
         for code, value in zip(codes, side * true, strict=True):
             own = "-".join(str(names.index(spaces.OPS[int(op)])) for op in code.split("-"))
             ranks.append(level | {"code": own, "accuracy": value, "loss": -value})
-    truth = pd.DataFrame({"code": codes, "accuracy": true, "ceiling": 0.8})
+    truth = pd.DataFrame({"code": codes, "accuracy": true, "ceiling": 0.8, "ceiling_basis": "two"})
     truth = truth.assign(perfect=0.9, perfect_low=0.85, perfect_high=0.95)
     return pd.DataFrame(steps), pd.DataFrame(ranks), truth
 

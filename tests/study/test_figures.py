@@ -19,6 +19,7 @@ from matplotlib.colors import to_rgb
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
+from padalib import spaces
 from padalib.study import figures, scales
 
 FILES = ("figure.csv", "figure.png", "figure.svg")
@@ -268,10 +269,14 @@ def distance(a, b, view):
     return np.linalg.norm(np.subtract(*seen))
 
 
-OPERATIONS = {label: shade for label, shade in figures.OPERATIONS.values()}  # alike: one label
+TOGETHER = {  # operations that one figure shows
+    name: ["fixed", *spaces.get(name).positions[0].options]
+    for name in ("nasbench201", "chain-mini", "macro")
+}
 GROUPS = {
     "methods": figures.COLOURS | {"my own": figures.OWN},
-    "operations": OPERATIONS,
+    **{name: dict(figures.operations(own).values()) for name, own in TOGETHER.items()},
+    "two kinds": dict(enumerate(figures.TWO)),
     **{f"{n} levels": figures.shades(range(n)) for n in (1, 2, 3, 4, 5)},
 }
 

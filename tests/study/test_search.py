@@ -456,7 +456,10 @@ def test_figures_show_every_method_search_and_control():
     assert names == ["SPOS", "PA&DA", UNTRAINED, "largest", "random draw"]
     assert "largest network 10.00" in plots.caption(own, tables, "laptop")
     fronts = plots.draw_fronts(own, tables["fronts"])
-    assert [axes.get_xlabel() for axes in fronts.axes] == ["FLOPs", "parameters"]
+    assert [axes.get_xlabel() for axes in fronts.axes] == ["FLOPs"]  # parameters: the same order
+    assert "limits on FLOPs, in points: the dearest" in plots.caption_fronts(
+        own, tables["fronts"], "laptop"
+    )
     assert "SPOS" in plots.caption_fronts(own, tables["fronts"], "laptop")
 
 
@@ -466,9 +469,12 @@ def test_a_few_that_cost_next_to_nothing_do_not_squeeze_a_front():
     own.table.loc[DEAD, "phone_latency"] = 0.01
     own = Known(own.space, own.table)
     tables, _ = judged(own, foretold(own), Searches(20, 1))
-    flops, _, latency = plots.draw_fronts(own, tables["fronts"]).axes[:3]
+    flops, latency = plots.draw_fronts(own, tables["fronts"]).axes
     assert 1 < latency.get_xlim()[0] < 11 and flops.get_xlim()[0] < own.table.FLOPs.min()
-    assert "phone latency: largest" in plots.caption_fronts(own, tables["fronts"], "x")
+    assert latency.get_xlabel() == "phone latency (ms)"
+    assert "and over 2 costs, in points: the dearest" in plots.caption_fronts(
+        own, tables["fronts"], "x"
+    )
 
 
 def test_found_cells_are_drawn_with_their_live_options_only():

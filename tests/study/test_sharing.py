@@ -26,7 +26,9 @@ CODES = ["2-2", "2-3", "3-2", "3-3"]  # of two edges, as OPS counts them
 
 
 def reference(agreement=0.8):
-    return pd.DataFrame({"code": CODES, "accuracy": TRUE, "ceiling": agreement})
+    return pd.DataFrame(
+        {"code": CODES, "accuracy": TRUE, "ceiling": agreement, "ceiling_basis": "agreement of two"}
+    )
 
 
 def variance(total, seeds=3):

@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 from padalib.study import claims, effects, figures
 from padalib.study.across import ASKED, QUESTIONS
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.controls.plots import SHADES
 from padalib.study.scale import Scale
 
 LINE = 0.125  # inches
@@ -61,7 +60,7 @@ def _label(question: str, space: str) -> str:
 
 
 def _panel(axes: Axes, tables: dict[str, pd.DataFrame], measure: str, at: dict) -> None:
-    shade = SHADES[measure]
+    shade = figures.TWO[0]
     axes.axvspan(-BOUND, BOUND, color=figures.BAND, lw=0, zorder=0)
     axes.axvline(0, color="grey", lw=0.5)
     rows = tables["contrasts"]

@@ -12,12 +12,12 @@ from padalib.study import figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.scale import Scale
 
-SHADES = {"tau_loss": "#D55E00", "within_flops": "#0072B2"}
-LEVELS = {  # measures of the middle panel: mark, colour, label
-    "tau_loss": ("o", SHADES["tau_loss"], "tau, by loss"),
-    "within_flops": ("s", SHADES["within_flops"], "within equal FLOPs"),
-    "with_flops": ("^", "#54A029", "with the FLOPs' rank"),
-    "between_seeds": ("D", "#000000", "between seeds"),
+SHADES = dict(zip(("tau_loss", "within_flops"), figures.TWO, strict=True))
+LEVELS = {  # measures of the left panel: mark, label
+    "tau_loss": ("o", "tau, by loss"),
+    "within_flops": ("s", "within equal FLOPs"),
+    "with_flops": ("^", "with the FLOPs' rank"),
+    "between_seeds": ("D", "between seeds"),
 }
 MARKS = {"SPOS": "o", "PA": "s", "yoked PA": "D", "curriculum": "^", "PA&DA": "v"}
 
@@ -78,20 +78,26 @@ def differences(axes: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> None:
 
 def _levels(axes: Axes, cards: pd.DataFrame) -> None:
     methods = list(dict.fromkeys(cards.method))
-    for measure, (mark, shade, label) in LEVELS.items():
+    shades = [figures.colour(_counted(method)) for method in methods]
+    for measure, (mark, label) in LEVELS.items():
         free = ~cards.method.isin(cards.method[cards.measure == "tau_loss"])  # counts have no loss
         also = free & (cards.measure == "tau") if measure == "tau_loss" else False
         own = cards[(cards.measure == measure) | also].set_index("method")
         places = [k for k, method in enumerate(methods) if method in own.index]
         own = own.loc[[methods[k] for k in places]]
-        axes.plot(own.value, places, mark, color=shade, mfc="none", ms=4, label=label)
-        spread = own[["seeds_low", "seeds_high"]].to_numpy(float)
-        for place, (low, high) in zip(places, spread, strict=True):
-            axes.plot([low, high], [place, place], color=shade, lw=0.8)
+        for place, row in zip(places, own.itertuples(), strict=True):
+            axes.plot(row.value, place, mark, color=shades[place], mfc="none", ms=4)
+            axes.plot([row.seeds_low, row.seeds_high], [place] * 2, color=shades[place], lw=0.8)
+        axes.plot([], [], mark, color=figures.GREY, mfc="none", ms=4, label=label)
     axes.set_yticks(range(len(methods)), [_short(method) for method in methods])
     axes.set(xlabel="Kendall's tau", title="by method", xlim=(None, 1.0))
     axes.invert_yaxis()
     axes.legend(loc="best", handlelength=1, fontsize=6)
+
+
+def _counted(method: str) -> str:
+    """The name in `figures.COLOURS` of what needs no training."""
+    return method.replace("live options", "live edges")
 
 
 def _short(method: str) -> str:
@@ -99,7 +105,7 @@ def _short(method: str) -> str:
 
 
 def _bias(axes: Axes, rows: pd.DataFrame) -> None:
-    """Change of rank by one more operation of a kind: how much more than in the truth."""
+    """Change of rank by one more live operation: how much more than in the truth."""
     options = list(dict.fromkeys(rows.option))
     labels = [name for name, _ in figures.operations(options).values()]
     methods = [method for method in MARKS if (rows.method == method).any()]
@@ -110,7 +116,7 @@ def _bias(axes: Axes, rows: pd.DataFrame) -> None:
         axes.plot(own.bias, y, MARKS[method], color=shade, mfc="white", ms=3.5, label=method)
     axes.axvline(0, color="grey", lw=0.5)
     axes.set_yticks(range(len(options)), labels)
-    axes.set(xlabel="change of rank (sd), less the truth's", title="one more live operation")
+    axes.set(xlabel="change of rank (sd), less the truth's", title="what each overrates (right)")
     axes.invert_yaxis()
     axes.legend(handlelength=1, fontsize=6)
 
@@ -126,6 +132,6 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
         f"Scale {scale.name}, {len(scale.seeds)} seeds{few}. PA − yoked PA. {'. '.join(said)}. "
         "Top: thick bars over seeds (of yoked runs over swapped pairs of them), thin ones over "
         "seeds and architectures together, 95 %; verdicts after Holm's correction over all rows. "
-        "Below: means and 95 % over seeds; right: what a method likes more than the truth does, "
-        "over seeds and architectures."
+        "Below: means and 95 % over seeds; right: how much more a live operation of a kind moves "
+        "the rank than in the truth, over seeds and architectures."
     )

@@ -11,7 +11,7 @@ from padalib.study.exposure import ASKED, EQUAL, UNIFORM, Exposure
 from padalib.study.sharing import FACTORS
 from padalib.study.sharing import plots as sharing_plots
 
-LOOKS = {EQUAL: ("#0072B2", "o", -0.12), UNIFORM: (figures.GREY, "s", 0.12)}
+LOOKS = {EQUAL: (figures.TWO[0], "o", -0.12), UNIFORM: (figures.TWO[1], "s", 0.12)}
 TITLES = {"tau_loss": "by loss", "tau": "by accuracy"}
 
 
@@ -84,5 +84,6 @@ def caption(found: Exposure, scale: str) -> str:
         f"uniform, at {most}, {by.words['exposure']}. Brackets: "
         f"95 % over {by.seeds.max()} seeds; the claims' are also over architectures. Open: trained "
         "half as long. Points: seeds; bars: 95 % over them. Dashed: a perfect predictor, "
-        f"{perfect:.2f} [{low:.2f}, {high:.2f}], of full-size networks trained alone."
+        f"{perfect:.2f} [{low:.2f}, {high:.2f}], of full-size networks trained alone (by the "
+        f"{found.extent.basis})."
     )

@@ -65,7 +65,7 @@ def _families(
         axes.plot(own.value, [place - 0.2] * len(own), mark, color=shade, mfc="none", ms=3, mew=0.7)
         if outcome == "tau":
             limit = by.value[label, "limit"]
-            axes.plot(limit, place + 0.2, "|", color="#D55E00", ms=7, mew=1.2)
+            axes.plot(limit, place + 0.2, "|", color=shade, ms=7, mew=1.2)
     free = by.value.get((FLOPS, "tau"))
     if outcome != "within_flops":  # FLOPs alone say nothing there
         axes.axvline(free, color=figures.GREY, ls="--", lw=0.8)
@@ -82,7 +82,7 @@ def _changes(axes: Axes, rows: pd.DataFrame, keys: Sequence[str]) -> None:
     axes.axvline(0, color=figures.GREY, lw=0.5)
     for row, low, high in zip(rows.itertuples(), *outcomes.joint(rows), strict=True):
         place = keys.index(row.key)
-        axes.plot([row.seeds_low, row.seeds_high], [place - 0.16] * 2, color="#D55E00")
+        axes.plot([row.seeds_low, row.seeds_high], [place - 0.16] * 2, color=figures.TWO[1])
         axes.plot([low, high], [place + 0.16] * 2, color="black")
         axes.plot(row.difference, place, "o", color="white", mec="black", ms=4)
     axes.set(xlim=(-0.2, 0.2), ylim=(-0.6, len(keys) - 0.4))
@@ -105,8 +105,8 @@ def caption(made: dict[str, pd.DataFrame]) -> str:
     runs = len(seeds[["family", "seed"]].drop_duplicates())
     return (
         f"Supernets that others trained at full scale; PA&DA is not among them. {said}Infinitely "
-        f"many seeds (orange bars, top left) would add {more.min():.3f} to {more.max():.3f}. Top: "
+        f"many seeds (upright bars, top left) would add {more.min():.3f} to {more.max():.3f}. Top: "
         f"{runs} runs (hollow), and their means with 95 % intervals over seeds and architectures. "
-        "Bottom: one thing changed; orange over seeds, black over both together; grey: within "
+        "Bottom: one thing changed; grey over seeds, black over both together; the band: within "
         f"{BOUND:g}."
     )

@@ -14,10 +14,10 @@ from padalib.study.outcomes import JUDGED, NAMES
 from padalib.study.variance import BASE
 
 LOOKS = {  # of the families of interventions: colour and mark
-    "batches, equal steps": ("#0072B2", "o"),
-    "paths, equal steps": ("#D55E00", "s"),
-    "batches, equal images": ("#0072B2", "o"),
-    "paths, equal images": ("#D55E00", "s"),
+    "batches, equal steps": (figures.TWO[0], "o"),
+    "paths, equal steps": (figures.TWO[1], "s"),
+    "batches, equal images": (figures.TWO[0], "o"),
+    "paths, equal images": (figures.TWO[1], "s"),
 }
 PANELS = ("tau", "within_flops", "between_flops", "between_seeds")
 TITLES = NAMES | {
@@ -88,7 +88,7 @@ def _slopes(axes: Axes, slopes: pd.DataFrame) -> None:
     names = []
     ends = outcomes.joint(rows) if len(rows) else ((), ())
     for place, (row, low, high) in enumerate(zip(rows.itertuples(), *ends, strict=True)):
-        axes.plot([row.seeds_low, row.seeds_high], [place - 0.14] * 2, color="#D55E00", lw=0.9)
+        axes.plot([row.seeds_low, row.seeds_high], [place - 0.14] * 2, color=figures.TWO[1], lw=0.9)
         axes.plot([low, high], [place + 0.14] * 2, color="black", lw=0.9)
         axes.plot(row.difference, place, "o", color="white", mec="black", ms=4)
         names.append(f"{SHORT[row.outcome]}, {row.family}")
@@ -108,5 +108,5 @@ def caption(found: Interventions, scale: str) -> str:
         f"Scale {scale}, SPOS with the variance of its steps set, by the images and paths that "
         f"each averages. Change for each doubling of it: {'; '.join(words)}. Dotted: what is set "
         "stays. Bars: 95 % over seeds and architectures together (variance: over seeds); of slopes "
-        "orange over seeds, black over both."
+        "grey over seeds, black over both."
     )

@@ -271,7 +271,7 @@ def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
             said += outcomes.told(row)
             for part in parts.itertuples():
                 said += f"; {part.family.partition(',')[0]} alone {outcomes.told(part)}"
-            look = {"wanted": -1, "unit": "tau a doubling", "figure": FIGURE}
+            look = {"wanted": -1, "unit": "tau for each doubling of the variance", "figure": FIGURE}
             statement = f"{statements[rule]}: {names[outcome]}"
             if outcome not in JUDGED:
                 statement = f"Seeds agree better where each step averages over more, at {family}"

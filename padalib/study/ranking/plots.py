@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from padalib.study import contests, figures, outcomes, relation
 from padalib.study.scale import Scale
 
+NEAR, TICKS = 0.05, (-1, -0.3, -0.1, 0, 0.1, 0.3, 1)  # of the axis of differences
+
 
 def draw(
     known: pd.DataFrame,
@@ -65,14 +67,17 @@ def _differences(axes: Axes, rows: pd.DataFrame) -> None:
     for place, (row, low, high) in enumerate(
         zip(rows.itertuples(), *outcomes.joint(rows), strict=True)
     ):
-        axes.plot([row.seeds_low, row.seeds_high], [place - 0.14] * 2, color="#D55E00")
+        axes.plot([row.seeds_low, row.seeds_high], [place - 0.14] * 2, color=figures.TWO[1])
         axes.plot([low, high], [place + 0.14] * 2, color="black")
-        axes.plot(row.difference, place, "o", color="white", mec="black", ms=4)
+        axes.plot(row.difference, place, "o", color="white", mec="black", ms=3)
     axes.axvline(0, color="grey", lw=0.5)
     axes.set_yticks(range(len(rows)), [f"{row.a} − {row.b}" for row in rows.itertuples()])
     ends = [rows.seeds_low, rows.seeds_high, *outcomes.joint(rows)]
     reach = min(1.0, 1.05 * float(np.nanmax(np.abs(ends))))
+    axes.set_xscale("asinh", linear_width=NEAR)  # differences between close methods are seen too
     axes.set(xlim=(-reach, reach), xlabel="difference of tau", title="paired differences")
+    axes.set_xticks(ticks := [x for x in TICKS if abs(x) <= reach], [f"{x:g}" for x in ticks])
+    axes.set_xticks([], minor=True)
     axes.invert_yaxis()
 
 
@@ -94,5 +99,6 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
             said.append(f"{a}'s tau differs from {of} by {outcomes.told(row)}: {row.verdict}. ")
     return (
         f"Scale {scale.name}. {''.join(said)}Top left: mean and 95 % interval over "
-        "seeds. Top right: orange over seeds, black over seeds and architectures together."
+        "seeds. Top right, where the axis shrinks what is far from 0: grey over seeds, black over "
+        "seeds and architectures together."
     )

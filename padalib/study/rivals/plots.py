@@ -10,7 +10,6 @@ from matplotlib.ticker import MaxNLocator
 
 from padalib.study import claims, figures, outcomes, rivals
 from padalib.study.controls import OUTCOMES
-from padalib.study.controls.plots import SHADES
 from padalib.study.rivals import costs as rivals_costs
 from padalib.study.rivals import why
 from padalib.study.rivals.costs import EQUAL_STEPS
@@ -40,7 +39,7 @@ def draw(tables: dict[str, pd.DataFrame], space: str) -> Figure:
     with figures.style():
         for axes, (measure, named) in zip(panels, OUTCOMES.items(), strict=True):
             own = ranks[ranks.measure == measure].reset_index(drop=True)
-            _levels(axes, own, SHADES[measure])
+            _levels(axes, own)
             _groups(axes, own)
             axes.set(xlabel="Kendall's tau", title=named)
             if measure == "tau_loss":
@@ -50,11 +49,11 @@ def draw(tables: dict[str, pd.DataFrame], space: str) -> Figure:
     return figure
 
 
-def _levels(axes: Axes, own: pd.DataFrame, shade: str) -> None:
-    y = np.arange(len(own))
-    axes.hlines(y, own.seeds_low, own.seeds_high, color=shade, lw=2.4)
+def _levels(axes: Axes, own: pd.DataFrame) -> None:
+    y, shades = np.arange(len(own)), [figures.colour(method) for method in own.method]
+    axes.hlines(y, own.seeds_low, own.seeds_high, color=shades, lw=2.4)
     axes.hlines(y, own.low, own.high, color="black", lw=0.7)
-    axes.plot(own["mean"], y, "o", color=shade, mfc="white", ms=3.5)
+    axes.scatter(own["mean"], y, s=12, edgecolors=shades, facecolors="white", zorder=3)
     axes.set_yticks(y, [f"{m}  ({r:.1f})" for m, r in zip(own.method, own["rank"], strict=True)])
     for text, method in zip(axes.get_yticklabels(), own.method, strict=True):
         text.set_fontweight("bold" if method == OURS else "normal")
@@ -80,7 +79,7 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], found: Sequence[claim
     for measure, named in OUTCOMES.items():
         claim = by[f"12.surpasses.{measure}"]
         told = claims.numbers(claim)
-        said.append(f"{OURS} surpasses the others, {named}: {claim.verdict} ({told}).")
+        said.append(f"{OURS} surpasses the others, {named}: {claim.verdict} (least sure: {told}).")
         rows = tables["contrasts"]
         own = rows[(rows.space == scale.space.name) & (rows.measure == measure)]
         said.append(f"{outcomes.seen(own)}.")
@@ -171,7 +170,7 @@ def draw_explained(rows: pd.DataFrame) -> Figure:
     measures = list(dict.fromkeys(rows.measure))
     size = (6.75, 1.4 + 0.24 * len(measures))
     figure, panels = figures.subplots(1, len(OUTCOMES), figsize=size, sharey=True)
-    marks = {why.OVER: ("o", "black", -0.14), why.WITHIN: ("s", "#0072B2", 0.14)}
+    marks = {why.OVER: ("o", "black", -0.14), why.WITHIN: ("s", figures.TWO[1], 0.14)}
     with figures.style():
         for axes, (outcome, named) in zip(panels, OUTCOMES.items(), strict=True):
             axes.axvline(0, color="grey", lw=0.5)

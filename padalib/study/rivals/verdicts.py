@@ -39,7 +39,7 @@ def conclude(tables: Mapping[str, pd.DataFrame], main: str) -> list[Claim]:
 def together(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
     """PA&DA beside all rivals at once, in each space: shown where it is better than every one.
 
-    The effect is the least of the differences, that to the best rival; see `_all_of`.
+    The effect is the smallest of the differences; see `_all_of`.
     """
     for space, found in contrasts.groupby("space", sort=False):
         for name, (rivals_of, statement) in SETS.items():
@@ -71,14 +71,15 @@ def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
     decide = [rows[k] for k in lack] or rows  # what refutes it, or keeps it from being shown
     told = {word: own.b[own.verdict == word].tolist() for word in claims.VERDICTS}
     said = "; ".join(f"{word} beside {', '.join(names)}" for word, names in told.items() if names)
-    return claims.of(
+    claim = claims.of(
         key,
         statement,
         decide[0].difference,
         [replace(i, of=row.difference) for row in decide for i in outcomes.intervals(row)],
         f"Of {len(rows)} rival{'s' * (len(rows) > 1)}, each alone, after Holm's correction over "
-        f"{rows[0].tests} rows: {said}. Least, {OURS} − {decide[0].b}: {outcomes.told(decide[0])}. "
-        f"All at once need no correction: the largest p is {own.p.max():.2g}",
+        f"{rows[0].tests} rows: {said}. Smallest, {OURS} − {decide[0].b}: "
+        f"{outcomes.told(decide[0])}. All at once need no correction: the largest p is "
+        f"{own.p.max():.2g}",
         bound=BOUND,
         p=p,
         tests=len(rows) if surely else 1,
@@ -86,6 +87,9 @@ def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
         figure=rivals.FIGURE,
         verdict=verdict,
     )
+    sure = next(row for row in decide if row.difference == claims.deciding(claim).of)
+    more = "" if sure is decide[0] else f". Least sure, {OURS} − {sure.b}: {outcomes.told(sure)}"
+    return replace(claim, evidence=claim.evidence + more)
 
 
 def each(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:

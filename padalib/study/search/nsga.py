@@ -101,8 +101,8 @@ def caption(own: Known, rows: pd.DataFrame, size: Searches, scale: str) -> str:
         )
         said.append(f"{method} {lost:.2f} ({whole:.2f} of all functions)")
     return (
-        f"Scale {scale}, {own.space.name}. As above, but lines are what a supernet scores highest "
-        f"of those that NSGA-II asked for, {size.evaluations} evaluations for all limits on "
-        f"{rows.cost.iloc[0].replace('_', ' ')} together. Mean regret over the limits that it "
+        f"Scale {scale}, {own.space.name}. As in 10_fronts, but lines are what a supernet scores "
+        f"highest of those that NSGA-II asked for, {size.evaluations} evaluations for all limits "
+        f"on {rows.cost.iloc[0].replace('_', ' ')} together. Mean regret over the limits that it "
         f"reached, in points: {', '.join(said)}."
     )

@@ -15,11 +15,13 @@ from padalib.spaces import Arch, Space
 from padalib.study import figures
 from padalib.study.search import DRAWN, FREE, LARGEST, MAIN, NAMES, UNTRAINED, Known
 
-SHADES = {"random": "#767676", "elitist": "#000000", "aging": "#945425", "halving": "#0072B2"}
 LINES = {"random": ":", "elitist": "-", "aging": "--", "halving": "-."}
 LOOKED_AT = ("PA&DA", "SPOS")  # whose searches are compared, the first that is there
 ACROSS = 4  # cells in a row
 RARE, FAR = 0.01, 5  # share of functions that a front may leave out, if they cost so much less
+DOTS = "#B8B8B8"  # of thousands of functions, behind what is drawn of them
+DEAREST = "the dearest"  # within a limit; free of one, the largest network
+UNITS = {"latency": "ms", "energy": "mJ"}  # of costs that are looked up
 LOWEST = 0.4  # share of functions that a front leaves out, for they are the least accurate
 
 
@@ -34,7 +36,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         own = curves[curves.method == shown]
         for name in dict.fromkeys(own.search):
             rows = _over_seeds(own[own.search == name])
-            left.plot(rows.index, rows["mean"], LINES[name], color=SHADES[name], label=NAMES[name])
+            left.plot(
+                rows.index, rows["mean"], LINES[name], color=_colour(shown), label=NAMES[name]
+            )
         level = tables["supernets"].query("limit == @FREE and method == @shown").regret.mean()
         left.axhline(level, color=figures.GREY, lw=0.6, label="the supernet's favourite")
         for method in methods:
@@ -180,7 +184,7 @@ def _graph(axes: Axes, space: Space, arch: Arch, looks: dict[str, tuple[str, str
         )
         axes.add_patch(arrow)
         drawn.add(name)
-    axes.plot(range(nodes), [0] * nodes, "o", color="black", ms=5)
+    axes.plot(range(nodes), [0] * nodes, "o", color=figures.GREY, ms=5)
     if not drawn:
         axes.text((nodes - 1) / 2, 0.1, "no signal passes", ha="center")
     axes.set(xlim=(-0.3, nodes - 0.7), ylim=(-0.3, 0.9) if nodes <= len(edges) else (-0.3, 0.3))
@@ -189,10 +193,10 @@ def _graph(axes: Axes, space: Space, arch: Arch, looks: dict[str, tuple[str, str
 
 def caption_found(own: Known, found: pd.DataFrame, scale: str) -> str:
     """What was found, in words."""
-    said = "; ".join(f"{r.name} {r.code} ({r.accuracy:.2f} %)" for r in found.itertuples())
+    said = "; ".join(f"{r.name} {r.code}" for r in found.itertuples())
     return (
-        f"Scale {scale}, {own.space.name}. Found most often by {NAMES[MAIN]}, by code, with the "
-        f"accuracy alone: {said}."
+        f"Scale {scale}, {own.space.name}. Found most often by {NAMES[MAIN]}; above each its "
+        f"accuracy alone. Codes: {said}."
     )
 
 
@@ -201,7 +205,7 @@ def caption_found(own: Known, found: pd.DataFrame, scale: str) -> str:
 
 def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
     """Accuracy alone against each cost: all functions, the best within a limit, the favourites."""
-    costs = list(dict.fromkeys(fronts.cost))
+    costs = _orders(own, fronts)
     columns = min(3, len(costs))
     rows = -(-len(costs) // columns)
     floor = float(np.quantile(own.table.accuracy, LOWEST))
@@ -211,11 +215,11 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
         for axes in panels[len(costs) :]:
             axes.set_axis_off()
         for axes, cost in zip(panels, costs, strict=False):
-            axes.plot(own.table[cost], own.table.accuracy, ".", color=figures.GREY, ms=1.5)
+            axes.plot(own.table[cost], own.table.accuracy, ".", color=DOTS, ms=1.5)
             for name, line in _lines(fronts).items():
                 each = fronts[(fronts.cost == cost) & (fronts.method == name)]
                 axes.plot(each.most, each.accuracy, **line)
-            axes.set(xlabel=cost.replace("_", " "), ylabel="accuracy alone (%)")
+            axes.set(xlabel=_with_unit(cost), ylabel="accuracy alone (%)")
             axes.set_ylim(floor, own.table.accuracy.max() + 0.5)
             axes.set_xscale("log")
             least, usual = own.table[cost].min(), own.table[cost].quantile(RARE)
@@ -224,15 +228,32 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
             figures.log_ticks(axes.xaxis)
             if least >= 1000:  # as 1M, 20k
                 axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        handles = [Line2D([], [], label=n, **line) for n, line in _lines(fronts).items()]
+        handles = [
+            Line2D([], [], label=DEAREST if name == LARGEST else name, **line)
+            for name, line in _lines(fronts).items()
+        ]
         figure.legend(handles=handles, loc="outside upper center", ncols=7)
     return figure
+
+
+def _orders(own: Known, fronts: pd.DataFrame) -> list[str]:
+    """The costs, without those that put all functions in the order of an earlier one."""
+    found: dict[bytes, str] = {}
+    for cost in dict.fromkeys(fronts.cost):
+        found.setdefault(own.table[cost].rank().to_numpy().tobytes(), cost)
+    return list(found.values())
+
+
+def _with_unit(cost: str) -> str:
+    """Name of a cost on an axis; what is looked up has its unit at the end of its name."""
+    kind = cost.rpartition("_")[2]
+    return cost.replace("_", " ") + (f" ({UNITS[kind]})" if kind in UNITS else "")
 
 
 def _lines(fronts: pd.DataFrame) -> dict[str, dict]:
     looks = {
         "truth": {"color": "black", "lw": 0.8, "ls": "--", "drawstyle": "steps-post"},
-        LARGEST: {"color": figures.GREY, "ls": "", "marker": "x", "ms": 3},
+        LARGEST: {"color": "black", "ls": "", "marker": "x", "ms": 3, "zorder": 3},
     }
     return {
         name: looks.get(name, {"color": _colour(name), "lw": 1.2, "drawstyle": "steps-post"})
@@ -241,18 +262,18 @@ def _lines(fronts: pd.DataFrame) -> dict[str, dict]:
 
 
 def caption_fronts(own: Known, fronts: pd.DataFrame, scale: str) -> str:
-    """How far each method's favourites lie below the front, on average over the limits."""
-    said = []
-    for cost, rows in fronts.groupby("cost", sort=False):
-        wide = rows.pivot(index="most", columns="method", values="accuracy")
-        lost = wide.rsub(wide.truth, axis=0).mean().drop("truth")
-        order = [name for name in dict.fromkeys(rows.method) if name != "truth"]
-        told = ", ".join(f"{name} {lost[name]:.2f}" for name in order)
-        said.append(f"{cost.replace('_', ' ')}: {told}")
+    """How far each method's favourites lie below the front, on average over limits and costs."""
+    names, costs = [n for n in dict.fromkeys(fronts.method) if n != "truth"], _orders(own, fronts)
+    lost = pd.Series(0.0, names)
+    for cost in costs:
+        wide = fronts[fronts.cost == cost].pivot(index="most", columns="method", values="accuracy")
+        lost += wide.rsub(wide.truth, axis=0).mean()[names] / len(costs)
+    said = ", ".join(f"{DEAREST if n == LARGEST else n} {x:.2f}" for n, x in lost.items())
+    only = f", and over {len(costs)} costs" if len(costs) > 1 else f" on {_with_unit(costs[0])}"
     return (
         f"Scale {scale}, {own.space.name}. Dots: functions, but for the {100 * LOWEST:.0f} % of "
         f"lowest accuracy and, where they would squeeze the rest, the cheapest {100 * RARE:.0f} %; "
         "dashed: the best within a limit; crosses: what costs most within it; lines: what a "
-        "supernet scores highest within it. "
-        f"Mean regret over the limits, in points: {'. '.join(said)}."
+        "supernet scores highest within it, where that is not below the axis. "
+        f"Mean regret over the limits{only}, in points: {said}."
     )

@@ -248,8 +248,8 @@ def described(own: Known, size: Searches, seeds: Sequence[int]) -> str:
     """What is searched, how often, and within which limits."""
     limits = [f"{name} {_amount(most)}" for name, most in own.limits.items() if name != FREE]
     return (
-        f"{len(own.space):,} architectures, {len(own.table):,} distinct functions, the best of "
-        f"{own.table.accuracy.max():.2f} %. A search has {size.evaluations} evaluations, and is "
-        f"made {size.times} times on each of {len(seeds)} supernets of a method. Limits, each the "
-        f"median of all: {', '.join(limits)}."
+        f"{own.space.architectures:,} architectures, {len(own.table):,} distinct functions, "
+        f"the best of {own.table.accuracy.max():.2f} %. A search has {size.evaluations} "
+        f"evaluations, and is made {size.times} times on each of {len(seeds)} supernets of a "
+        f"method. Limits, each the median of all: {', '.join(limits)}."
     )

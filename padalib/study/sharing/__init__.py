@@ -112,6 +112,7 @@ class Sharing(NamedTuple):
     runs: pd.DataFrame  # a row for each supernet and epoch: variance and both taus
     changes: pd.DataFrame  # from level to level, at the end
     perfect: float  # tau of a perfect predictor on these architectures
+    basis: str  # what that is estimated from
     claims: list[claims.Claim]
 
 
@@ -131,7 +132,7 @@ def analyse(
     ends = over_architectures(found, scores[scores.epoch == last], truth)
     found = found.join(ends).assign(architectures=len(truth))
     ceiling = float(metrics.perfect(float(truth.ceiling.iloc[0])))
-    return Sharing(runs, found, ceiling, list(_claims(found)))
+    return Sharing(runs, found, ceiling, truth.ceiling_basis.iloc[0], list(_claims(found)))
 
 
 def along(rows: pd.DataFrame, factor: str) -> pd.DataFrame:

@@ -71,5 +71,6 @@ def caption(found: Sharing, scale: str) -> str:
     return (
         f"Scale {scale}, {last.architectures.max()} architectures of convolutions. "
         f"{'. '.join(words)}. Brackets: 95 % over {last.seeds.max()} seeds. Rings: by loss; lines "
-        f"of tau: by accuracy. Numbers: level. Dashed: a perfect predictor, {found.perfect:.2f}."
+        f"of tau: by accuracy. Numbers: level. Dashed: a perfect predictor, {found.perfect:.2f} "
+        f"(by the {found.basis})."
     )

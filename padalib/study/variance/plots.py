@@ -31,9 +31,8 @@ def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figu
             figures.over_time(axis, own, value, drawn, label=axis is weighted)
             axis.set(yscale="log", ylabel=label, title=title)
             figures.log_ticks(axis.yaxis)
-        if rows.epoch.nunique() > 1:
-            lines = weighted.get_legend_handles_labels()
-            figure.legend(*lines, loc="outside upper center", ncols=6, handlelength=1)
+        look = {"loc": "outside upper center", "ncols": 6, "handlelength": 1}
+        figures.key(figure, named, **look)
         figures.by_method(right, rows[rows.epoch == rows.epoch.max()], "path_share", methods)
         right.axhline(0, color="grey", lw=0.5)
         right.set(ylabel="share of the variance", title="part that comes from the path")
@@ -68,6 +67,8 @@ def caption(found: Variance, scale: str) -> str:
     steps = found.steps
     for name in steps.method[steps.total.isna()].unique():
         text += f" {name} trains on weighted steps: it has no others."
+    if (steps.snr <= 0).any():
+        text += " Of the signal, estimates below zero are not drawn."
     return f"{text} Brackets: 95 % over seeds."
 
 
