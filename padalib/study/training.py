@@ -254,7 +254,7 @@ def draw(
             lines = axes[0, 0].get_legend_handles_labels()
             figure.legend(*lines, loc="outside upper center", ncols=5, handlelength=1)
         else:
-            axes[0, 0].legend(ncols=2, handlelength=1)
+            axes[0, 0].legend(ncols=2, handlelength=1, loc="upper right")
         figures.over_time(axes[0, 1], panel, "accuracy", methods, label=False)
         axes[0, 1].set(ylabel="validation accuracy (%)", title="mean architecture")
         _costs(axes[0, 2], methods, cost, paths)
@@ -291,7 +291,7 @@ def _costs(axes: Axes, methods: Sequence[str], cost: pd.DataFrame, paths: pd.Dat
 
 def _probabilities(axes: Axes, rows: pd.DataFrame, title: str) -> None:
     names = [column.removeprefix("p_") for column in rows.filter(regex="^p_")]
-    widths = np.linspace(3.6, 1.0, len(names))  # where lines are one, all are seen
+    widths = np.linspace(3.0, 1.0, len(names))  # where lines are one, all are seen
     for (name, (label, shade)), width in zip(
         figures.operations(names).items(), widths, strict=True
     ):

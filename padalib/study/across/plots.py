@@ -60,15 +60,14 @@ def _label(question: str, space: str) -> str:
 
 
 def _panel(axes: Axes, tables: dict[str, pd.DataFrame], measure: str, at: dict) -> None:
-    shade = figures.TWO[0]
     axes.axvspan(-BOUND, BOUND, color=figures.BAND, lw=0, zorder=0)
     axes.axvline(0, color="grey", lw=0.5)
     rows = tables["contrasts"]
     for row in rows[rows.measure == measure].itertuples():
         y = at[row.question, row.space]
-        axes.plot([row.seeds_low, row.seeds_high], [y, y], color=shade, lw=2.4)
+        axes.plot([row.seeds_low, row.seeds_high], [y, y], color=figures.TWO[1], lw=2.4)
         axes.plot([row.both_low, row.both_high], [y, y], color="black", lw=0.7)
-        axes.plot(row.difference, y, "o", color=shade, mfc=_filled(row.verdict, shade), ms=3.5)
+        axes.plot(row.difference, y, "o", color="black", mfc=_filled(row.verdict), ms=3.5)
     over = tables["over"]
     for row in over[(over.measure == measure) & over.p.notna()].itertuples():
         y = at[row.question, "mean"]
@@ -76,8 +75,8 @@ def _panel(axes: Axes, tables: dict[str, pd.DataFrame], measure: str, at: dict) 
         axes.plot(row.mean, y, "D", color="black", ms=4)
 
 
-def _filled(verdict: str, shade: str) -> str:
-    known = {claims.SHOWN: shade, claims.OPPOSITE: shade, claims.EQUIVALENT: figures.GREY}
+def _filled(verdict: str) -> str:
+    known = {claims.SHOWN: "black", claims.OPPOSITE: "black", claims.EQUIVALENT: figures.GREY}
     return known.get(verdict, "white")
 
 

@@ -9,6 +9,7 @@ from padalib.study.optimum import ORDER, Optimum, at
 
 ONE, MANY = figures.TWO  # one image a step; a batch
 MOST = 20.0  # what lies beyond is written, not drawn to scale
+TICKS = (0.5, 1, 2, 5, 10, 20)
 FEW_SEEDS = 10  # so few are named, each at its place
 NARROW = {  # ticks where the highest is less than so many times the lowest
     4: [0.4, 0.5, 0.7, 1, 1.4, 2],
@@ -49,6 +50,7 @@ def draw(found: Optimum, exact: pd.DataFrame) -> Figure:
             axis.set(xscale="log", xlim=(0.5, MOST), title=title)
             axis.set_xlabel("variance / uniform sampling's")
             figures.log_ticks(axis.xaxis)
+            axis.xaxis.set_major_locator(FixedLocator(TICKS))
         axes[0].set_yticks(range(len(ORDER)), ORDER)
         axes[0].invert_yaxis()
         axes[0].legend(loc="upper right")
@@ -63,6 +65,8 @@ def last(rows: pd.DataFrame) -> pd.DataFrame:
 def caption(found: Optimum, scale: str, images: int) -> str:
     """What the optimum saves, and what those in use do."""
     rows = found.fractions
+    far = (rows.change > MOST).any()
+    beyond = " Numbers: means of rows with a point beyond the axis." if far else ""
     held = claims.short(at(rows, "held").change)
     return (
         f"Exact variance of a step at the end of training, scale {scale}, {rows.seeds.max()} "
@@ -70,8 +74,7 @@ def caption(found: Optimum, scale: str, images: int) -> str:
         f"{at(rows, 'optimum').change:.2f} of uniform sampling's variance, the best that one "
         f"number per operation can do {at(rows, 'best per operation').change:.2f}, what PA&DA "
         f"holds {held}; without weights, as released, {at(rows, 'held', 'raw').change:.2f}. "
-        "All on one network, PA&DA's, with frozen batch norm. Numbers: means of rows with a point "
-        "beyond the axis."
+        f"All on one network, PA&DA's, with frozen batch norm.{beyond}"
     )
 
 
