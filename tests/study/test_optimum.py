@@ -176,17 +176,21 @@ def test_the_sampled_probe_is_judged_by_how_many_intervals_hold():
 # --- figures ---
 
 
-def test_figures_are_drawn_from_the_tables():
+def test_figures_are_drawn_from_the_tables(monkeypatch):
+    monkeypatch.setattr(plots, "MOST", 5.0)
     rows = exact()
     found = analyse(rows)
     left, right = plots.draw(found, rows).axes
     assert [text.get_text() for text in left.texts] == ["9.00 →"] * 2 and not right.texts
-    assert "the optimum has 0.70 of uniform" in plots.caption(found, "smoke", 16)
+    said = plots.caption(found, "smoke", 16)
+    assert "the optimum has 0.70 of uniform" in said and said.endswith("beyond the axis.")
+    monkeypatch.setattr(plots, "MOST", 20.0)
+    assert plots.caption(found, "smoke", 16).endswith("with frozen batch norm.")
     panels = plots.draw_agreement(found.probes).axes
     assert [panel.get_title(loc="left") for panel in panels] == [
         "as taken, epoch 5", "weighted, epoch 5", "as taken, epoch 10", "weighted, epoch 10",
     ]  # fmt: skip
-    missed = [line for line in panels[0].lines if line.get_color() == plots.MANY]
+    missed = [line for line in panels[0].lines if line.get_linewidth() == plots.MISSED["lw"]]
     assert len(missed) == 1
     said = "in 19 of 20 (as taken, epoch 5), 19 of 20 (weighted, epoch 5), 19 of 20 (as taken"
     assert said in plots.caption_agreement(found)

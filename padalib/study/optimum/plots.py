@@ -8,6 +8,7 @@ from padalib.study import claims, figures
 from padalib.study.optimum import ORDER, Optimum, at
 
 ONE, MANY = figures.TWO  # one image a step; a batch
+HELD, MISSED = {"color": MANY, "lw": 1}, {"color": "black", "lw": 1.8}  # intervals of probes
 MOST = 20.0  # what lies beyond is written, not drawn to scale
 TICKS = (0.5, 1, 2, 5, 10, 20)
 FEW_SEEDS = 10  # so few are named, each at its place
@@ -123,13 +124,10 @@ def draw_agreement(probes: pd.DataFrame) -> Figure:
         for axis, ((epoch, weights), rows) in zip(axes, panels, strict=True):
             for row in rows.itertuples():
                 ends = [row.low / row.exact, row.high / row.exact]
-                axis.plot(
-                    [row.probe_seed] * 2,
-                    ends,
-                    color=MANY if row.covered else "black",
-                    lw=1 if row.covered else 2.5,
-                )
-                axis.plot(row.probe_seed, row.ratio, ".", color="black", ms=3)
+                look = HELD if row.covered else MISSED
+                axis.plot([row.probe_seed] * 2, ends, **look)
+                dot = {"color": "black", "mec": "white", "mew": 0.4, "ms": 3}
+                axis.plot(row.probe_seed, row.ratio, "o", **dot)
             axis.axhline(1, color="grey", lw=0.6)
             word = "weighted" if weights == "importance" else "as taken"
             axis.set(yscale="log", title=f"{word}, epoch {epoch}", xlabel="seed of the probe")
