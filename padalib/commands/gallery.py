@@ -36,8 +36,8 @@ def page() -> str:
             sections += ["", f"Drawn by [`{path.name}`](../notebooks/{path.name})."]
         sections += _figures(own)
     about = (
-        "Written by `padalib publish`. Each figure has its caption in it and below it, and the "
-        "plotted numbers beside it as a table. What is claimed of it, with all intervals, is on "
+        "Written by `padalib publish`. Each figure has its caption in it, and the plotted "
+        "numbers beside it as a table. What is claimed of it, with all intervals, is on "
         "the [page of verdicts](../data/results/README.md); what the scales are, in the "
         "[README](../README.md#scales). `make figures SCALE=<scale>` draws them again."
     )
@@ -58,4 +58,4 @@ def _figures(own: Iterator[tuple[str, Path]]) -> Iterator[str]:
         yield f"![{words}]({place}.png)"
         if said:
             yield ""
-            yield said
+            yield f"<details><summary>Its caption as text</summary>\n\n{said}\n\n</details>"

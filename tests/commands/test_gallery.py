@@ -51,6 +51,7 @@ def test_figures_stand_by_notebook_then_by_name_then_by_scale(project):
     shown = [re.search(r"\(([^()]*)\.png\)", line)[1] for line in lines if line.startswith("![")]
     assert shown == ["cifar/01_a", "laptop/01_a", "cifar/01_b", "full/05_c"]
     assert all(a or b for a, b in pairwise(lines))  # one blank line, never two
+    assert lines.count("<details><summary>Its caption as text</summary>") == 3
     assert "![It is, [0, 1].](laptop/01_a.png)".replace("[0, 1]", "(0, 1)") in lines
     assert lines.count("It is, [0, 1].") == 1
     assert "![01_b at scale cifar](cifar/01_b.png)" in lines  # without a caption
