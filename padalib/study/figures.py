@@ -27,7 +27,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from padalib.engine.runs import write_bytes
 from padalib.ranking import metrics
@@ -163,9 +163,12 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: 
 
 
 def captioned(png: Path) -> str:
-    """The caption that a picture was saved with; '' where it holds none."""
-    with Image.open(png) as picture:
-        return str(picture.info.get("Description", ""))
+    """The caption that a picture was saved with; '' where it holds none, or is no picture."""
+    try:
+        with Image.open(png) as picture:
+            return str(picture.info.get("Description", ""))
+    except UnidentifiedImageError:
+        return ""
 
 
 def _above(png: bytes, share: float) -> bytes:

@@ -19,7 +19,6 @@ LINES = {"random": ":", "elitist": "-", "aging": "--", "halving": "-."}
 LOOKED_AT = ("PA&DA", "SPOS")  # whose searches are compared, the first that is there
 ACROSS = 4  # cells in a row
 RARE, FAR = 0.01, 5  # share of functions that a front may leave out, if they cost so much less
-DOTS = "#B8B8B8"  # of thousands of functions, behind what is drawn of them
 DEAREST = "the dearest"  # within a limit; free of one, the largest network
 UNITS = {"latency": "ms", "energy": "mJ"}  # of costs that are looked up
 LOWEST = 0.4  # share of functions that a front leaves out, for they are the least accurate
@@ -215,7 +214,7 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
         for axes in panels[len(costs) :]:
             axes.set_axis_off()
         for axes, cost in zip(panels, costs, strict=False):
-            axes.plot(own.table[cost], own.table.accuracy, ".", color=DOTS, ms=1.5)
+            axes.plot(own.table[cost], own.table.accuracy, ".", color=figures.TWO[1], ms=1)
             for name, line in _lines(fronts).items():
                 each = fronts[(fronts.cost == cost) & (fronts.method == name)]
                 axes.plot(each.most, each.accuracy, **line)
@@ -255,8 +254,10 @@ def _lines(fronts: pd.DataFrame) -> dict[str, dict]:
         "truth": {"color": "black", "lw": 0.8, "ls": "--", "drawstyle": "steps-post"},
         LARGEST: {"color": "black", "ls": "", "marker": "x", "ms": 3, "zorder": 3},
     }
+    line = {"drawstyle": "steps-post"}
+    looks[UNTRAINED] = line | {"color": "black", "lw": 1.2, "ls": ":"}
     return {
-        name: looks.get(name, {"color": _colour(name), "lw": 1.2, "drawstyle": "steps-post"})
+        name: looks.get(name, line | {"color": _colour(name), "lw": 1.2})
         for name in dict.fromkeys(fronts.method)
     }
 
