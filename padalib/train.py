@@ -260,7 +260,7 @@ class Trainer:
         records = torch.zeros(self.steps, 3, device=config.device)  # loss, accuracy, norm
         drawn = torch.zeros(len(self.images), dtype=torch.bool)
         for step in range(self.steps):
-            index, records[step] = self.step(watch.drawn(self.paths, self.generators["paths"]))
+            index, records[step] = self.step(watch.drawn(self))
             drawn[index] = True
         self.update.end_epoch(self.optimizer)
         records = records.cpu()  # the epoch's only wait for the device

@@ -113,7 +113,7 @@ def published(
             path = _reference(folder, known, count)
             if path is None:  # it shows them of another scale
                 continue
-            reference, theirs = pd.read_csv(path), f"those of {path}"
+            reference, theirs = pd.read_csv(path, dtype={"code": str}), f"those of {path}"
             dataset, source = reference.dataset.iloc[0], reference.source.iloc[0]
             same = set(reference.code) == set(codes)
         if (dataset, source) != (known.dataset, known.source):
@@ -143,7 +143,7 @@ def published(
 def _reference(folder: Path, known: Truth, count: int) -> Path | None:
     """The table of the architectures that the cards of a space rank; None if not there."""
     for path in sorted(folder.glob("reference*.csv")):
-        codes = pd.read_csv(path).code
+        codes = pd.read_csv(path, dtype={"code": str}).code
         if len(codes) == count and codes.isin(known.table.index).all():
             return path
     return None

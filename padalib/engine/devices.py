@@ -5,6 +5,9 @@ import warnings
 
 import torch
 
+# 'float32' is that, not the TF32 that cuDNN would take for convolutions; in every process.
+torch.backends.cudnn.allow_tf32 = False
+
 
 def asked(otherwise: str = "cpu") -> str:
     """The device that `PADALIB_DEVICE` names; where it names none, the given one."""
@@ -21,8 +24,6 @@ def check_device(device: str, precision: str = "float32") -> None:
         ) from error
     if kind not in ("cpu", "cuda"):
         raise ValueError(f"device {device!r} is not supported: pass 'cpu' or 'cuda'")
-    if kind == "cuda":  # 'float32' is that, not the TF32 that cuDNN would take for convolutions
-        torch.backends.cudnn.allow_tf32 = False
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device {device!r} asked for, but torch sees no CUDA device: pass device='cpu' (or "

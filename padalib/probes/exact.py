@@ -27,9 +27,10 @@ from padalib.probes.population import (
     perturbed,
     search,
 )
+from padalib.probes.sampled import knows_weights
 from padalib.ranking import metrics
 from padalib.spaces import Arch
-from padalib.train import FromTraining, TrainConfig, Trainer, stream
+from padalib.train import FromTraining, TrainConfig, Trainer, build_samplers, stream
 
 PERTURBATIONS = 1000  # random distributions near the optimum that must not beat it
 Distributions = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> p [A], q [n] or [A, n]
@@ -99,6 +100,12 @@ def check_population(train: TrainConfig) -> None:
         raise ValueError(
             f"{train.label} takes steps that are not the sum of its paths' gradients, which are "
             "all that this probe looks at: look at a method whose steps are"
+        )
+    paths, data, _ = build_samplers(train, train.batch)
+    if paths.group == 1 and not knows_weights(paths, data):
+        raise ValueError(
+            f"{train.label} does not say how likely its draws are, which this probe goes by: "
+            "write `weight` in the path sampler's class, and `weights` in the data sampler's"
         )
     if train.space.extent > 1:
         raise ValueError(

@@ -101,12 +101,18 @@ class VarianceConfig(FromTraining):
 def knows_weights(paths: PathSampler, data: DataSampler) -> bool:
     """Whether importance weights of a step are known: of its images, and of its one path.
 
-    Several paths a step have them where all are drawn uniformly. A class that draws otherwise than
-    the one it inherits from has to say how.
+    Several have them where all are uniform. A class that draws otherwise than its base says how.
     """
-    own = paths.group == 1 and type(paths).weight is not PathSampler.weight
     images = data.uniform or type(data).weights is not DataSampler.weights
-    return images and (paths.uniform or own)
+    own = paths.uniform or (paths.group == 1 and type(paths).weight is not PathSampler.weight)
+    return images and own and _says(data, "refill", "weights") and _says(paths, "draw", "weight")
+
+
+def _says(sampler: PathSampler | DataSampler, draws: str, weighs: str) -> bool:
+    """Whether what it draws by is not newer than what says the weights of that."""
+    classes = [vars(own) for own in type(sampler).__mro__]
+    said = next(k for k, own in enumerate(classes) if weighs in own or own.get("uniform"))
+    return said <= next(k for k, own in enumerate(classes) if draws in own)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ on the architectures with that option. `PartScores` is for any such division.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import isinf, nan
+from math import inf, nan
 from typing import Literal
 
 import numpy as np
@@ -159,7 +159,7 @@ class PartScores(ScoreConfig):
         samplers = [build_samplers(own, len(own.images()))[0] for own in self.parts]
         found = []
         for arch in archs:
-            own = [k for k, paths in enumerate(samplers) if not isinf(paths.weight(arch))]
+            own = [k for k, paths in enumerate(samplers) if paths.weight(arch) != inf]
             if not own and not any(self.train.space.live(arch)):
                 own = [0]
             if not own:
@@ -206,10 +206,10 @@ class PartScores(ScoreConfig):
 def mean_flops(config: TrainConfig) -> float:
     """Of the paths that a run draws, all through by the same probabilities: exact.
 
-    NaN where the space is too large to list.
+    NaN where the space is too large to list, or its sampler does not say how likely each is.
     """
     space, paths = config.space, build_samplers(config, config.batch)[0]
-    if space.architectures > LISTED:
+    if space.architectures > LISTED or paths.weight(next(iter(space))) is None:
         return nan
     return sum(space.flops(arch) / paths.weight(arch) for arch in space) / space.architectures
 

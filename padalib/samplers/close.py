@@ -32,7 +32,9 @@ class Parting(Accumulate):
     """
 
     summed = False  # a shared weight follows the sum over its copies
-    refuses: ClassVar = {"start": "it begins by giving all positions the weights of the first"}
+    refuses: ClassVar = {
+        "start": "it begins by giving all positions the first's weights (of several: start=False)"
+    }
 
     def __init__(
         self,

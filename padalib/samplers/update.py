@@ -5,6 +5,7 @@ of a path (`Accumulate.objective`), or takes the whole step (`UpdateRule.step`).
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -17,8 +18,9 @@ from padalib.spaces import Arch, Space, Supernet
 
 def check(config: Any) -> None:
     """ValueError for fields of a training config that its update rule would not go by."""
-    for name, why in config.method.update.cls.refuses.items():
-        if getattr(config, name) is not None:
+    rules = [part.cls for part in (config.method.update, config.method.around) if part]
+    for name, why in chain(*(getattr(rule, "refuses", {}).items() for rule in rules)):
+        if getattr(config, name) not in (None, False):
             raise ValueError(f"{config.method.name} does not go by {name}, for {why}: leave it out")
     if config.nesterov and not config.momentum:
         raise ValueError("nesterov is a way to take the momentum, which is 0: leave it out")
@@ -42,7 +44,9 @@ def path_loss(
     for weight, other in others:
         loss = loss + weight * F.cross_entropy(other, y)
     if getattr(paths, "importance", False):
-        loss = loss * paths.weight(arch)
+        if (weight := paths.weight(arch)) is None:
+            raise ValueError(f"{type(paths).__name__} trains on weighted steps: write its `weight`")
+        loss = loss * weight
     return loss, logits
 
 

@@ -37,26 +37,27 @@ def epoch(trainer: Any) -> str | None:
         watch.begin()
         found = trainer.train_epoch(watch.scheduled)
         watch.end()
-    if moved := [name for name, state in streams().items() if before[name] != state]:
+    if moved := _moved(before):
         raise RunError(
-            f"the network of {trainer.space.name} draws from a stream that all code shares "
-            f"({', '.join(moved)}), so no run of it is like another: leave dropout and the like "
-            "out, or draw in `schedule` from the generator that it is given"
+            f"the network of {trainer.space.name}, or another thread of this process, draws from a "
+            f"stream that all code shares ({moved}), so a run of it is not like another: leave "
+            "dropout and the like out, or draw in `schedule` from the generator that it is given"
         )
     return found
 
 
-def drawn(paths: PathSampler, generator: torch.Generator) -> list[Arch]:
-    """The paths of a step; RunError where they are more or fewer than their sampler says.
+def drawn(trainer: Any) -> list[Arch]:
+    """The paths of a step; RunError where they are more or fewer than their sampler said at first.
 
     An epoch would be more or less training than that of other methods.
     """
-    archs = paths.draw(generator)
-    if len(archs) != paths.group:
+    paths, group = trainer.paths, trainer.passes // trainer.update.passes
+    archs = list(paths.draw(trainer.generators["paths"]))
+    if len(archs) != group:
         raise RunError(
-            f"{type(paths).__name__} draws {len(archs)} paths for a step and says it draws "
-            f"{paths.group}, so its epochs would be more or less training than others': write "
-            f"`group = {len(archs)}` in the class, or return {paths.group} from `draw`"
+            f"{type(paths).__name__} draws {len(archs)} paths for a step and said it draws "
+            f"{group}, so its epochs would be more or less training than others': write "
+            f"`group = {len(archs)}` in the class, or return {group} from `draw`"
         )
     return archs
 
@@ -121,10 +122,9 @@ class _Watch:
 
     def _outside(self) -> None:
         """RunError where something changed that is no attribute of the samplers."""
-        moved = [name for name, state in streams().items() if self.streams[name] != state]
-        if moved:
+        if moved := _moved(self.streams):
             self._refuse(
-                f"draws from a stream that all code shares ({', '.join(moved)})",
+                f"(or the network) draws from a stream that all code shares ({moved})",
                 "draw from the `generator` that is passed in (torch's: "
                 "`torch.randint(5, (), generator=generator)`)",
             )
@@ -190,6 +190,11 @@ def _holds(held: Any, weights: set[int]) -> bool:
         return held.data_ptr() in weights
     inner = [*held, *held.values()] if isinstance(held, dict) else held
     return isinstance(inner, list | tuple | set) and any(_holds(one, weights) for one in inner)
+
+
+def _moved(before: dict[str, str]) -> str:
+    """The names of the shared streams that are no longer where they were."""
+    return ", ".join(n for n, state in streams().items() if before.get(n, state) != state)
 
 
 def streams() -> dict[str, str]:

@@ -35,6 +35,11 @@ def _checked(space: Space) -> None:
 
 def _class(space: Space) -> None:
     cls = type(space)
+    if cls.architectures is not Space.architectures:
+        raise ValueError(
+            f"{cls.__name__} names one of its fields architectures, which says how many it has: "
+            "rename it"
+        )
     noted = inspect.get_annotations(cls)
     bare = not dataclasses.is_dataclass(cls) or (noted and "__dataclass_fields__" not in vars(cls))
     if bare or not cls.__dataclass_params__.frozen:

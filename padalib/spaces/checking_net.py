@@ -46,6 +46,9 @@ def check(space: Space) -> None:
             _used(space, alone, arch, " alone")
 
 
+PARTS = ("_parameters", "_buffers", "_modules")  # of a module, where torch keeps what it holds
+
+
 def _tried(space: Space, what: str, make: Callable[[], Any]) -> Any:
     """What `make` gives; ValueError, with advice where there is some, for whatever it raises."""
     try:
@@ -56,6 +59,13 @@ def _tried(space: Space, what: str, make: Callable[[], Any]) -> Any:
         raise ValueError(
             f"{what} of {space.name} fails ({type(error).__name__}: {said}){hint}"
         ) from error
+
+
+def _holds_tensor(value: Any) -> bool:
+    inner = [*value.values()] if isinstance(value, dict) else value
+    return isinstance(value, Tensor) or (
+        isinstance(inner, list | tuple) and any(map(_holds_tensor, inner))
+    )
 
 
 def _network(space: Space, net: Any) -> None:
@@ -79,10 +89,11 @@ def _network(space: Space, net: Any) -> None:
         if isinstance(module, _DropoutNd):
             raise ValueError(f"{where} draws from no stream of the run's seed: leave dropout out")
         for attribute, value in vars(module).items():
-            if isinstance(value, Tensor):
+            if attribute not in PARTS and _holds_tensor(value):
                 raise ValueError(
-                    f"{attribute} of {where} is a tensor that is no weight, so it stays where the "
-                    "network is planned and has no numbers: keep numbers, and make it in `features`"
+                    f"{attribute} of {where} is or holds a tensor that is no weight, so it stays "
+                    "where the network is planned and has no numbers: keep numbers, and make it in "
+                    "`features`"
                 )
         held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
         if held and not isinstance(module, DRAWN):

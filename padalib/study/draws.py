@@ -27,6 +27,8 @@ class UniformGroup(UniformPaths):
         checked.options(type(self), {"group": group})
         self.group = group
 
+    uniform = True
+
     def draw(self, generator: torch.Generator) -> list[Arch]:
         found: list[Arch] = []
         for _ in range(self.group):

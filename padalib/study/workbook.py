@@ -159,7 +159,8 @@ class Workbook:
         place = paths.published_results(self.name) / f"{name}.csv"
         if not self.redraw:
             place = _other_folder(scale, table) / f"{table}.csv"
-        return self.save(name, pd.read_csv(place)) if place.exists() else None
+        rows = pd.read_csv(place, dtype={"code": str}) if place.exists() else None
+        return None if rows is None else self.save(name, rows)
 
     def reference(
         self,

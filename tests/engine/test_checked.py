@@ -276,3 +276,9 @@ def test_an_annotation_that_names_nothing_is_no_error(hint):
     init.__annotations__["heat"] = hint
     cls = type("Odd", (), {"__init__": init})
     assert checked.options(cls, {"heat": np.float64(2)}) == {"heat": 2.0}
+
+
+def test_single_precision_is_that_in_every_process():
+    import padalib.train  # noqa: F401
+
+    assert torch.backends.cudnn.allow_tf32 is False

@@ -1,5 +1,6 @@
 """Gradient variance: estimators against brute force, the bootstrap, the probe of real steps."""
 
+import math
 from dataclasses import replace
 from itertools import product
 
@@ -10,6 +11,8 @@ from torch.nn import functional as F
 
 from padalib import spaces
 from padalib.engine.runs import Run
+from padalib.probes.agreement import AgreementConfig
+from padalib.probes.exact import ExactConfig
 from padalib.probes.sampled import (
     QUANTITIES,
     Moments,
@@ -20,7 +23,8 @@ from padalib.probes.sampled import (
     probe,
     step_gradients,
 )
-from padalib.samplers import PathSampler, compose, get
+from padalib.ranking.several import mean_flops
+from padalib.samplers import PathSampler, Shuffled, UniformPaths, compose, get
 from padalib.train import STREAMS, TrainConfig, Trainer, build_samplers, stream
 
 PARTS = ("all", "fixed", "nor_conv_1x1", "nor_conv_3x3")
@@ -577,3 +581,33 @@ def test_without_importance_weights_there_are_no_weighted_steps_and_no_bias():
 def knows(method):
     config = TrainConfig(method, space="mini", data="digits-small")
     return knows_weights(*build_samplers(config, 64)[:2])
+
+
+class Elsewhere(UniformPaths):
+    """Draws otherwise than the class whose weights it inherits."""
+
+    def draw(self, generator):
+        return [(3, 3, 3)]
+
+
+class Told(Elsewhere):
+    def weight(self, arch):
+        return 1 / 125
+
+
+class First(Shuffled):
+    def refill(self, generator):
+        return torch.zeros(self.n, dtype=torch.long)
+
+
+def test_weights_are_those_of_the_class_that_draws():
+    assert not knows(compose("a", Elsewhere)) and knows(compose("b", Told))
+    assert not knows(compose("c", data=First)) and knows(compose("d", data=Shuffled))
+    assert not knows(compose("e", Elsewhere, data=Shuffled))
+    plain = TrainConfig(compose("f", Bent), space="mini", data="digits-small")
+    for probe_of in (ExactConfig, AgreementConfig):
+        with pytest.raises(
+            ValueError, match=r"does not say how likely its draws are.* write `weig"
+        ):
+            probe_of(plain).check()
+    assert math.isnan(mean_flops(plain)) and mean_flops(TrainConfig()) > 0

@@ -577,3 +577,4 @@ def test_fields_that_a_rule_does_not_go_by_are_refused(method, field, value):
     with pytest.raises(ValueError, match=f"{method} does not go by {field}, for it.*leave it out"):
         TrainConfig(method, **{field: value})
     assert getattr(TrainConfig("SPOS", **{field: value}), field) == value
+    assert TrainConfig("SUMNAS", nesterov=False).nesterov is False

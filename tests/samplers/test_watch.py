@@ -354,9 +354,12 @@ def test_what_cannot_be_saved_is_refused_before_it_is_lost():
 def test_a_step_of_more_paths_than_are_counted_is_refused():
     source = body("k = 1").replace("return [(int(k) % 5, 1, 1)]", "return [(1, 1, 1)] * 5")
     with pytest.raises(
-        RunError, match=r"Mine draws 5 paths for a step and says it draws 1, .*group"
+        RunError, match=r"Mine draws 5 paths for a step and said it draws 1, .*group"
     ):
         Run(config(source)).compute()
+    late = source.replace("return [(", "self.group = 5\n        return [(")
+    with pytest.raises(RunError, match=r"Mine draws 5 paths for a step and said it draws 1"):
+        Run(config(late)).compute()
     said = source.replace("class Mine(PathSampler):", "class Mine(PathSampler):\n    group = 5")
     assert Run(replace(config(said), batch=64)).compute().done
 

@@ -50,10 +50,20 @@ class Net(Supernet):
 """
 ZIPPED = "branch[option](x) for branch, option in zip(self.branches, arch)"
 MISTAKES = {
+    "tensors in a list": (
+        "self.branches = nn.ModuleList()",
+        "self.branches, self.scales = nn.ModuleList(), {'a': [torch.ones(1)]}",
+        "scales of  of Net is or holds a tensor that is no weight",
+    ),
+    "a field of ours": (
+        "    size: int = 16\n",
+        "    size: int = 16\n    architectures: int = 7\n",
+        "Mine names one of its fields architectures, which says how many it has: rename it",
+    ),
     "a bare tensor": (
         "self.branches = nn.ModuleList()",
         "self.branches, self.scale = nn.ModuleList(), torch.full((1,), 0.5)",
-        "scale of  of Net is a tensor that is no weight, so it stays",
+        "scale of  of Net is or holds a tensor that is no weight, so it stays",
     ),
     # The class.
     "no dataclass": ("@dataclass(frozen=True)\n", "", "Mine must be a frozen dataclass: write @d"),
