@@ -20,8 +20,8 @@ ABLATED = (
     *("one delta", "one delta, images", "every fifth epoch", "every fifth epoch, images"),
     *("every step", "batch 16", "batch 256"),
 )
-# What is reported. It has to be what `record.choose` takes on `CHOICE_SEEDS`: a test holds it to
-# the published choice. Until there is one, it is what reasoning favours.
+# What is reported: what `record.choose` takes on `CHOICE_SEEDS`, of the runs in
+# `data/packs/record.zip`. A test holds it to the published choice.
 WINNER = "structure + sharing + averaging + two cells"
 
 
