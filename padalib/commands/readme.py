@@ -50,7 +50,8 @@ PAPER = {
     "More": ("",),
 }
 HEADLINES = (  # the claims that the README shows, and those that go on from one by a dot
-    *("18.extent", "18.falls", "18.exposure", "08.lower_tau_steps", "08.lower_tau_images"),
+    *("01.candidates", "18.extent", "18.falls", "18.uniform", "18.exposure"),
+    *("08.lower_tau_steps", "08.lower_tau_images"),
     *("06.common_error.spos", "02.theorem", "02.scores"),
     *("01.steps", "01.weighted", "01.weighted_schedule", "17.path_all", "09.variance.raw", "03"),
     *("04.ranks", "04.free_tau", "04.finds", "04.free_finds"),
