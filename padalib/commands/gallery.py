@@ -22,14 +22,12 @@ def drawn() -> list[tuple[str, Path]]:
 
 def page() -> str:
     """What GitHub shows below the folder of figures: contents, then a section a notebook."""
-    home = paths.project_root() / "notebooks"
-    known = {path.stem[:2]: path for path in sorted(home.glob("*.ipynb"))}
-    contents, sections, seen = [], [], set()
-    for number, own in groupby(drawn(), key=lambda each: each[1].stem[:2]):
+    known, pictures = readme.numbered(), drawn()
+    contents, sections = [], []
+    for number, own in groupby(pictures, key=lambda each: each[1].stem[:2]):
         path = known.get(number)
         title = notebooks.title(notebooks.read(path), path.stem) if path else number
         heading = f"{number}: {title}"
-        seen.add(number)
         contents.append(f"- [{heading}](#{readme.anchor(heading)})")
         sections += ["", f"## {heading}"]
         if path:
@@ -41,6 +39,7 @@ def page() -> str:
         "the [page of verdicts](../data/results/README.md); what the scales are, in the "
         "[README](../README.md#scales). `make figures SCALE=<scale>` draws them again."
     )
+    seen = {path.stem[:2] for _, path in pictures}
     if undrawn := [path for number, path in known.items() if number not in seen]:
         named = ", ".join(f"[`{path.stem}`](../notebooks/{path.name})" for path in undrawn)
         contents += ["", f"Without a figure yet, for their scales were not run: {named}."]

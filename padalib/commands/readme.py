@@ -108,15 +108,15 @@ def _grouped(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 def markdown(found: dict[str, dict[str, Found]]) -> str:
     """The README's table: what the paper says, and of `HEADLINES` verdict and effect by scale."""
     shown = {key: own for key, own in found.items() if _leads(key)}
-    notebooks = _notebooks()
+    notebooks = numbered()
     lines = ["| claim | notebook | what came out, and at which scale |", "|---|---|---|"]
     for title, keys in _grouped(shown):
         lines.append(f"| **{title}** | | |")
         for key in keys:
-            own, name = found[key], notebooks.get(key[:2])
+            own, notebook = found[key], notebooks.get(key[:2])
             statement = claims.cell(next(iter(own.values())).claim.statement)
             said = "<br>".join(_short(own[scale], scale) for scale in SCALES if scale in own)
-            where = f"[{key[:2]}](notebooks/{name})" if name else ""
+            where = f"[{key[:2]}](notebooks/{notebook.name})" if notebook else ""
             lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {where} | {said} |")
     if rest := len(found) - len(shown):
         lines += ["", f"And {rest} more on the [page of verdicts]({DETAILS})."]
@@ -127,10 +127,10 @@ def _leads(key: str) -> bool:
     return any(key == own or key.startswith(f"{own}.") for own in HEADLINES)
 
 
-def _notebooks() -> dict[str, str]:
-    """Number of a notebook, with which keys of its claims begin -> its file."""
-    folder = paths.project_root() / "notebooks"
-    return {path.stem[:2]: path.name for path in folder.glob("*.ipynb")}
+def numbered() -> dict[str, Path]:
+    """Number of a notebook, with which its figures and keys of its claims begin -> its file."""
+    found = sorted((paths.project_root() / "notebooks").glob("*.ipynb"))
+    return {path.stem[:2]: path for path in found}
 
 
 def details(found: dict[str, dict[str, Found]]) -> str:
@@ -152,7 +152,7 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         lines.append("|---" * 6 + "|")
         lines += [_line(key, column, own) for key in keys for column, own in found[key].items()]
     lines += ["", "# What computed them", "", *made()]
-    names = _notebooks()
+    names = {number: path.name for number, path in numbered().items()}
     lines += ["", "# The claims in full"]
     for key, own in found.items():
         notebook = names.get(key[:2])

@@ -137,9 +137,8 @@ class Run:
         if content is None or _sha(content) != self.record()["tables"].get(name):
             state = "is missing" if content is None else "is not what the run wrote"
             raise RunError(f"{path} {state}: delete the folder {self.folder} to compute it again")
-        return pd.read_csv(
-            io.BytesIO(content), dtype={"code": str}
-        )  # "3", where a space has one choice
+        codes = {"code": str}  # "3", where a space has one choice
+        return pd.read_csv(io.BytesIO(content), dtype=codes)
 
     # --- states ---
 

@@ -75,9 +75,8 @@ class UpdateRule:
     passes = 1  # forward and backward passes of each path of a step
     summed = True  # a step follows the sum of its paths' gradients, as the probes take it
     clears = False  # it drops gradients between the passes of a step
-    refuses: ClassVar[
-        Mapping[str, str]
-    ] = {}  # fields of a training config it does not go by -> why
+    # Fields of a training config that it does not go by, and why.
+    refuses: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, space: Space, epochs: int) -> None:
         self.space, self.epochs = space, epochs

@@ -250,7 +250,7 @@ def draw(
         figure, axes = plt.subplots(2, 3, figsize=(6.75, 4.7))
         figures.by_epoch(axes[0, 0], curves, "loss", methods)
         axes[0, 0].set(ylabel="cross-entropy", title="training loss, own paths")
-        if len(methods) > 6:
+        if len(methods) > 4:  # more would cover lines
             lines = axes[0, 0].get_legend_handles_labels()
             figure.legend(*lines, loc="outside upper center", ncols=5, handlelength=1)
         else:
