@@ -6,7 +6,6 @@ at this scale: what those runs rank worse than the truth is not the fault of wei
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -83,7 +82,7 @@ def proxy(alone: pd.DataFrame, predicted: pd.DataFrame, known: pd.DataFrame) -> 
 def draw(table: pd.DataFrame) -> Figure:
     """tau by method on the few architectures that were also trained alone, from `proxy`."""
     with figures.style():
-        figure, axes = plt.subplots(figsize=(3.25, 2.6))
+        figure, axes = figures.subplots(figsize=(3.25, 2.6))
         for place, row in enumerate(table.itertuples()):
             shade = "#555555" if row.method == ALONE else figures.colour(row.method)
             axes.plot([place] * 2, [row.archs_low, row.archs_high], color=shade, lw=0.8)

@@ -8,7 +8,6 @@ FLOPs of the paths that a method comes to prefer.
 from collections import Counter
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -247,7 +246,7 @@ def draw(
     """Loss, mean accuracy and cost by method; how p and q move. `panel` is `mean_accuracy`."""
     methods = list(curves.method.unique())
     with figures.style():
-        figure, axes = plt.subplots(2, 3, figsize=(6.75, 4.7))
+        figure, axes = figures.subplots(2, 3, figsize=(6.75, 4.7))
         figures.by_epoch(axes[0, 0], curves, "loss", methods)
         axes[0, 0].set(ylabel="cross-entropy", title="training loss, own paths")
         if len(methods) > 4:  # more would cover lines
@@ -286,7 +285,7 @@ def _costs(axes: Axes, methods: Sequence[str], cost: pd.DataFrame, paths: pd.Dat
     axes.set_xticks(range(len(methods)), methods, rotation=35, ha="right")
     axes.set(ylabel="relative to SPOS", title="cost of a path")
     axes.legend(handlelength=1, loc="upper left")
-    axes.set_ylim(top=axes.get_ylim()[1] + 0.25 * np.diff(axes.get_ylim())[0])
+    axes.set_ylim(top=axes.get_ylim()[1] + 0.4 * np.diff(axes.get_ylim())[0])
 
 
 def _probabilities(axes: Axes, rows: pd.DataFrame, title: str) -> None:

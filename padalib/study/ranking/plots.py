@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -28,7 +27,7 @@ def draw(
     taus, rows = ranking[ranking.metric == "tau"], compared[compared.metric == "tau"]
     methods = list(taus.method.unique())
     with figures.style():
-        figure = plt.figure(figsize=(6.75, 5.2))
+        figure = Figure(figsize=(6.75, 5.2))
         top, bottom = figure.add_gridspec(2, 1, height_ratios=(1.15, 1))
         top, bottom = (
             [
