@@ -27,7 +27,10 @@ class Reptile(Accumulate):
     of passes that were. ValueError for an unknown option value.
     """
 
-    refuses: ClassVar = {"nesterov": "its inner steps have a momentum of their own"}
+    refuses: ClassVar = {
+        "nesterov": "its inner steps have a momentum of their own",
+        "weight_decay": "its outer step has a decay of its own (`decay=`)",
+    }
 
     summed, clears, passes = False, True, 2
 

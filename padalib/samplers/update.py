@@ -5,6 +5,7 @@ of a path (`Accumulate.objective`), or takes the whole step (`UpdateRule.step`).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -19,8 +20,9 @@ from padalib.spaces import Arch, Space, Supernet
 def check(config: Any) -> None:
     """ValueError for fields of a training config that its update rule would not go by."""
     rules = [part.cls for part in (config.method.update, config.method.around) if part]
+    usual = {own.name: own.default for own in fields(config)}
     for name, why in chain(*(getattr(rule, "refuses", {}).items() for rule in rules)):
-        if getattr(config, name) not in (None, False):
+        if getattr(config, name) not in (None, False, usual[name]):
             raise ValueError(f"{config.method.name} does not go by {name}, for {why}: leave it out")
     if config.nesterov and not config.momentum:
         raise ValueError("nesterov is a way to take the momentum, which is 0: leave it out")

@@ -6,6 +6,7 @@ same and draw the same; the streams that Python, numpy and torch share must stay
 what the classes use besides (`engine.source`) must stay as it was.
 """
 
+import copy
 import random
 from typing import Any
 
@@ -43,7 +44,30 @@ def epoch(trainer: Any) -> str | None:
             f"stream that all code shares ({moved}), so a run of it is not like another: leave "
             "dropout and the like out, or draw in `schedule` from the generator that it is given"
         )
+    _steady(trainer)
     return found
+
+
+def _steady(trainer: Any) -> None:
+    """RunError where the network gives the same images something else when asked again.
+
+    It is asked by a copy, which may count what passes. CUDA's sums have no fixed order.
+    """
+    net, space, own = copy.deepcopy(trainer.net).train(), trainer.space, trainer.config.arch
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(2, space.in_channels, space.size, space.size, generator=rng)
+    x, near = x.to(trainer.config.device), 0.0 if trainer.config.device == "cpu" else 0.01
+    with torch.no_grad():
+        for arch in space.some() if own is None else [own]:
+            one, other = net(x, arch), net(x, arch)
+            if not torch.allclose(one, other, near, near, equal_nan=True):
+                raise RunError(
+                    f"the network of {space.name} gives the same images and path "
+                    f"({space.code(arch)}) other outputs when it is asked again, so no run of it "
+                    "is like another: it draws from a source of its own, or changes what it holds. "
+                    "Leave that out of `features`; chance is for `schedule`, from the generator "
+                    "that it is given"
+                )
 
 
 def drawn(trainer: Any) -> list[Arch]:

@@ -571,10 +571,16 @@ def test_density_counts_weights_that_several_options_have_in_common_as_one():
 
 @pytest.mark.parametrize(
     ("method", "field", "value"),
-    [("DYNAS", "warmup", 2), ("SUMNAS", "nesterov", True), ("CLOSE", "start", TrainConfig())],
+    [
+        ("DYNAS", "warmup", 2),
+        ("SUMNAS", "nesterov", True),
+        ("SUMNAS", "weight_decay", 1e-3),
+        ("CLOSE", "start", TrainConfig()),
+    ],
 )
 def test_fields_that_a_rule_does_not_go_by_are_refused(method, field, value):
     with pytest.raises(ValueError, match=f"{method} does not go by {field}, for it.*leave it out"):
         TrainConfig(method, **{field: value})
     assert getattr(TrainConfig("SPOS", **{field: value}), field) == value
     assert TrainConfig("SUMNAS", nesterov=False).nesterov is False
+    assert TrainConfig("SUMNAS", weight_decay=2.5e-4).weight_decay == 2.5e-4

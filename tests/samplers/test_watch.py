@@ -365,9 +365,13 @@ def test_a_step_of_more_paths_than_are_counted_is_refused():
 
 
 SPACES = """
+import itertools
+import numpy as np
 from dataclasses import dataclass
 from torch.nn import functional as F
 from padalib.spaces import ChainSpace, chain
+
+RNG, COUNT = np.random.default_rng(0), itertools.count(1)
 
 class Net(chain.ChainNet):
     done = 0.0
@@ -400,6 +404,22 @@ def test_a_network_that_draws_from_a_shared_stream_is_refused(own, tmp_path, mon
     with pytest.raises(
         RunError, match=r"draws from a stream that all code shares .*torch's default"
     ):
+        Run(noisy).compute()
+
+
+@pytest.mark.parametrize(
+    "line",
+    {
+        "afresh": "super().features(x, arch) * np.random.default_rng().uniform(0.9, 1)",
+        "its own": "super().features(x, arch) * RNG.uniform(0.9, 1)",
+        "one option": "super().features(x, arch) * (RNG.uniform(0.9, 1) if arch[-1] == 2 else 1)",
+        "late": "super().features(x, arch) * (RNG.uniform(0.9, 1) if self.done else 1)",
+        "counts": "super().features(x, arch) * next(COUNT)",
+    }.values(),
+)
+def test_a_network_that_draws_from_a_source_of_its_own_is_refused(line, tmp_path, monkeypatch):
+    noisy = in_space(line, "SPOS", tmp_path, monkeypatch)
+    with pytest.raises(RunError, match=r"other outputs when it is asked again.*Leave that out"):
         Run(noisy).compute()
 
 
