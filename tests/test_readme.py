@@ -260,7 +260,7 @@ def test_what_it_says_of_the_interventions_is_published():
         "lower_within_flops_images": claims.OPPOSITE, "lower_within_flops_steps": claims.SHOWN,
     }  # fmt: skip
     assert {name: found[f"08.{name}"].verdict for name in verdicts} == verdicts
-    for name, sign in (("lower_tau_images", 1), ("lower_tau_steps", -1)):  # told by averaging
+    for name, sign in (("lower_tau_images", -1), ("lower_tau_steps", 1)):  # "takes away", "adds"
         own = found[f"08.{name}"]
         ends = sorted(sign * end for end in (claims.deciding(own).low, claims.deciding(own).high))
         assert f"{sign * own.effect:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" in first
@@ -270,7 +270,7 @@ def test_what_it_says_of_the_interventions_is_published():
     row = slopes.query("family == 'paths, equal images' and outcome == 'tau' and by == 'loss'")
     row = row.squeeze()
     assert row.seeds_low < row.both_low and row.both_high < row.seeds_high  # the widest is told
-    assert f"{row.difference:.3f} [{row.seeds_low:.3f}, {row.seeds_high:.3f}]" in first
+    assert f"{-row.difference:.3f} [{-row.seeds_high:.3f}, {-row.seeds_low:.3f}]" in first
     assert f"(`interventions`, {row.seeds} seeds)" in first
 
 

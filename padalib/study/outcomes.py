@@ -30,8 +30,9 @@ BY = ("accuracy", "loss")  # what is ranked by
 # What claims are made of, and by which score: fixed beforehand, and the same as in `controls`.
 JUDGED = {"tau": "loss", "within_flops": "accuracy"}
 LEAST_OF_MEANS = 10  # architectures of a level of equal FLOPs, for its mean to count
-# Of equivalence, fixed beforehand: 0.01 of tau for each doubling (of the training length, of the
-# variance), so that an eightfold change moves tau by no more than the bound of a difference.
+# Of equivalence, fixed beforehand: 0.01 of tau for each doubling (of the training length; of the
+# variance for each halving), so that an eightfold change moves tau by no more than the bound of a
+# difference.
 SLOPE_BOUND = effects.TAU_BOUND / 3
 
 

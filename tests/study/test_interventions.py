@@ -188,7 +188,7 @@ def test_slopes_are_least_squares_within_seeds():
             (np.log2(64 / size / group), metrics.tau(-each.loss.to_numpy(), RANKED.true))
             for (size, group), each in own.groupby(["size", "group"])
         ]
-        slopes.append(np.polyfit(*np.transpose(points), 1)[0])
+        slopes.append(-np.polyfit(*np.transpose(points), 1)[0])  # for each halving
     row = rows.loc["equal steps", "loss", "tau"]
     assert row.difference == pytest.approx(np.mean(slopes)) and row.seeds == 5
     planned = found.slopes[found.slopes.planned & (found.slopes.outcome != "between_seeds")]
@@ -267,7 +267,7 @@ def test_agreement_is_judged_by_leaving_out_seeds_and_needs_three():
     found = analyse(lambda noise, rule: 10 * noise)
     rows = found.slopes[found.slopes.outcome == "between_seeds"]
     assert set(rows.family) == set(interventions.FAMILIES) and set(rows.seeds) == {5}
-    assert (rows.seeds_low < rows.difference).all() and (rows.difference < 0).all()
+    assert (rows.seeds_low < rows.difference).all() and (rows.difference > 0).all()
     planned = rows[rows.planned]
     assert set(planned.family) == set(interventions.PLANNED) and set(planned.by) == {"loss"}
     assert planned.holm.tolist() == pytest.approx(claims.holm(planned.p.tolist()))

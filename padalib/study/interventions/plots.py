@@ -95,7 +95,7 @@ def _slopes(axes: Axes, slopes: pd.DataFrame) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=5.5)
     axes.axvline(0, color=figures.GREY, lw=0.5)
     axes.invert_yaxis()
-    axes.set(xlabel="tau for each doubling", title="slopes")
+    axes.set(xlabel="tau for each halving", title="slopes")
 
 
 def caption(found: Interventions, scale: str) -> str:
@@ -106,7 +106,7 @@ def caption(found: Interventions, scale: str) -> str:
     ]
     return (
         f"Scale {scale}, SPOS with the variance of its steps set, by the images and paths that "
-        f"each averages. Change for each doubling of it: {'; '.join(words)}. Dotted: what is set "
+        f"each averages. Change for each halving of it: {'; '.join(words)}. Dotted: what is set "
         "stays. Bars: 95 % over seeds and architectures together (variance: over seeds); of slopes "
         "grey over seeds, black over both."
     )

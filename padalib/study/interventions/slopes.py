@@ -40,7 +40,7 @@ class Interventions(NamedTuple):
     cards: pd.DataFrame  # means over seeds, agreement and limit, of each variant
     steps: pd.DataFrame  # variance of each variant beside SPOS's, and its parts
     lasting: pd.DataFrame  # doublings of variance, and of noise, measured for each that is set
-    slopes: pd.DataFrame  # change of an outcome for each doubling of the variance that is set
+    slopes: pd.DataFrame  # change of an outcome for each halving of the variance that is set
     claims: list[claims.Claim]
 
 
@@ -125,7 +125,7 @@ def lasts(noise: pd.DataFrame) -> pd.DataFrame:
 
 
 def slopes_of(found: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
-    """Change of each outcome for each doubling of a step's variance that is set (`dose`).
+    """Change of each outcome for each halving of a step's variance that is set (`dose`).
 
     Least squares over the variants within each seed; intervals over seeds, which are the clusters,
     and over architectures. Holm's correction is for the planned ones (see `_holm`).
@@ -137,7 +137,7 @@ def slopes_of(found: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
             if each.value.isna().any() or each.groupby("seed").size().min() < 2:
                 continue
             slopes = [
-                outcomes.slope(seed.doublings, seed.estimate) for _, seed in each.groupby("seed")
+                outcomes.slope(-seed.doublings, seed.estimate) for _, seed in each.groupby("seed")
             ]
             named = {"family": family, "by": by, "outcome": outcome}
             rows.append(named | outcomes.mean(slopes, ranked))
@@ -151,7 +151,7 @@ def _holm(rows: list[dict], judged: Collection[tuple] = tuple(JUDGED.items())) -
     ]
     others = [row for row in rows if row not in planned]
     tables = [
-        outcomes.judged(own, outcomes.SLOPE_BOUND, wanted=-1).assign(planned=own is planned)
+        outcomes.judged(own, outcomes.SLOPE_BOUND, wanted=1).assign(planned=own is planned)
         for own in (planned, others)
         if own
     ]
@@ -164,7 +164,7 @@ def agreement_slopes(scores: pd.DataFrame, found: pd.DataFrame, ranked: Ranked) 
     Over seeds by leaving out one at a time (jackknife): two pairs that share a seed are not
     independent. None with fewer than three seeds.
     """
-    x = found.groupby([*KEYS, "seed"]).doublings.first()
+    x = -found.groupby([*KEYS, "seed"]).doublings.first()
     agreed = {by: _pairs(scores, ranked, by) for by in BY}
     rows = []
     for family in FAMILIES:
@@ -267,11 +267,11 @@ def _lower(slopes: pd.DataFrame) -> Iterator[claims.Claim]:
             row = rows.loc[(family, outcome)]
             parts = slopes[(slopes.outcome == outcome) & (slopes.by == row.by)]
             parts = parts[parts.family.isin([f for f in FAMILIES if f.endswith(f", {family}")])]
-            said = f"Change of {names[outcome]} by {row.by} for each doubling of the variance set: "
+            said = f"Change of {names[outcome]} by {row.by} for each halving of the variance set: "
             said += outcomes.told(row)
             for part in parts.itertuples():
                 said += f"; {part.family.partition(',')[0]} alone {outcomes.told(part)}"
-            look = {"wanted": -1, "unit": "tau for each doubling of the variance", "figure": FIGURE}
+            look = {"wanted": 1, "unit": "tau for each halving of the variance", "figure": FIGURE}
             statement = f"{statements[rule]}: {names[outcome]}"
             if outcome not in JUDGED:
                 statement = f"Seeds agree better where each step averages over more, at {family}"
