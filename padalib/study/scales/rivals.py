@@ -24,10 +24,9 @@ METHODS = (*PARTS, OURS, *RIVALS)
 SINGLE = tuple(name for name in METHODS if name not in SEVERAL)
 
 SEEDS = (5, 6, 7)
-# What is planned and was not run yet is empty here: more seeds, 8 to 12, of what is near the best
-# by the first ones (`rivals.near`); three seeds of the starved method at equal steps; and the four
-# best (`rivals.choose`) in `elsewhere`.
-NEAR_SEEDS: tuple[int, ...] = ()
+NEAR_SEEDS = tuple(range(8, 13))  # more of what is near the best by the first ones, `rivals.near`
+# What is planned and was not run yet is empty here: three seeds of the starved method at equal
+# steps; and the four best (`rivals.choose`) in `elsewhere`.
 EQUAL_STEPS = 0
 CHOSEN: tuple[str, ...] = ()
 
