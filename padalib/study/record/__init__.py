@@ -213,27 +213,15 @@ def conclude(tables: Mapping[str, pd.DataFrame], winner: str, aims: bool = False
     Aims are the main space's alone.
     """
     found = _aims(tables["cards"], winner) if aims else []
-    for row in tables["contrasts"].itertuples():
-        named = controls.outcome(row.measure, row.fifths)
-        found.append(
-            _claim(
-                f"15.beats.{slug(row.b)}.{row.measure}",
-                f"At equal images the chosen supernet ({winner}) ranks better than {row.b}: "
-                f"{named}",
-                row,
-                f"{named}, less {row.b}",
-            )
-        )
-    for row in tables["parts"].itertuples():
-        named = controls.outcome(row.measure, row.fifths)
-        found.append(
-            _claim(
-                f"15.part.{slug(row.part)}.{row.measure}",
-                f"It ranks worse without {row.part}: {named}",
-                row,
-                f"{named}, with {row.part} less without",
-            )
-        )
+    beats = f"At equal images the chosen supernet ({winner}) ranks better than"
+    for table, kind, other, statement, less in (
+        ("contrasts", "beats", "b", beats, "{0}, less {1}"),
+        ("parts", "part", "part", "It ranks worse without", "{0}, with {1} less without"),
+    ):
+        for row in tables[table].itertuples():
+            named, own = controls.outcome(row.measure, row.fifths), getattr(row, other)
+            key, said = f"15.{kind}.{slug(own)}.{row.measure}", less.format(named, own)
+            found.append(_claim(key, f"{statement} {own}: {named}", row, said))
     if "bound" in tables:
         for row in tables["bound"].itertuples():
             if row.method == winner:
