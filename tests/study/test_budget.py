@@ -14,7 +14,7 @@ from padalib.engine.runs import Run
 from padalib.ranking import metrics
 from padalib.ranking.report import Ranked
 from padalib.study import budget, claims, limits, outcomes, ranking, scales
-from padalib.study.budget import plots
+from padalib.study.budget import plots, verdicts
 from padalib.study.workbook import Workbook
 
 SPACE = spaces.get("mini")
@@ -49,9 +49,9 @@ def probes(scores):
     return rows.assign(total=total, **kept)
 
 
-def analyse(spread, **options):
+def analyse(spread, known=None, **options):
     scores = made_up(spread, **options)
-    return budget.analyse(scores, probes(scores), RANKED)
+    return budget.analyse(scores, probes(scores), RANKED, known)
 
 
 def closing(method, length):
@@ -59,7 +59,7 @@ def closing(method, length):
 
 
 def claimed(found):
-    return {claim.key: claim for claim in found.claims}
+    return {claim.key: claim for claim in verdicts.conclude(found)}
 
 
 # --- configs ---
@@ -114,10 +114,11 @@ def test_whole_images_at_the_papers_width():
 def test_a_gain_that_closes_is_shown_to_close():
     found = analyse(closing)
     by = claimed(found)
-    assert list(by) == [
-        *(f"07.{key}_{outcome}" for key in ("closes", "spos") for outcome in budget.JUDGED),
-        *(f"07.schedule_{outcome}" for outcome in budget.JUDGED),
-    ]
+    assert set(by) == {
+        f"07.{key}_{outcome}"
+        for key in ("closes", "spos", "ends", "twice", "schedule")
+        for outcome in budget.JUDGED
+    }
     assert by["07.closes_tau"].verdict == by["07.spos_tau"].verdict == claims.SHOWN
     assert by["07.closes_tau"].effect == pytest.approx(-by["07.spos_tau"].effect)
     scores = made_up(closing).set_index(["method", "epoch", "seed"])
@@ -134,31 +135,86 @@ def test_a_gain_that_closes_is_shown_to_close():
     assert "5 to 40 epochs" in by["07.closes_tau"].evidence
 
 
-def test_pa_is_told_from_its_schedule_at_the_length_where_it_is_clearest():
-    """PA beats the curriculum at 10 epochs only."""
+def test_evidence_of_a_slope_names_what_else_it_may_be():
+    said = claimed(analyse(closing))["07.closes_tau"].evidence
+    for part in (
+        "without 5 epochs",
+        "PA itself",
+        "SPOS itself",
+        "PA − SPOS by epochs",
+        "architectures: 5: 0.",
+    ):
+        assert part in said
+    rows = analyse(closing).slopes.set_index(["a", "b", "outcome", "shortest"])
+    whole, part = (rows.loc[("PA", "SPOS", "tau", first)] for first in (5, 10))
+    assert whole.difference < part.difference < 0 and whole.tests == part.tests == 2
+    assert (whole.asked, rows.loc[("PA", "", "tau", 5)].asked) == ("shrinks", "grows")
+    own = {name: rows.loc[(name, "", "tau", 5)].difference for name in ("SPOS", "PA")}
+    assert whole.difference == pytest.approx(own["PA"] - own["SPOS"]) and own["PA"] == 0
 
-    def spread(method, length):
-        return 1.0 if (method, length) == ("PA", 10) else 20.0
 
-    by = claimed(analyse(spread))
-    claim = by["07.schedule_tau"]
-    assert claim.verdict == claims.SHOWN and "clearest at 10 epochs" in claim.evidence
-    rows = analyse(spread).differences
-    own = rows[(rows.a == "PA") & (rows.b == "curriculum")]
-    assert len(own) == len(LENGTHS) * 2
-    assert own.holm.tolist() == pytest.approx(claims.holm(own.p.tolist()))
+def test_pa_is_told_from_its_schedule_by_the_mean_over_lengths_that_nobody_had_seen():
+    """PA beats the curriculum at 20 epochs only, which are known; or at all others."""
+
+    def spread(best):
+        return lambda method, length: 1.0 if method == "PA" and length in best else 20.0
+
+    only, rest = analyse(spread({20}), 20), analyse(spread({5, 10, 40}), 20)
+    assert claimed(only)["07.schedule_tau"].verdict == claims.EQUIVALENT
+    claim = claimed(rest)["07.schedule_tau"]
+    assert claim.verdict == claims.SHOWN and "mean over 5, 10, 40 epochs" in claim.statement
+    assert "20: 0" in claim.evidence.replace("+0", "0")  # and what is known stands beside
+    rows = rest.differences.query("a == 'PA' and b == 'curriculum' and outcome != 'with_flops'")
+    assert len(rows) == len(LENGTHS) * 2
+    assert rows.holm.tolist() == pytest.approx(claims.holm(rows.p.tolist()))
+    apart = rows[(rows.outcome == "tau") & (rows.epoch != 20)].difference
+    assert claim.effect == pytest.approx(apart.mean())
+    assert "5, 10, 20, 40" in claimed(analyse(spread({20})))["07.schedule_tau"].statement
     same = claimed(analyse(lambda method, length: 5.0))["07.schedule_tau"]
     assert same.verdict == claims.EQUIVALENT and same.effect == 0
+
+
+def test_pa_stands_beside_spos_trained_longer():
+    found = analyse(closing)
+    taus = found.cards.query("by == 'loss' and measure == 'tau'").set_index(["method", "epoch"])
+    taus, by = taus.value, claimed(found)
+    ends = by["07.ends_tau"]
+    assert "after 5 epochs" in ends.statement and "after 40" in ends.statement
+    assert ends.effect == pytest.approx(taus["PA", 5] - taus["SPOS", 40])
+    twice = np.mean([taus["PA", n] - taus["SPOS", 2 * n] for n in (5, 10, 20)])
+    assert by["07.twice_tau"].effect == pytest.approx(twice)
+    rows = found.unequal[found.unequal.outcome == "tau"]
+    assert rows.kind.value_counts().to_dict() == {"pair": 6, "ends": 1, "twice": 1}
+    assert set(found.unequal[found.unequal.kind.isin(["ends", "twice"])].tests) == {4, 2}
+    steps = found.doublings[found.doublings.outcome == "tau"]
+    gain = {n: taus["PA", n] - taus["SPOS", n] for n in LENGTHS}
+    assert steps.difference.tolist() == pytest.approx(
+        [gain[10] - gain[5], gain[20] - gain[10], gain[40] - gain[20]]
+    )
+
+
+def test_a_seed_that_a_length_lacks_is_in_no_slope():
+    scores = made_up(closing)
+    less = scores[~((scores.method == "PA") & (scores.epoch == 5) & (scores.seed == 0))]
+    slopes = budget.analyse(less, probes(less), RANKED).slopes
+    rows = slopes.set_index(["a", "b", "outcome", "shortest"])
+    assert rows.loc[("PA", "SPOS", "tau", 5)].seeds == 2
+    assert rows.loc[("PA", "SPOS", "tau", 10)].seeds == 3
+    kept = budget.analyse(*(t[t.seed > 0] for t in (scores, probes(scores))), RANKED).slopes
+    kept = kept.set_index(["a", "b", "outcome", "shortest"])
+    row = ("PA", "SPOS", "tau", 5)
+    assert rows.loc[row].difference == pytest.approx(kept.loc[row].difference)
 
 
 @pytest.mark.parametrize("length", [2, 20])
 def test_one_length_has_differences_and_no_slope(length):
     found = analyse(closing, lengths=(length,))
-    assert found.slopes.empty and set(found.differences.epoch) == {length}
+    assert found.slopes.empty and found.unequal.empty and found.doublings.empty
+    assert set(found.differences.epoch) == {length}
     assert list(claimed(found)) == ["07.schedule_tau", "07.schedule_within_flops"]
     figure = plots.draw(found)
     assert len(figure.axes) == 6 and f"at length {length}. " in plots.caption(found, "x")
-    assert budget.described(found).startswith(f"- SPOS, {length} epochs: tau")
+    assert verdicts.described(found).startswith(f"- SPOS, {length} epochs: tau")
 
 
 @pytest.mark.parametrize("lengths, trained", [((2,), 2), ((), 20)])
@@ -193,7 +249,7 @@ def test_cards_and_words_for_every_method_and_length():
     rows = found.cards.set_index(["method", "epoch", "by", "measure"]).value
     assert rows["SPOS", 40, "loss", "between_seeds"] > rows["SPOS", 5, "loss", "between_seeds"]
     assert set(found.free.name) == {"FLOPs of live options", "parameters"}
-    said = budget.described(found)
+    said = verdicts.described(found)
     assert said.count("limit") == 2 * 3 and "SPOS, 5 and 40 epochs" in said
 
 

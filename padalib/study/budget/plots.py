@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from padalib.ranking import report
-from padalib.study import figures, limits, outcomes
-from padalib.study.budget import CONTROL, GAINER, PAIRS, Budget
+from padalib.study import claims, figures, limits, outcomes
+from padalib.study.budget import PAIRS, Budget
 from padalib.study.outcomes import JUDGED
 
 PANELS = {
@@ -83,13 +83,16 @@ def _points(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _differences(axes: Axes, rows: pd.DataFrame) -> None:
     """PA beside SPOS and beside its schedule: solid tau, dashed within equal FLOPs."""
-    for pair, shade in ((PAIRS[0], figures.colour(GAINER)), (PAIRS[-1], figures.colour(CONTROL))):
-        for outcome, line in zip(JUDGED, ("-", "--"), strict=True):
+    for pair, shade in zip((PAIRS[0], PAIRS[-1]), figures.TWO, strict=True):
+        for shift, (outcome, line) in zip(
+            (1 / 1.02, 1.02), zip(JUDGED, ("-", "--"), strict=True), strict=True
+        ):
             own = rows[(rows.a == pair[0]) & (rows.b == pair[1]) & (rows.outcome == outcome)]
-            axes.vlines(own.epoch, *outcomes.joint(own), color=shade, lw=0.7)
-            label = " − ".join(pair) if line == "-" else PANELS[outcome][4:]
-            axes.plot(own.epoch, own.difference, line, color=shade, label=label)
-            axes.plot(own.epoch, own.difference, "o", color=shade, ms=2.5)
+            x, label = own.epoch * shift, " − ".join(pair) if line == "-" else None
+            axes.vlines(x, *outcomes.joint(own), color=shade, lw=0.7)
+            axes.plot(x, own.difference, line, color=shade, label=label)
+            axes.plot(x, own.difference, "o", color=shade, ms=2.5)
+    axes.plot([], [], "--", color="black", label=PANELS["within_flops"])
     axes.axhline(0, color=figures.GREY, lw=0.5)
     axes.legend(fontsize=5.5, handlelength=2.5, ncols=1)
     axes.set(ylabel="difference of tau", title="what PA gains")
@@ -113,15 +116,18 @@ def caption(found: Budget, scale: str, larger: str = "") -> str:
         rows = found.differences
         rows = rows[(rows.a == a) & (rows.b == b) & (rows.outcome == "tau")]
         ends = rows[rows.epoch.isin([rows.epoch.min(), rows.epoch.max()])]
-        words = [f"{row.difference:+.2f} at length {row.epoch}" for row in ends.itertuples()]
+        words = [
+            f"{claims.interval(row.difference, low, high)} at length {row.epoch}"
+            for row, low, high in zip(ends.itertuples(), *outcomes.joint(ends), strict=True)
+        ]
         if words:
             said.append(f"Tau of {a} − {b}: {', '.join(words)}. ")
     more = f" Diamonds: scale {larger}." if larger else ""
     return (
         f"Scale {scale}, ranked by loss, within equal FLOPs by accuracy. {''.join(said)}"
-        "Each length is a training of its own. "
+        "Each length is a training of its own, to which schedules are stretched. "
         "Bars: 95 % over seeds and architectures together, of the variance over seeds. "
-        f"Dashed: live FLOPs, no training.{more}"
+        f"Dashed: live FLOPs, no training (lower middle: within equal FLOPs).{more}"
     )
 
 
