@@ -25,15 +25,16 @@ KEEP = "keep what it needs from epoch to epoch in attributes of `self`, which ar
 
 
 def epoch(trainer: Any) -> str | None:
-    """Train an epoch; RunError where a resumed run would lack what the samplers go by.
+    """Train an epoch; RunError where a resumed run would lack what the run goes by.
 
     Samplers of padalib, which keep these rules, are not watched.
     """
-    method, before = trainer.config.method, streams()
+    method, before, found = trainer.config.method, streams(), None
     mine = [part for part in method.parts.values() if part.code]
-    if trainer.config.arch is not None or not mine:
+    another = _unlike(trainer)
+    if another is None and (trainer.config.arch is not None or not mine):
         found = trainer.train_epoch()
-    else:
+    elif another is None:
         watch = _Watch(trainer, mine)
         watch.begin()
         found = trainer.train_epoch(watch.scheduled)
@@ -44,30 +45,37 @@ def epoch(trainer: Any) -> str | None:
             f"stream that all code shares ({moved}), so a run of it is not like another: leave "
             "dropout and the like out, or draw in `schedule` from the generator that it is given"
         )
-    _steady(trainer)
+    if another is not None:
+        raise RunError(
+            f"the network of {trainer.space.name}, made again from its weights, gives other "
+            f"outputs for the path {another}, so a run that was cut would go on differently: it "
+            "draws from a source of its own, or goes by what it holds beside weights. Leave that "
+            "out; chance is for `schedule`, from the generator that it is given"
+        )
     return found
 
 
-def _steady(trainer: Any) -> None:
-    """RunError where the network gives the same images something else when asked again.
+def _unlike(trainer: Any) -> str | None:
+    """The path for which the network as it is and one made from its weights differ, if any do.
 
-    It is asked by a copy, which may count what passes. CUDA's sums have no fixed order.
+    Both are told the epoch. The one as it is is a copy, for a network may count what passes.
+    CUDA's sums have no fixed order.
     """
-    net, space, own = copy.deepcopy(trainer.net).train(), trainer.space, trainer.config.arch
-    rng = torch.Generator().manual_seed(0)
-    x = torch.randn(2, space.in_channels, space.size, space.size, generator=rng)
-    x, near = x.to(trainer.config.device), 0.0 if trainer.config.device == "cpu" else 0.01
+    config, space = trainer.config, trainer.space
+    made = space.build(0, config.arch, config.bn, config.precision)
+    made = made.to(config.device, memory_format=torch.channels_last)
+    made.load_state_dict(trainer.net.state_dict())
+    nets = copy.deepcopy(trainer.net).train(), made.train()
+    for net in nets:
+        net.schedule(trainer.epoch / config.epochs, _copy(trainer.generators["network"]))
+    rng, near = torch.Generator().manual_seed(0), 0.0 if config.device == "cpu" else 0.01
+    x = torch.randn(2, space.in_channels, space.size, space.size, generator=rng).to(config.device)
     with torch.no_grad():
-        for arch in space.some() if own is None else [own]:
-            one, other = net(x, arch), net(x, arch)
+        for arch in space.some() if config.arch is None else [config.arch]:
+            one, other = (net(x, arch) for net in nets)
             if not torch.allclose(one, other, near, near, equal_nan=True):
-                raise RunError(
-                    f"the network of {space.name} gives the same images and path "
-                    f"({space.code(arch)}) other outputs when it is asked again, so no run of it "
-                    "is like another: it draws from a source of its own, or changes what it holds. "
-                    "Leave that out of `features`; chance is for `schedule`, from the generator "
-                    "that it is given"
-                )
+                return f"{space.code(arch)} ({space.decode(arch)})"
+    return None
 
 
 def drawn(trainer: Any) -> list[Arch]:

@@ -367,6 +367,7 @@ def test_a_step_of_more_paths_than_are_counted_is_refused():
 SPACES = """
 import itertools
 import numpy as np
+import torch
 from dataclasses import dataclass
 from torch.nn import functional as F
 from padalib.spaces import ChainSpace, chain
@@ -374,7 +375,7 @@ from padalib.spaces import ChainSpace, chain
 RNG, COUNT = np.random.default_rng(0), itertools.count(1)
 
 class Net(chain.ChainNet):
-    done = 0.0
+    done, rng = 0.0, None
     def schedule(self, done, generator):
         self.done = done
     def features(self, x, arch):
@@ -415,12 +416,26 @@ def test_a_network_that_draws_from_a_shared_stream_is_refused(own, tmp_path, mon
         "one option": "super().features(x, arch) * (RNG.uniform(0.9, 1) if arch[-1] == 2 else 1)",
         "late": "super().features(x, arch) * (RNG.uniform(0.9, 1) if self.done else 1)",
         "counts": "super().features(x, arch) * next(COUNT)",
+        "held": "super().features(x, arch) * self.__dict__.setdefault"
+        "('rng', np.random.default_rng(0)).uniform(0.9, 1)",
     }.values(),
 )
 def test_a_network_that_draws_from_a_source_of_its_own_is_refused(line, tmp_path, monkeypatch):
     noisy = in_space(line, "SPOS", tmp_path, monkeypatch)
-    with pytest.raises(RunError, match=r"other outputs when it is asked again.*Leave that out"):
+    with pytest.raises(
+        RunError, match=r"made again from its weights, gives other outputs .*Leave that"
+    ):
         Run(noisy).compute()
+
+
+@pytest.mark.parametrize("seeded", ["generator", "torch.Generator().manual_seed(int(7 * done))"])
+def test_a_network_may_draw_from_what_it_is_told(seeded, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        sys.modules[__name__], "SPACES", SPACES.replace("self.done = done", f"self.rng = {seeded}")
+    )
+    line = "super().features(x, arch) * (torch.rand((), generator=self.rng) if self.rng else 1)"
+    quiet = in_space(line, "SPOS", tmp_path, monkeypatch)
+    assert Run(quiet).compute().done
 
 
 def test_a_network_may_keep_what_it_is_told_beside_a_sampler_of_ones_own(tmp_path, monkeypatch):
