@@ -15,7 +15,7 @@ from padalib import data as datasets
 from padalib import samplers, spaces
 from padalib.engine import checked
 from padalib.engine.checked import Count, NotNegative, Positive, Whole, Within
-from padalib.engine.devices import check_device
+from padalib.engine.devices import check_device, check_name
 from padalib.engine.runs import Run
 from padalib.samplers import Method, alone, update, watch, yoked
 from padalib.spaces import Arch, Space, Supernet
@@ -58,7 +58,7 @@ class TrainConfig:
     train_split: Literal[(*datasets.SPLITS, datasets.WHOLE)] = "train"  # the paper's: 'train+valid'
     # Epochs whose state is kept for probes (0: before any); to keep more, it is trained again.
     keep: tuple[Whole, ...] = field(default=(), metadata={"identity": False})
-    device: str = "cpu"  # part of the identity: devices differ in the last bits
+    device: str = "cpu"  # in the identity (last bits); runs that others finished can be read
 
     def __post_init__(self) -> None:
         checked.check(self)
@@ -73,15 +73,14 @@ class TrainConfig:
         if max(self.keep, default=0) > self.epochs:
             raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
         datasets.check(self.data)
-        paths, *_ = build_samplers(self, n=self.batch)  # an option that none takes is an error now
-        yoked.check(self, paths)
+        yoked.check(self, build_samplers(self, n=self.batch)[0])  # no option that none takes
         if self.start is not None and _network(self.start) != _network(self):
             raise ValueError(
                 f"{self.label} cannot take the weights of {self.start.label}, which has another "
                 "network: give both the same space, arch and bn"
             )
         update.check(self)
-        check_device(self.device, self.precision)
+        check_name(self.device)
 
     @property
     def needs(self) -> "tuple[TrainConfig, ...]":
@@ -91,7 +90,7 @@ class TrainConfig:
     @property
     def label(self) -> str:
         """A name for people."""
-        what = self.method.name if self.arch is None else "alone " + self.space.code(self.arch)
+        what = self.method.name if self.arch is None else f"alone {self.space.code(self.arch)}"
         return f"{what} {spaces.label(self.space)} seed {self.seed}"
 
     @property
@@ -124,7 +123,8 @@ class TrainConfig:
         return found | {name: theirs for name, theirs in told.items() if theirs != found}
 
     def check(self) -> None:
-        """ValueError where the images are too few, too small, or not those of the space."""
+        """ValueError where the device is not here, or the images are too few, small, or others."""
+        check_device(self.device, self.precision)
         images, side = self.images(), self.space.size
         datasets.check_fit(images, self.space)
         paths, _, update = build_samplers(self, len(images))

@@ -13,12 +13,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from padalib import data as datasets
 from padalib import samplers, spaces, train
 from padalib.data import ImageSet
+from padalib.engine.devices import check_device
 from padalib.engine.launch import grid
 from padalib.engine.runs import Run, RunError
 from padalib.ranking.scores import ScoreConfig
@@ -29,6 +31,9 @@ from padalib.train import TrainConfig, Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACE = dataclasses.replace(spaces.get("mini"), channels=4)
+
+
+ROWS = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0]})
 
 
 def small(method="SPOS", **fields):
@@ -587,8 +592,23 @@ def test_an_unknown_field_is_refused():
 def test_a_device_that_is_not_there_is_refused(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     words = f"device '{device}' asked for, but torch sees no CUDA device: .*unset PADALIB_DEVICE"
+    config = small(device=device)  # what another machine has finished can be read here
     with pytest.raises(ValueError, match=words):
-        small(device=device)
+        config.check()
+
+
+def test_what_a_gpu_has_finished_is_read_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = small(device="cuda")
+    with monkeypatch.context() as there:
+        there.setattr(TrainConfig, "check", lambda self: None)
+        there.setattr(TrainConfig, "compute", lambda self, run: run.write_table("curves", ROWS))
+        there.setattr("torch.cuda.get_device_name", str)
+        Run(config).compute()
+    (run,) = grid([config])
+    assert run.table("curves").equals(ROWS)
+    with pytest.raises(ValueError, match="torch sees no CUDA device"):  # nothing is begun
+        grid([ScoreConfig(config)])
 
 
 @pytest.mark.parametrize("device", ["gpu", "", "CUDA", "cpu:x"])
@@ -608,27 +628,27 @@ def test_bfloat16_on_a_processor_without_it_warns(able, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     if able is None:
         with pytest.warns(UserWarning, match=r"\(Old One\) has no bfloat16.* is slower here than"):
-            assert small(precision="bfloat16").precision == "bfloat16"
+            small(precision="bfloat16").check()
     else:
-        small(precision="bfloat16")
-    small()  # float32 warns nowhere
+        small(precision="bfloat16").check()
+    small().check()  # float32 warns nowhere
 
 
 def test_bfloat16_on_another_architecture_does_not_warn(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "aarch64"})
-    small(precision="bfloat16")
+    small(precision="bfloat16").check()
 
 
 @pytest.mark.parametrize("able", [False, True])
 def test_bfloat16_on_a_gpu_without_it_is_refused(able, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated=True: emulated or able)
-    train.check_device("cuda")
+    check_device("cuda")
     if able:
-        train.check_device("cuda", "bfloat16")
+        check_device("cuda", "bfloat16")
     else:
         with pytest.raises(ValueError, match="'cuda' cannot compute in bfloat16: pass precision="):
-            train.check_device("cuda", "bfloat16")
+            check_device("cuda", "bfloat16")
 
 
 def test_precision_is_part_of_the_run_and_reaches_its_network(monkeypatch):

@@ -17,6 +17,7 @@ from padalib.study.claims import Claim
 
 SCALES = {  # in the README in this order, and what they are
     "cifar": "CIFAR-10, NAS-Bench-201 (`cifar`)",
+    "cifar32": "CIFAR-10 at 32×32, C=16, NAS-Bench-201 (`cifar32`)",
     "laptop": "digits, `mini` (`laptop`)",
     "laptop_chain": "digits, `chain-mini` (`laptop`)",
 }
@@ -25,6 +26,7 @@ FOLDERS = {  # where two have a claim of one key, the later one is shown
         *("cifar", "exposure", "along", "interventions", "controls", "tuning", "budget"),
         *("options", "spaces", "search", "rivals", "retraining", "record", "full"),
     ),
+    "cifar32": ("cifar32",),
     "laptop": ("laptop",),
 }
 ELSEWHERE = {"chain-mini": "laptop_chain"}  # ends of keys that name another column's space
@@ -56,7 +58,7 @@ HEADLINES = (  # the claims that the README shows, and those that go on from one
     *("01.steps", "01.weighted", "01.weighted_schedule", "17.path_all", "09.variance.raw", "03"),
     *("04.ranks", "04.free_tau", "04.finds", "04.free_finds"),
     *("06.pa_yoked_pa.tau_loss", "06.pa_curriculum.tau_loss", "06.pada_pa.within_flops"),
-    *("06.pa_spos.tau_loss", "14.equal_flops.pa_spos.tau_loss", "05.seeds"),
+    *("06.pa_spos.tau_loss", "06.pada_spos", "14.equal_flops.pa_spos.tau_loss", "05.seeds"),
     *("09.over.pada.tau_loss", "09.over.gain.tau_loss", "12.surpasses", "12.controls"),
     *("10.found.pada", "10.gain.pada", "10.limit.flops.pada", "13.retrained.pada", "15.aim"),
 )

@@ -14,8 +14,8 @@ def asked(otherwise: str = "cpu") -> str:
     return os.environ.get("PADALIB_DEVICE") or otherwise
 
 
-def check_device(device: str, precision: str = "float32") -> None:
-    """ValueError for a device that is not there, or lacks the precision; warns if it is slow."""
+def check_name(device: str) -> str:
+    """'cpu' or 'cuda', whichever kind a device is of, here or elsewhere; ValueError for others."""
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
@@ -24,6 +24,12 @@ def check_device(device: str, precision: str = "float32") -> None:
         ) from error
     if kind not in ("cpu", "cuda"):
         raise ValueError(f"device {device!r} is not supported: pass 'cpu' or 'cuda'")
+    return kind
+
+
+def check_device(device: str, precision: str = "float32") -> None:
+    """ValueError for a device that is not there, or lacks the precision; warns if it is slow."""
+    kind = check_name(device)
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device {device!r} asked for, but torch sees no CUDA device: pass device='cpu' (or "

@@ -96,7 +96,7 @@ class Scale:
     # first so many seeds.
     equal_steps: int = 0
     near_seeds: tuple[int, ...] = ()  # more seeds of rivals that are near the best, `rivals.near`
-    left_out: tuple[str, ...] = ()  # rivals that it does not train
+    left_out: tuple[str, ...] = ()  # rivals, or methods of `controls`, that it does not train
     split_on: tuple[int, int] = (10, 64)  # batches that decide a split of GM-NAS, images of each
     split_levels: Count = 1  # splits one after another, each of all supernets there are
     # The study of tuning: learning rates, the seeds that choose among them, and epochs of SPOS that

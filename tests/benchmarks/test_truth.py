@@ -613,4 +613,4 @@ def test_networks_train_alone_where_the_reader_asks(monkeypatch):
     assert {c.device for c in alone.configs(*asked, device="cpu")} == {"cpu"}  # what is said holds
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ValueError, match=r"torch sees no CUDA device: .*unset PADALIB_DEVICE"):
-        alone.configs(*asked)
+        alone.build(SPACE, [0], drawn=1)

@@ -95,7 +95,7 @@ def test_networks_are_trained_alone_at_both_scales_and_are_the_same(name, length
     scale = replace(scales.get(name), alone=64, alone_longer=lengths[-1])
     alone = budget.alones(scale)
     assert [scoring.train.epochs for scoring in alone] == [n for n in lengths for _ in range(64)]
-    first = [s.train.arch for s in budget.alones(scales.get("cifar32"))]
+    first = [s.train.arch for s in budget.alones(replace(scales.get("cifar32"), alone=64))]
     assert [s.train.arch for s in alone] == first * len(lengths) and len(set(first)) == 64
     assert {scoring.images for scoring in alone} == {None}
 
@@ -105,7 +105,7 @@ def test_whole_images_at_the_papers_width():
     assert (scale.space.channels, scale.space.cells, scale.space.size) == (16, 1, 32)
     assert scale.data == "cifar10" and scale.crop == 4
     assert {config.epochs for config in budget.trainings(scale)} == {scale.epochs}
-    assert len(budget.trainings(scale)) == 12 and scales.get("budget").larger == scale.name
+    assert len(budget.trainings(scale)) == 16 and scales.get("budget").larger == scale.name
 
 
 # --- analysis ---
@@ -211,7 +211,7 @@ def test_one_length_has_differences_and_no_slope(length):
     found = analyse(closing, lengths=(length,))
     assert found.slopes.empty and found.unequal.empty and found.doublings.empty
     assert set(found.differences.epoch) == {length}
-    assert list(claimed(found)) == ["07.schedule_tau", "07.schedule_within_flops"]
+    assert not claimed(found)  # what one length says is told by the controls
     figure = plots.draw(found)
     assert len(figure.axes) == 6 and f"at length {length}. " in plots.caption(found, "x")
     assert verdicts.described(found).startswith(f"- SPOS, {length} epochs: tau")

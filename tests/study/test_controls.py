@@ -240,6 +240,32 @@ def test_the_scale_asks_for_what_the_contrasts_need():
             assert ("yoked PA", each.seeds[0]) in made or "yoked PA" not in wanted
 
 
+def test_where_replays_are_left_out_the_gains_are_asked_instead():
+    scale, mini = scales.get("cifar32"), known(MINI)
+    trained = {c.train.method.name for c in controls.configs(scale)}
+    assert trained == {"SPOS", "PA", "PA&DA", "curriculum"}
+    asked = controls.primary(scale)
+    noise = {"SPOS": 2.0, "PA": 0.1, "curriculum": 0.1, "PA&DA": 0.1}
+    tables, found = controls.analyse({"mini": (scores(mini, noise), mini)}, 0, asked)
+    rows = tables["contrasts"]
+    assert list(dict.fromkeys(zip(rows.a, rows.b, strict=True))) == [
+        ("PA", "SPOS"), ("PA&DA", "SPOS"), ("PA", "curriculum"), ("PA&DA", "PA"),
+    ]  # fmt: skip
+    assert set(rows.tests) == {8}
+    own = by_key(found)
+    gain = own["06.pa_spos.within_flops"]
+    assert gain.verdict == claims.SHOWN and gain.statement.startswith("Drawing paths by their")
+    assert own["06.pada_spos.tau_loss"].verdict == claims.SHOWN
+    assert not set(zip(rows.a, rows.b, rows.measure, strict=True)) & set(
+        zip(*(tables["secondary"][name] for name in ("a", "b", "measure")), strict=True)
+    )
+    said = plots.caption(scale, tables)
+    assert "4 seeds. PA − SPOS. tau, ranked by loss: " in said and "PA − curriculum. " in said
+    assert "yoked" not in said
+    plots.draw(tables, "mini")
+    assert controls.primary(scales.get("controls")) == controls.CONTRASTS
+
+
 def test_the_figure_shows_every_contrast_and_method():
     tables, _ = analysed()
     figure = plots.draw(tables, "mini")

@@ -10,7 +10,7 @@ import torch
 from padalib import data, samplers, spaces
 from padalib.benchmarks import truth
 from padalib.data import images
-from padalib.engine import paths
+from padalib.engine import launch, paths
 from padalib.engine.identity import describe
 from padalib.engine.runs import Run
 from padalib.study import controls as study_controls
@@ -248,9 +248,11 @@ def test_a_scale_takes_a_gpu_only_where_it_wants_one(monkeypatch):
 
 
 def test_a_gpu_asked_for_and_absent_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("PADALIB_DEVICE", "cuda")
+    asked = scales.get("smoke").trainings()
     with pytest.raises(ValueError, match="'cuda' asked for, but torch sees no CUDA device"):
-        scales.get("smoke").trainings()
+        launch.grid(asked)
 
 
 # --- a machine that is too small ---

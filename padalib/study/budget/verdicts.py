@@ -12,7 +12,9 @@ from padalib.study.outcomes import JUDGED, NAMES
 
 
 def conclude(found: Budget) -> list[Claim]:
-    """The claims; those on slopes only where there are two lengths or more."""
+    """The claims, where there are two lengths or more: what one says is the controls' to tell."""
+    if found.slopes.empty:
+        return []
     return [*_closes(found), *_longer(found), *_schedule(found)]
 
 

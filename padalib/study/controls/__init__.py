@@ -50,6 +50,10 @@ CONTRASTS = (
     Contrast("PA&DA", "PA", "Drawing images by their gradients (DA) ranks better than PA alone"),
 )
 NORM = Contrast("PA", "SPOS", "Where PA has no schedule (only norms and sizes), it beats SPOS")
+GAINS = (  # where replays are left out, the first question is whether there is a gain at all
+    Contrast("PA", "SPOS", "Drawing paths by their gradients (PA) ranks better than SPOS"),
+    Contrast("PA&DA", "SPOS", "PA&DA ranks better than SPOS"),
+)
 SECONDARY = (
     ("PA", "SPOS"),
     ("yoked PA", "SPOS"),
@@ -71,13 +75,19 @@ SECONDARY = (
 def configs(scale: Scale) -> list[Config]:
     """The runs of this study: scores of each method and seed on all held-out images.
 
-    Of the scale's methods, of those in `CONTRASTS` where some option has no weights (with all
-    seeds), and of the secondary ones with theirs.
+    Of the scale's methods, of those in `primary` where some option has no weights (with all seeds),
+    and of the secondary ones with theirs.
     """
     methods = dict.fromkeys(scale.methods)
     if scheduled(scale.space):
-        methods |= dict.fromkeys(method for c in CONTRASTS for method in (c.a, c.b))
+        methods |= dict.fromkeys(method for c in primary(scale) for method in (c.a, c.b))
     return [scale.scoring(scale.training(*pair)) for pair in scale.pairs_of(list(methods))]
+
+
+def primary(scale: Scale) -> tuple[Contrast, ...]:
+    """What decides in a scale's own space: `CONTRASTS`, but for what it leaves out."""
+    kept = tuple(c for c in CONTRASTS if not {c.a, c.b} & set(scale.left_out))
+    return (*GAINS, *kept) if YOKED in scale.left_out else kept
 
 
 def scheduled(space: Space) -> bool:
@@ -169,9 +179,13 @@ def cards(scores: pd.DataFrame, known: Ranked) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def analyse(
-    spaces: Mapping[str, tuple[pd.DataFrame, Ranked]], looked: int = 0
+    spaces: Mapping[str, tuple[pd.DataFrame, Ranked]],
+    looked: int = 0,
+    contrasts: Sequence[Contrast] = CONTRASTS,
 ) -> tuple[dict[str, pd.DataFrame], list[Claim]]:
     """Tables and claims from (scores, architectures) of each space; the first one has schedules.
+
+    `contrasts` decide in the first, `NORM` in the others.
 
     Tables: contrasts (the primary ones, Holm over all spaces and both outcomes), secondary (all
     other differences and measures, Holm among themselves; `fifths`: their levels of FLOPs are
@@ -183,7 +197,7 @@ def analyse(
     primary, secondary, found, biases, gains = [], [], [], [], []
     for name, (scores, known) in spaces.items():
         measured = measure(scores, known)
-        asked = [(c.a, c.b) for c in (CONTRASTS if name == main else (NORM,))]
+        asked = [(c.a, c.b) for c in (contrasts if name == main else (NORM,))]
         first = compare(measured, known, asked, list(OUTCOMES))
         rest = compare(measured, known, [*asked, *SECONDARY], [*OUTCOMES, *OTHERS])
         known_rows = set(zip(first.measure, first.a, first.b, strict=True))
@@ -202,10 +216,10 @@ def analyse(
         "gains": pd.concat(gains, ignore_index=True),
     }
     if looked:
-        tables["added"] = _added(*spaces[main], looked).assign(space=main)
+        tables["added"] = _added(*spaces[main], looked, contrasts).assign(space=main)
     functions = int(spaces[main][1].clusters.max()) + 1
     return tables, [
-        *_contrasts(tables, main),
+        *_contrasts(tables, main, contrasts),
         *_error(tables["cards"], main, functions),
     ]
 
@@ -214,10 +228,12 @@ def _judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return outcomes.judged(pd.concat(rows).to_dict("records"), BOUND, wanted=1)
 
 
-def _added(scores: pd.DataFrame, known: Ranked, looked: int) -> pd.DataFrame:
+def _added(
+    scores: pd.DataFrame, known: Ranked, looked: int, contrasts: Sequence[Contrast]
+) -> pd.DataFrame:
     late = sorted(scores.seed.unique())[looked:]
     own = measure(scores[scores.seed.isin(late)], known)
-    asked = [(c.a, c.b) for c in CONTRASTS]
+    asked = [(c.a, c.b) for c in contrasts]
     return _judged([compare(own, known, asked, list(OUTCOMES))])
 
 
@@ -248,10 +264,12 @@ def outcome(measure: str, fifths: bool) -> str:
     return named.replace("equal FLOPs", "fifths of FLOPs") if fifths else named
 
 
-def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
+def _contrasts(
+    tables: dict[str, pd.DataFrame], main: str, contrasts: Sequence[Contrast]
+) -> list[Claim]:
     """A claim for each primary contrast and outcome."""
     found, rows, gains = [], tables["contrasts"], tables["gains"]
-    of = {(c.a, c.b): c.statement for c in (*CONTRASTS, NORM)}
+    of = {(c.a, c.b): c.statement for c in contrasts}
     for row in rows.itertuples():
         where = "" if row.space == main else f" (`{row.space}`)"
         named = outcome(row.measure, row.fifths)
@@ -274,7 +292,7 @@ def _contrasts(tables: dict[str, pd.DataFrame], main: str) -> list[Claim]:
         found.append(
             outcomes.claim(
                 f"06.{key}.{row.measure}" + ("" if row.space == main else f".{row.space}"),
-                f"{of[row.a, row.b]}: {named}{where}",
+                f"{of[row.a, row.b] if row.space == main else NORM.statement}: {named}{where}",
                 row,
                 said,
                 wanted=1,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from padalib.ranking.report import CONTROLS
 from padalib.study import figures, outcomes
-from padalib.study.controls import BOUND, OUTCOMES
+from padalib.study.controls import BOUND, OUTCOMES, YOKED
 from padalib.study.scale import Scale
 
 SHADES = dict(zip(("tau_loss", "within_flops"), figures.TWO, strict=True))
@@ -124,14 +124,17 @@ def _bias(axes: Axes, rows: pd.DataFrame) -> None:
 def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     """The finding in words, for the figure."""
     rows, said = tables["contrasts"], []
-    for row in rows.itertuples():
-        if (row.a, row.b) == ("PA", "yoked PA"):
-            said.append(f"{OUTCOMES[row.measure]}: {outcomes.told(row)}, {row.verdict}")
+    replayed = YOKED in set(rows.b)
+    first = rows[rows.b == YOKED] if replayed else rows[rows.a == "PA"]
+    for (a, b), own in first[first.space == first.space.iloc[0]].groupby(["a", "b"], sort=False):
+        told = [f"{OUTCOMES[r.measure]}: {outcomes.told(r)}, {r.verdict}" for r in own.itertuples()]
+        said.append(f"{a} − {b}. {'. '.join(told)}")
+    swapped = " (of yoked runs over swapped pairs of them)" if replayed else ""
     few = f" ({scale.secondary_seeds} of {', '.join(scale.secondary)})" if scale.secondary else ""
     return (
-        f"Scale {scale.name}, {len(scale.seeds)} seeds{few}. PA − yoked PA. {'. '.join(said)}. "
-        "Top: thick bars over seeds (of yoked runs over swapped pairs of them), thin ones over "
-        "seeds and architectures together, 95 %; verdicts after Holm's correction over all rows. "
+        f"Scale {scale.name}, {len(scale.seeds)} seeds{few}. {'. '.join(said)}. "
+        f"Top: thick bars over seeds{swapped}, thin ones over seeds and architectures "
+        "together, 95 %; verdicts after Holm's correction over all rows. "
         "Below: means and 95 % over seeds; right: how much more a live operation of a kind moves "
         "the rank than in the truth, over seeds and architectures."
     )

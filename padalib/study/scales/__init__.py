@@ -258,17 +258,19 @@ SCALES = {
             notebooks=("07",),
             common=False,
         ),
-        # The same on whole images and at the width of the paper: a night of CPU.
+        # The contrasts that decide on whole images and at the width of the paper: minutes of a GPU,
+        # or a night of CPU. Planned, and not run yet: replays; 64 networks alone.
         replace(
             ON_CIFAR,
             name="cifar32",
             data="cifar10",
             space=replace(spaces.get("nasbench201"), cells=1),
+            seeds=FRESH[:4],
             methods=("SPOS", "PA", "PA&DA", "curriculum"),
+            left_out=("yoked PA",),
             crop=4,
-            alone=64,
-            studies=("budget",),
-            notebooks=("07",),
+            studies=("controls", "budget"),
+            notebooks=("06", "07"),
             common=False,
         ),
         # The setting of the paper and its released code: supernets learn from all 50,000 images,
