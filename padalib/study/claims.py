@@ -23,6 +23,7 @@ VERDICTS = (SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN, MIXED, UNMEASURABLE)
 LEVEL = 0.05  # of a test, two-sided
 FEW = ("seeds", "runs", "swapped pairs of seeds", "spaces")  # their intervals are Student's
 FULL = 6  # claims of a notebook that are shown in full at once
+KEPT = ("key", "statement", "verdict", "evidence", "effect", "unit", "null")  # of every claim
 POWER = 0.8  # chance of an effect of size `visible` to be shown
 
 
@@ -175,14 +176,13 @@ def table(claims: Sequence[Claim]) -> pd.DataFrame:
     """One row a claim; its intervals side by side (`low`, `high`, `over`, `n`, `low_2`, ...)."""
     rows = []
     for claim in claims:
-        row = {name: getattr(claim, name) for name in ("key", "statement", "verdict", "evidence")}
-        row |= {name: getattr(claim, name) for name in ("effect", "unit", "null")}
+        row = {name: getattr(claim, name) for name in KEPT}
         for place, interval in enumerate(claim.intervals, start=1):
             mark = "" if place == 1 else f"_{place}"
             row |= {f"{name}{mark}": value for name, value in vars(interval).items()}
         row |= {name: getattr(claim, name) for name in ("visible", "bound", "p", "figure")}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows or {name: [] for name in KEPT})  # a table of none can be read again
 
 
 def text(claims: Sequence[Claim]) -> str:
@@ -228,7 +228,7 @@ def read(folder: Path) -> dict[str, Claim]:
     found: dict[str, Claim] = {}
     for path in sorted(folder.glob("claims_*.csv")):
         rows = pd.read_csv(path, keep_default_na=False, na_values={"effect": [""]})
-        if odd := [name for name in ("key", "statement", "verdict", "effect") if name not in rows]:
+        if odd := [name for name in KEPT if name not in rows]:
             raise ValueError(
                 f"{path} is no table of claims as this version writes them, it lacks "
                 f"{', '.join(odd)}: compute it again"

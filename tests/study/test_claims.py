@@ -64,6 +64,12 @@ def test_claims_come_back_as_they_were_saved(tmp_path):
         assert repr(found[one.key]) == repr(one)  # NaN is equal to nothing, so by text
 
 
+def test_a_notebook_that_claims_nothing_leaves_a_table_that_can_be_read(tmp_path):
+    save(tmp_path, "00")
+    save(tmp_path, "01", MANY[0])
+    assert list(claims.read(tmp_path)) == [MANY[0].key] and claims.text([]) == ""
+
+
 def test_a_table_of_another_layout_is_named(tmp_path):
     pd.DataFrame({"claim": ["grows"], "verdict": ["reproduced"]}).to_csv(tmp_path / "claims_01.csv")
     with pytest.raises(ValueError, match=r"claims_01\.csv is no table of claims .* lacks key"):
