@@ -38,7 +38,7 @@ PAPER = {
         *("06.more_seeds", "06.common_error"),
     ),
     "The variance is least in proportion to the gradient norms": ("02",),
-    "PA&DA lowers the variance in training": ("01", "17", "09.variance"),
+    "PA&DA lowers the variance in training": ("01", "07.steps", "17", "09.variance"),
     "It costs nothing": ("03.cost", "03.flops"),
     "It generalises better": ("03",),
     "It ranks more consistently": (
@@ -55,7 +55,8 @@ HEADLINES = (  # the claims that the README shows, and those that go on from one
     *("01.candidates", "18.extent", "18.falls", "18.uniform", "18.exposure"),
     *("08.lower_tau_steps", "08.lower_tau_images"),
     *("06.common_error.spos", "02.theorem", "02.scores"),
-    *("01.steps", "01.weighted", "01.weighted_schedule", "17.path_all", "09.variance.raw", "03"),
+    *("01.steps", "01.weighted", "01.weighted_schedule", "17.path_all", "07.steps"),
+    *("09.variance.raw", "03"),
     *("04.ranks", "04.free_tau", "04.finds", "04.free_finds"),
     *("06.pa_yoked_pa.tau_loss", "06.pa_curriculum.tau_loss", "06.pada_pa.within_flops"),
     *("06.pa_spos.tau_loss", "06.pada_spos", "14.equal_flops.pa_spos.tau_loss", "05.seeds"),

@@ -58,6 +58,10 @@ def closing(method, length):
     return {"SPOS": 60 / length, "PA": 3.0, "curriculum": 3.0}[method]
 
 
+def closing_too(method, length):
+    return closing({"PA&DA": "PA"}.get(method, method), length)
+
+
 def claimed(found):
     return {claim.key: claim for claim in verdicts.conclude(found)}
 
@@ -215,6 +219,17 @@ def test_one_length_has_differences_and_no_slope(length):
     figure = plots.draw(found)
     assert len(figure.axes) == 6 and f"at length {length}. " in plots.caption(found, "x")
     assert verdicts.described(found).startswith(f"- SPOS, {length} epochs: tau")
+
+
+@pytest.mark.parametrize("factor, verdict", [(0.5, claims.SHOWN), (1.6, claims.OPPOSITE)])
+def test_one_length_says_how_steps_of_pada_vary(factor, verdict):
+    scores = made_up(closing_too, methods=("SPOS", "PA", "curriculum", "PA&DA"), lengths=(20,))
+    rows = probes(scores).reset_index(drop=True)
+    rows.loc[rows.method == "PA&DA", "total"] *= factor * (1 + rows.seed / 100)
+    (claim,) = verdicts.conclude(budget.analyse(scores, rows, RANKED))
+    assert (claim.key, claim.verdict, claim.null) == ("07.steps", verdict, 1.0)
+    assert claim.effect == pytest.approx(factor * 1.01, rel=1e-3)
+    assert "PA 0.5" in claim.evidence and "times SPOS's at epoch 20" in claim.evidence
 
 
 @pytest.mark.parametrize("lengths, trained", [((2,), 2), ((), 20)])

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from padalib.study import claims, outcomes
+from padalib.study import claims, effects, outcomes
 from padalib.study.budget import BASE, CONTROL, FIGURE, GAINER, SCORED, Budget
-from padalib.study.claims import Claim
+from padalib.study.claims import Claim, Interval
 from padalib.study.outcomes import JUDGED, NAMES
 
 
 def conclude(found: Budget) -> list[Claim]:
-    """The claims, where there are two lengths or more: what one says is the controls' to tell."""
+    """The claims; of one length only on its steps: how it ranks is the controls' to tell."""
     if found.slopes.empty:
-        return []
+        return list(_steps(found))
     return [*_closes(found), *_longer(found), *_schedule(found)]
 
 
@@ -129,6 +129,31 @@ def _schedule(found: Budget) -> Iterator[Claim]:
             )
             said += ". A gain over it need not be the gradients': replays in 06 tell"
             yield outcomes.claim(f"07.schedule_{outcome}", statement, row, said, **look)
+
+
+def _steps(found: Budget) -> Iterator[Claim]:
+    """The paper's first claim, that PA&DA's steps vary less than SPOS's, each on its network."""
+    if found.steps.empty:
+        return
+    rows = found.steps[(found.steps.value == "variance") & (found.steps.part == "all")]
+    for row in rows[rows.planned].itertuples():
+        said = ", ".join(
+            f"{own.method} {claims.interval(own.change, own.low, own.high)}"
+            for own in rows.itertuples()
+        )
+        yield claims.of(
+            "07.steps",
+            "Steps of PA&DA vary less than uniform ones",
+            row.change,
+            [Interval(row.low, row.high, "seeds", int(row.seeds))],
+            f"{said} times SPOS's at epoch {row.epoch}, each method on its own network, all "
+            f"weights; over {row.seeds} seeds",
+            wanted=-1,
+            null=1.0,
+            bound=effects.RATIO_BOUND,
+            unit="times",
+            figure=FIGURE,
+        )
 
 
 def described(found: Budget) -> str:
