@@ -83,18 +83,18 @@ def _points(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _differences(axes: Axes, rows: pd.DataFrame) -> None:
     """PA beside SPOS and beside its schedule: solid tau, dashed within equal FLOPs."""
+    looks = dict(zip(JUDGED, ((1 / 1.02, "-", "o"), (1.02, "--", "s")), strict=True))
     for pair, shade in zip((PAIRS[0], PAIRS[-1]), figures.TWO, strict=True):
-        for shift, (outcome, line) in zip(
-            (1 / 1.02, 1.02), zip(JUDGED, ("-", "--"), strict=True), strict=True
-        ):
+        for outcome, (shift, line, mark) in looks.items():
             own = rows[(rows.a == pair[0]) & (rows.b == pair[1]) & (rows.outcome == outcome)]
             x, label = own.epoch * shift, " − ".join(pair) if line == "-" else None
             axes.vlines(x, *outcomes.joint(own), color=shade, lw=0.7)
-            axes.plot(x, own.difference, line, color=shade, label=label)
-            axes.plot(x, own.difference, "o", color=shade, ms=2.5)
-    axes.plot([], [], "--", color="black", label=PANELS["within_flops"])
+            axes.plot(x, own.difference, line, marker=mark, color=shade, ms=2.5, label=label)
+    axes.plot([], [], "--s", color="black", ms=2.5, label=PANELS["within_flops"])
     axes.axhline(0, color=figures.GREY, lw=0.5)
-    axes.legend(fontsize=5.5, handlelength=2.5, ncols=1)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.45 * (high - low))  # the legend's
+    axes.legend(fontsize=5.5, handlelength=2.5, ncols=1, loc="upper right")
     axes.set(ylabel="difference of tau", title="what PA gains")
 
 
