@@ -250,6 +250,32 @@ def test_the_first_screen_says_what_was_published():
     assert f"(rho {own.effect:.2f} [{low:.2f}, {high:.2f}])" in first
 
 
+def test_what_it_says_of_the_wide_supernets_is_published():
+    first = README.partition("## What the paper claims")[0]
+    found = claims.read(RESULTS / "cifar32")
+    verdicts = {
+        "06.pa_spos.tau_loss": claims.SHOWN, "06.pa_spos.within_flops": claims.SHOWN,
+        "06.pada_pa.within_flops": claims.OPPOSITE, "07.steps": claims.OPPOSITE,
+        "06.pada_spos.within_flops": claims.NOT_SHOWN,
+        "06.pa_curriculum.tau_loss": claims.NOT_SHOWN, "06.pada_spos.tau_loss": claims.SHOWN,
+    }  # fmt: skip
+    assert {name: found[name].verdict for name in verdicts} == verdicts
+    for name in [*verdicts][:-1]:
+        assert told("cifar32", name).removesuffix(" tau") in first, name
+    assert f"({found['06.pa_curriculum.tau_loss'].visible:.3f} would have been seen)" in first
+    assert claims.told(found["06.pa_curriculum.tau_loss"]) == claims.CORRECTED
+    assert round(found["07.steps"].effect, 1) == 1.8 and "wide 1.8 times" in first
+    row = pd.read_csv(RESULTS / "cifar32" / "gains.csv").set_index(["measure", "control"])
+    row = row.loc[("tau_loss", "curriculum")]
+    share = f"{100 * row.share:.0f} %"
+    assert f"wide {share}" in first
+    assert f"{share} [{100 * row.low:.0f}, {100 * row.high:.0f}] (over seeds) of the first" in first
+    cards = pd.read_csv(RESULTS / "cifar32" / "cards.csv").set_index(["method", "measure"]).value
+    spos, pada = (cards[method, "tau_loss"] for method in ("SPOS", "PA&DA"))
+    assert f"wide {pada:.2f} beside {spos:.2f}" in first
+    assert f"({spos:.3f} by loss, FLOPs {cards['FLOPs of live options', 'tau']:.3f})" in first
+
+
 def test_what_it_says_of_the_interventions_is_published():
     first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "interventions")
