@@ -15,7 +15,6 @@ import pandas as pd
 from padalib import spaces as known_spaces
 from padalib.engine.runs import Config
 from padalib.probes.sampled import VarianceConfig
-from padalib.ranking import pairs
 from padalib.ranking.report import Ranked
 from padalib.ranking.scores import ScoreConfig
 from padalib.study import claims, controls, effects, outcomes, variance
@@ -153,7 +152,7 @@ def analyse(
     for name, (scores, known) in spaces.items():
         measured = controls.measure(scores, known)
         rows.append(asked(measured, known, name))
-        free += against_counts(measured, known, name)
+        free += controls.against_counts(measured, known, name)
         found.append(controls.cards(scores, known)[0].assign(space=name))
     if other is not None:
         rows.append(borrowed(other, spaces))
@@ -196,19 +195,6 @@ def borrowed(other: Finished, spaces: Mapping[str, tuple]) -> pd.DataFrame:
 def _named(rows: pd.DataFrame, named: Mapping[tuple[str, str], Question]) -> pd.DataFrame:
     own = [named[pair] for pair in zip(rows.a, rows.b, strict=True)]
     return rows.assign(question=[q.key for q in own], primary=[q.primary for q in own])
-
-
-def against_counts(measured: Measured, known: Ranked, name: str) -> list[dict]:
-    """tau by loss of each main method minus that of each count, over seeds and architectures."""
-    rows, runs = [], measured["tau_loss"]
-    counts = {count: pairs.tau(values, known.true) for count, values in known.free.items()}
-    for method in ("SPOS", "PA", "PA&DA"):
-        own = [estimate for (other, _), estimate in runs.items() if other == method]
-        for count, estimate in counts.items() if own else ():
-            gaps = [outcomes.combine((1, -1), (each, estimate)) for each in own]
-            row = {"space": name, "a": method, "b": count, "count_tau": estimate.value}
-            rows.append(row | outcomes.mean(gaps, known))
-    return rows
 
 
 def variances(probed: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -125,7 +125,7 @@ def analyse(
     """
     found = outcomes.by_run(scores, ranked, KEYS)
     cells = [_cells(found, outcome, ranked) for outcome in SCORED]
-    own = probed[(probed.weights == "raw") & (probed.part == "all")]
+    own = probed[(probed.weights == "raw") & probed.part.isin(("all", "fixed"))]
     return Budget(
         found.drop(columns="estimate"),
         outcomes.cards(found, scores, ranked, KEYS),

@@ -14,7 +14,7 @@ PANELS = {
     "tau": "tau",
     "within_flops": "tau within equal FLOPs",
     "with_flops": "rank + rank of FLOPs",
-    "between_seeds": "agreement between seeds",
+    "between_seeds": "agreement between seeds, by loss",
 }
 
 
@@ -42,7 +42,7 @@ def draw(found: Budget, larger: pd.DataFrame | None = None) -> Figure:
         _differences(apart, found.differences)
         if len(found.steps):
             _variance(steps, found.steps)
-        steps.set(ylabel="times SPOS's", title="variance of a step")
+        steps.set(ylabel="times SPOS's (log scale)", title="variance of a step")
         for axes in (tau, within, added, seeds, apart, steps):
             more = [] if larger is None else list(larger.epoch.unique())
             _lengths(axes, [*lengths, *more])
@@ -99,7 +99,7 @@ def _differences(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _variance(axes: Axes, rows: pd.DataFrame) -> None:
-    rows = rows[rows.value == "variance"]
+    rows = rows[(rows.value == "variance") & (rows.part == "all")]
     for method, own in rows.groupby("method", sort=False):
         own, shade = own.sort_values("epoch"), figures.colour(method)
         axes.vlines(own.epoch, own.low, own.high, color=shade, lw=0.7)
@@ -122,13 +122,36 @@ def caption(found: Budget, scale: str, larger: str = "") -> str:
         ]
         if words:
             said.append(f"Tau of {a} − {b}: {', '.join(words)}. ")
+    if len(found.steps):
+        rows = found.steps[(found.steps.value == "variance") & (found.steps.part == "all")]
+        rows = rows[rows.epoch == rows.epoch.max()]
+        words = [
+            f"{row.method} {claims.interval(row.change, row.low, row.high)}"
+            for row in rows.itertuples()
+        ]
+        said.append(f"Variance at length {rows.epoch.max()}, times SPOS's: {', '.join(words)}. ")
     more = f" Diamonds: scale {larger}." if larger else ""
+    several = found.cards.epoch.nunique() > 1
+    lengths = "Each length is a training of its own, to which schedules are stretched."
+    middle = "dashed lines and squares" if several else "squares"
     return (
         f"Scale {scale}, ranked by loss, within equal FLOPs by accuracy. {''.join(said)}"
-        "Each length is a training of its own, to which schedules are stretched. "
+        f"{lengths if several else 'One length says nothing of longer training.'} "
         "Bars: 95 % over seeds and architectures together, of the variance over seeds. "
-        f"Dashed: live FLOPs, no training (lower middle: within equal FLOPs).{more}"
+        f"Dashed: live FLOPs, no training. Lower middle: {middle} within equal FLOPs.{more}"
     )
+
+
+def plotted(found: Budget) -> pd.DataFrame:
+    """The numbers of the figure, a column `panel` says of which."""
+    steps = found.steps
+    parts = {
+        "levels": found.cards,
+        "differences": found.differences,
+        "variance": steps[steps.value == "variance"] if len(steps) else steps,
+        "without training": found.free,
+    }
+    return pd.concat([rows.assign(panel=name) for name, rows in parts.items() if len(rows)])
 
 
 def draw_proxy(table: pd.DataFrame) -> Figure:

@@ -9,6 +9,7 @@ from padalib.study import claims, effects, outcomes
 from padalib.study.budget import BASE, CONTROL, FIGURE, GAINER, SCORED, Budget
 from padalib.study.claims import Claim, Interval
 from padalib.study.outcomes import JUDGED, NAMES
+from padalib.study.variance import FIXED
 
 
 def conclude(found: Budget) -> list[Claim]:
@@ -135,19 +136,22 @@ def _steps(found: Budget) -> Iterator[Claim]:
     """The paper's first claim, that PA&DA's steps vary less than SPOS's, each on its network."""
     if found.steps.empty:
         return
-    rows = found.steps[(found.steps.value == "variance") & (found.steps.part == "all")]
-    for row in rows[rows.planned].itertuples():
-        said = ", ".join(
-            f"{own.method} {claims.interval(own.change, own.low, own.high)}"
-            for own in rows.itertuples()
+    rows = found.steps[found.steps.value == "variance"]
+    own, fixed = (
+        ", ".join(
+            f"{row.method} {claims.interval(row.change, row.low, row.high)}"
+            for row in rows[rows.part == part].itertuples()
         )
+        for part in ("all", "fixed")
+    )
+    for row in rows[rows.planned & (rows.part == "all")].itertuples():
         yield claims.of(
             "07.steps",
             "Steps of PA&DA vary less than uniform ones",
             row.change,
             [Interval(row.low, row.high, "seeds", int(row.seeds))],
-            f"{said} times SPOS's at epoch {row.epoch}, each method on its own network, all "
-            f"weights; over {row.seeds} seeds",
+            f"{own} times SPOS's at epoch {row.epoch}, each method on its own network, all weights"
+            f"{f'; on {FIXED} {fixed}' if fixed else ''}; over {row.seeds} seeds",
             wanted=-1,
             null=1.0,
             bound=effects.RATIO_BOUND,

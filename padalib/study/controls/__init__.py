@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from padalib.engine.runs import Config
-from padalib.ranking import report
+from padalib.ranking import pairs, report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.spaces import Space
@@ -144,6 +144,19 @@ def compare(
     return pd.DataFrame(rows)
 
 
+def against_counts(measured: Measured, known: Ranked, name: str) -> list[dict]:
+    """tau by loss of each main method minus tau of each count that needs no training."""
+    rows, runs = [], measured["tau_loss"]
+    counts = {count: pairs.tau(values, known.true) for count, values in known.free.items()}
+    for method in ("SPOS", "PA", "PA&DA"):
+        own = [estimate for (other, _), estimate in runs.items() if other == method]
+        for count, estimate in counts.items() if own else ():
+            gaps = [outcomes.combine((1, -1), (each, estimate)) for each in own]
+            row = {"space": name, "a": method, "b": count, "count_tau": estimate.value}
+            rows.append(row | outcomes.mean(gaps, known))
+    return rows
+
+
 def by_pairs(gaps: Sequence[Estimate]) -> list[Estimate]:
     """The mean of each two seeds that share schedules, of an estimate a seed."""
     return [
@@ -189,12 +202,13 @@ def analyse(
 
     Tables: contrasts (the primary ones, Holm over all spaces and both outcomes), secondary (all
     other differences and measures, Holm among themselves; `fifths`: their levels of FLOPs are
-    fifths), cards, bias, gains (Fieller's share of PA's gain over SPOS that a control has). With
-    `looked`, added: the primary contrasts of the first space without its first so many seeds, which
-    were looked at before the rest were trained; Holm among themselves.
+    fifths), cards, bias, gains (Fieller's share of PA's gain over SPOS that a control has), counts
+    (methods beside what needs no training, Holm among themselves). With `looked`, added: the
+    primary contrasts of the first space without its first so many seeds, which were looked at
+    before the rest were trained; Holm among themselves.
     """
     main = next(iter(spaces))
-    primary, secondary, found, biases, gains = [], [], [], [], []
+    primary, secondary, found, biases, gains, counts = [], [], [], [], [], []
     for name, (scores, known) in spaces.items():
         measured = measure(scores, known)
         asked = [(c.a, c.b) for c in (contrasts if name == main else (NORM,))]
@@ -208,12 +222,14 @@ def analyse(
             rows.append(own.assign(space=name))
         primary[-1]["fifths"] = secondary[-1]["fifths"] = not known.equal
         gains.append(shares(measured).assign(space=name))
+        counts += against_counts(measured, known, name)
     tables = {
         "contrasts": _judged(primary),
         "secondary": _judged(secondary),
         "cards": pd.concat(found, ignore_index=True),
         "bias": pd.concat(biases, ignore_index=True),
         "gains": pd.concat(gains, ignore_index=True),
+        "counts": outcomes.judged(counts, BOUND, wanted=1),
     }
     if looked:
         tables["added"] = _added(*spaces[main], looked, contrasts).assign(space=main)

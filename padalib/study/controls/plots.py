@@ -1,6 +1,7 @@
 """The figure of the contrasts that decide: differences, levels by method, and which bias."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,16 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from padalib.ranking.report import CONTROLS
-from padalib.study import figures, outcomes
+from padalib.study import claims, figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES, YOKED
 from padalib.study.scale import Scale
 
 SHADES = dict(zip(("tau_loss", "within_flops"), figures.TWO, strict=True))
 LEVELS = {  # measures of the left panel: mark, label
     "tau_loss": ("o", "tau, by loss"),
-    "within_flops": ("s", "within equal FLOPs"),
-    "with_flops": ("^", "with the FLOPs' rank"),
-    "between_seeds": ("D", "between seeds"),
+    "within_flops": ("s", "by accuracy: within equal FLOPs"),
+    "with_flops": ("^", "by accuracy, with the FLOPs' rank"),
+    "between_seeds": ("D", "by accuracy, between seeds"),
 }
 MARKS = {"SPOS": "o", "PA": "s", "yoked PA": "D", "curriculum": "^", "PA&DA": "v"}
 
@@ -91,8 +92,8 @@ def _levels(axes: Axes, cards: pd.DataFrame) -> None:
         axes.plot([], [], mark, color=figures.GREY, mfc="none", ms=4, label=label)
     axes.set_yticks(range(len(methods)), [_short(method) for method in methods])
     axes.set(xlabel="Kendall's tau", title="by method", xlim=(None, 1.0))
-    axes.invert_yaxis()
-    axes.legend(loc="best", handlelength=1, fontsize=6)
+    axes.set_ylim(len(methods) + 0.35 * len(LEVELS), -0.5)  # room for what the marks are
+    axes.legend(loc="lower left", handlelength=1, fontsize=6, ncols=2, columnspacing=1)
 
 
 def _counted(method: str) -> str:
@@ -121,13 +122,20 @@ def _bias(axes: Axes, rows: pd.DataFrame) -> None:
     axes.legend(handlelength=1, fontsize=6)
 
 
+def _verdict(row: Any) -> str:
+    """The verdict; where only the correction withholds it, with that."""
+    return claims.told(outcomes.claim("", "", row, "", wanted=1))
+
+
 def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     """The finding in words, for the figure."""
     rows, said = tables["contrasts"], []
     replayed = YOKED in set(rows.b)
-    first = rows[rows.b == YOKED] if replayed else rows[rows.a == "PA"]
-    for (a, b), own in first[first.space == first.space.iloc[0]].groupby(["a", "b"], sort=False):
-        told = [f"{OUTCOMES[r.measure]}: {outcomes.told(r)}, {r.verdict}" for r in own.itertuples()]
+    first = rows[rows.b == YOKED] if replayed else rows
+    for (a, b), own in first.groupby(["a", "b"], sort=False):
+        told = [
+            f"{OUTCOMES[r.measure]}: {outcomes.told(r)}, {_verdict(r)}" for r in own.itertuples()
+        ]
         said.append(f"{a} − {b}. {'. '.join(told)}")
     swapped = " (of yoked runs over swapped pairs of them)" if replayed else ""
     few = f" ({scale.secondary_seeds} of {', '.join(scale.secondary)})" if scale.secondary else ""
