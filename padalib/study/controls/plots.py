@@ -119,7 +119,9 @@ def _bias(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_yticks(range(len(options)), labels)
     axes.set(xlabel="change of rank (sd), less the truth's", title="what each overrates (right)")
     axes.invert_yaxis()
-    axes.legend(handlelength=1, fontsize=6)
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high + 0.3 * (high - low))  # the legend's
+    axes.legend(handlelength=1, fontsize=6, loc="lower right")
 
 
 def _verdict(row: Any) -> str:
