@@ -260,20 +260,42 @@ def test_what_it_says_of_the_wide_supernets_is_published():
         "06.pa_curriculum.tau_loss": claims.NOT_SHOWN, "06.pada_spos.tau_loss": claims.SHOWN,
     }  # fmt: skip
     assert {name: found[name].verdict for name in verdicts} == verdicts
-    for name in [*verdicts][:-1]:
+    for name in verdicts:
         assert told("cifar32", name).removesuffix(" tau") in first, name
-    assert f"({found['06.pa_curriculum.tau_loss'].visible:.3f} would have been seen)" in first
     assert claims.told(found["06.pa_curriculum.tau_loss"]) == claims.CORRECTED
-    assert round(found["07.steps"].effect, 1) == 1.8 and "wide 1.8 times" in first
-    row = pd.read_csv(RESULTS / "cifar32" / "gains.csv").set_index(["measure", "control"])
-    row = row.loc[("tau_loss", "curriculum")]
-    share = f"{100 * row.share:.0f} %"
-    assert f"wide {share}" in first
-    assert f"{share} [{100 * row.low:.0f}, {100 * row.high:.0f}] (over seeds) of the first" in first
+    assert f"({found['06.pada_spos.within_flops'].visible:.3f} would have been seen)" in first
+    assert round(found["07.steps"].effect, 1) == 1.8 and "1.1 times, at 32×32 1.8 |" in first
+    assert found["06.more_seeds.pa"].verdict == claims.NOT_SHOWN  # "open"
+    rows = pd.read_csv(RESULTS / "cifar32" / "gains.csv").set_index(["measure", "control"])
+    for measure, which in (("tau_loss", "(over seeds) of the first"), ("within_flops", "of the")):
+        row = rows.loc[(measure, "curriculum")]
+        share = f"{100 * row.share:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]"
+        assert f"{share} {which}" in first
+    assert f"at 32×32 {100 * rows.loc[('tau_loss', 'curriculum')].share:.0f} %, no" in first
     cards = pd.read_csv(RESULTS / "cifar32" / "cards.csv").set_index(["method", "measure"]).value
     spos, pada = (cards[method, "tau_loss"] for method in ("SPOS", "PA&DA"))
-    assert f"wide {pada:.2f} beside {spos:.2f}" in first
-    assert f"({spos:.3f} by loss, FLOPs {cards['FLOPs of live options', 'tau']:.3f})" in first
+    assert f"at 32×32 {pada:.2f} beside {spos:.2f}" in first
+    steps = pd.read_csv(RESULTS / "cifar32" / "budget_steps.csv").query("value == 'variance'")
+    steps = steps.set_index(["method", "part"])
+    for key in (("PA", "all"), ("PA&DA", "fixed")):
+        row = steps.loc[key]
+        assert f"{row.change:.3f} [{row.low:.3f}, {row.high:.3f}]" in first
+    assert steps.word["PA", "fixed"] == claims.NOT_SHOWN
+
+
+def test_what_it_says_of_counting_is_published():
+    first = README.partition("## What the paper claims")[0]
+    wanted = {
+        ("controls", "PA&DA"): claims.NOT_SHOWN, ("cifar32", "PA&DA"): claims.SHOWN,
+        ("controls", "SPOS"): claims.OPPOSITE, ("cifar32", "SPOS"): claims.OPPOSITE,
+    }  # fmt: skip
+    for (scale, method), verdict in wanted.items():
+        rows = pd.read_csv(RESULTS / scale / "counts.csv").query("space == 'nasbench201'")
+        row = rows.set_index(["a", "b"]).loc[(method, "FLOPs of live options")]
+        assert row.verdict == verdict
+        assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
+        if method == "PA&DA":
+            assert f"{row.difference:+.2f}" in first.partition("## What we found")[0]
 
 
 def test_what_it_says_of_the_interventions_is_published():
