@@ -92,7 +92,7 @@ def _levels(axes: Axes, cards: pd.DataFrame) -> None:
         axes.plot([], [], mark, color=figures.GREY, mfc="none", ms=4, label=label)
     axes.set_yticks(range(len(methods)), [_short(method) for method in methods])
     axes.set(xlabel="Kendall's tau", title="by method", xlim=(None, 1.0))
-    axes.set_ylim(len(methods) + 0.35 * len(LEVELS), -0.5)  # room for what the marks are
+    axes.set_ylim(1.45 * len(methods), -0.5)  # room for what the marks are
     axes.legend(loc="lower left", handlelength=1, fontsize=6, ncols=2, columnspacing=1)
 
 
@@ -124,9 +124,14 @@ def _bias(axes: Axes, rows: pd.DataFrame) -> None:
     axes.legend(handlelength=1, fontsize=6, loc="lower right")
 
 
-def _verdict(row: Any) -> str:
-    """The verdict; where only the correction withholds it, with that."""
-    return claims.told(outcomes.claim("", "", row, "", wanted=1))
+def _told(row: Any, whole: bool) -> str:
+    """A difference and its verdict; with every interval if `whole`, else with that which decides.
+
+    Where only the correction withholds a direction, the verdict says so.
+    """
+    claim = outcomes.claim("", "", row, "", wanted=1, unit="")
+    numbers = outcomes.told(row) if whole else claims.numbers(claim).strip()
+    return f"{numbers}, {claims.told(claim)}"
 
 
 def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
@@ -135,10 +140,10 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     replayed = YOKED in set(rows.b)
     first = rows[rows.b == YOKED] if replayed else rows
     for (a, b), own in first.groupby(["a", "b"], sort=False):
-        told = [
-            f"{OUTCOMES[r.measure]}: {outcomes.told(r)}, {_verdict(r)}" for r in own.itertuples()
-        ]
+        told = [f"{OUTCOMES[row.measure]}: {_told(row, replayed)}" for row in own.itertuples()]
         said.append(f"{a} − {b}. {'. '.join(told)}")
+    if not replayed:
+        said.append("Brackets: the least certain of the intervals")
     swapped = " (of yoked runs over swapped pairs of them)" if replayed else ""
     few = f" ({scale.secondary_seeds} of {', '.join(scale.secondary)})" if scale.secondary else ""
     return (
