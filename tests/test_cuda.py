@@ -11,8 +11,10 @@ import torch
 
 from padalib import data, samplers, spaces
 from padalib.engine.launch import grid
-from padalib.engine.runs import Run
+from padalib.engine.runs import Run, pack_state, unpack_state
 from padalib.probes import exact, sampled
+from padalib.probes.cost import CostConfig
+from padalib.probes.memory import MemoryConfig
 from padalib.ranking.normed import NormScores
 from padalib.ranking.scores import ScoreConfig, sample, score
 from padalib.study import scales
@@ -22,7 +24,6 @@ pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device: torch sees none"
 )
 SPACE = spaces.get("mini")
-NEAR = {"rtol": 2e-3, "atol": 2e-3}
 
 
 def config(method="SPOS", device="cuda", **fields):
@@ -46,11 +47,15 @@ def test_every_method_learns_as_on_a_cpu(method):
     few = {"batch": 32} if method.startswith("SUMNAS") else {}  # its step has many passes
     found = [Trainer(config(method, device, **few)) for device in ("cuda", "cpu")]
     for trainer in found:
-        assert trainer.train_epoch() is None
-    one, other = (trainer.history[0] for trainer in found)
-    assert one.keys() == other.keys() and one["images"] == other["images"]
-    assert one["loss"] == pytest.approx(other["loss"], rel=5e-3)
-    assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=2e-2)
+        # In the second epoch schedules, probabilities by norm and weights are at work.
+        assert trainer.train_epoch() is None and trainer.train_epoch() is None
+    for one, other, wide in zip(*(trainer.history for trainer in found), (1, 5), strict=True):
+        assert one.keys() == other.keys() and one["images"] == other["images"]
+        assert one["loss"] == pytest.approx(other["loss"], rel=wide * 2e-3)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=wide * 1e-2)
+        drawn = [name for name in one if name.startswith(("p_", "q_"))]
+        for name in drawn:
+            assert one[name] == pytest.approx(other[name], rel=wide * 1e-2, abs=1e-3), name
 
 
 @pytest.mark.parametrize("name", [name for name in spaces.SPACES if name != "mini"])
@@ -60,9 +65,12 @@ def test_every_space_trains_and_scores_as_on_a_cpu(name):
     trainer = Trainer(config(space=space, batch=256))
     trainer.train_epoch()
     archs = sample(space, 5)
-    one = score(trainer.net, archs, images.to("cuda"))
-    other = score(on_cpu(trainer).net, archs, images)
-    np.testing.assert_allclose(one, other, rtol=5e-3, atol=0.5)  # one of 256 images is 0.4 %
+    one, other = (
+        np.array(score(net, archs, where))
+        for net, where in ((trainer.net, images.to("cuda")), (on_cpu(trainer).net, images))
+    )
+    np.testing.assert_allclose(one[:, 0], other[:, 0], rtol=0, atol=0.8)  # two of 256 images
+    np.testing.assert_allclose(one[:, 1], other[:, 1], rtol=2e-3)
 
 
 def small(space):
@@ -83,11 +91,13 @@ def test_a_cut_run_goes_on_as_it_was(method, tmp_path, monkeypatch):
     monkeypatch.setenv("PADALIB_DATA", str(tmp_path))
     whole, cut = Trainer(config(method)), Trainer(config(method))
     whole.train_epoch()
-    cut.restore(whole.state())
+    cut.restore(unpack_state(pack_state("cut", whole.state())))  # a copy, as from a file
     for trainer in (whole, cut):
         trainer.train_epoch()
+    assert whole.history is not cut.history
     one, other = (trainer.history[1] for trainer in (whole, cut))
-    assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+    assert one["loss"] == pytest.approx(other["loss"], rel=2e-4)
+    assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=5e-3)
     assert {k: one[k] for k in ("lr", "steps", "unique_images")} == {
         k: other[k] for k in ("lr", "steps", "unique_images")
     }
@@ -106,7 +116,7 @@ def test_the_probes_find_the_variance_that_they_find_on_a_cpu():
     assert one["data"] == pytest.approx(two["data"], rel=1e-2)
 
 
-def test_a_run_of_every_kind_finishes(tmp_path, monkeypatch):
+def test_runs_of_several_kinds_finish(tmp_path, monkeypatch):
     monkeypatch.setenv("PADALIB_DATA", str(tmp_path))
     monkeypatch.setenv("PADALIB_DEVICE", "cuda")
     train = scales.get("smoke").training("PA", 0)
@@ -116,6 +126,8 @@ def test_a_run_of_every_kind_finishes(tmp_path, monkeypatch):
         sampled.VarianceConfig(train, paths=4),
         exact.ExactConfig(train, images=128),
         NormScores(train, images=64, archs=4),
+        CostConfig(train, pairs=2),
+        MemoryConfig(train),
     ]
     made = [run.record()["versions"]["device"] for run in grid(asked, 2)]
     assert made == [torch.cuda.get_device_name()] * len(asked) and Run(train).done

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from functools import cache
 
 import torch
 
@@ -27,13 +28,27 @@ def check_name(device: str) -> str:
     return kind
 
 
+def here(device: str) -> bool:
+    """Whether torch sees such a device on this machine."""
+    return check_name(device) == "cpu" or torch.cuda.is_available()
+
+
+def read_by(device: str) -> bool:
+    """Whether runs of a device are found as things stand; else `PADALIB_DEVICE` has to name it.
+
+    Scales on CIFAR-10 ask for a GPU where there is one.
+    """
+    return asked("cuda" if torch.cuda.is_available() else "cpu") == device
+
+
 def check_device(device: str, precision: str = "float32") -> None:
     """ValueError for a device that is not there, or lacks the precision; warns if it is slow."""
     kind = check_name(device)
-    if kind == "cuda" and not torch.cuda.is_available():
+    if not here(device):
         raise ValueError(
             f"device {device!r} asked for, but torch sees no CUDA device: pass device='cpu' (or "
-            "unset PADALIB_DEVICE), or install a torch build with CUDA and its driver"
+            "unset PADALIB_DEVICE), which trains anew; or install a torch build with CUDA and its "
+            "driver; or get what a GPU has finished, by `padalib unpack`"
         )
     if precision == "bfloat16" and kind == "cuda" and not torch.cuda.is_bf16_supported(False):
         raise ValueError(f"{device!r} cannot compute in bfloat16: pass precision='float32'")
@@ -42,8 +57,13 @@ def check_device(device: str, precision: str = "float32") -> None:
         if able.get("architecture") == "x86_64" and not (
             able.get("avx512_bf16") or able.get("amx_bf16")
         ):
-            warnings.warn(
-                f"this processor ({able.get('cpu_name')}) has no bfloat16 instructions, so "
-                "precision='bfloat16' is slower here than 'float32'",
-                stacklevel=2,
-            )
+            _warn_of(str(able.get("cpu_name")))
+
+
+@cache  # once a process, not once a run
+def _warn_of(processor: str) -> None:
+    warnings.warn(
+        f"this processor ({processor}) has no bfloat16 instructions, so precision='bfloat16' is "
+        "slower here than 'float32'",
+        stacklevel=4,
+    )

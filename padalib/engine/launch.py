@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import psutil
 
-from padalib.engine import pickling
+from padalib.engine import devices, pickling
 from padalib.engine.lock import PATIENCE, Busy
 from padalib.engine.machine import cores
 from padalib.engine.pool import Pool
@@ -75,7 +75,7 @@ def _grid(runs: list[Run], workers: int | None, executor: Executor | None) -> li
     todo = [run for run in every.values() if not run.done]
     for run in todo:  # now, not after hours spent on what it needs
         if hasattr(run.config, "check"):
-            run.config.check()
+            _check(run, len(todo), len(every))
     if todo:
         pool = Pool(_workers(workers, len(todo))) if executor is None else None
         limit = len(pool.slots) if pool else len(todo)
@@ -97,6 +97,18 @@ def _grid(runs: list[Run], workers: int | None, executor: Executor | None) -> li
             + "\n".join(failed)
         )
     return runs
+
+
+def _check(run: Run, left: int, every: int) -> None:
+    """The config's own check; where it fails for its device, with how many runs are not there."""
+    try:
+        run.config.check()
+    except ValueError as error:
+        if devices.here(getattr(run.config, "device", "cpu")):
+            raise
+        raise ValueError(
+            f"{left} of {every} runs are not finished here, first {run.config.label}: {error}"
+        ) from None
 
 
 def _with_needs(runs: Iterable[Run]) -> dict[str, Run]:

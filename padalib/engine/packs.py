@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from padalib.engine import paths
+from padalib.engine import devices, paths
 from padalib.engine.files import exists, is_own, write_bytes
 from padalib.engine.identity import digest
 from padalib.engine.lock import Busy, held
@@ -67,18 +67,37 @@ def unpack(file: Path) -> str:
     said += [f"{n} {how}" for how, n in sorted(Counter(came.values()).items())]
     if BUSY in came.values():
         said.append("unpack again later if those that are being computed should fail")
-    here = told(versions())
-    if any(_made(files) != here for files in found.values()):
-        said.append(
-            f"this machine is {here}, so what is trained here beside them is of two kinds: "
-            "set PADALIB_DATA to another folder before to keep them apart"
-        )
+    of = {
+        device: {_made(own) for own in found.values() if _device(own) == device}
+        for device in sorted(map(_device, found.values()))
+    }
+    for device, made in of.items():
+        if not devices.read_by(device):
+            said.append(
+                f"those of device {device!r} are found where PADALIB_DEVICE={device} is set: "
+                "without it they may be trained anew"
+            )
+        if devices.here(device) and made != {machine := told(versions(device))}:
+            said.append(
+                f"this machine is {machine}, so what is trained here beside them is of two kinds: "
+                "set PADALIB_DATA to another folder before to keep them apart"
+            )
     begun = [str(home / run) for run, how in came.items() if how == BEGUN]
     if begun:
         said.append(
             f"to have those begun from the pack, delete {', '.join(begun)} and unpack again"
         )
     return "; ".join(said)
+
+
+def _device(files: Mapping[str, bytes]) -> str:
+    """The device of a run's config; the CPU where it names none that torch knows."""
+    try:
+        device = json.loads(files["config.json"])["config"]["device"]
+        devices.check_name(device)
+    except (ValueError, TypeError, KeyError):
+        return "cpu"
+    return device
 
 
 def _of_run(folder: Path) -> dict[str, bytes]:

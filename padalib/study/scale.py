@@ -146,6 +146,11 @@ class Scale:
                 f"scale {self.name} has {', '.join(sorted(twice))} among its methods and among the "
                 "secondary ones: leave it out of one of them"
             )
+        if unknown := set(self.left_out) - set(samplers.METHODS):
+            raise ValueError(
+                f"scale {self.name} leaves out {', '.join(sorted(unknown))}, which is no method: "
+                f"choose of {', '.join(samplers.METHODS)}"
+            )
         if self.secondary and (others := set(self.studies) - set(MATCHED)):
             raise ValueError(
                 f"scale {self.name} has secondary methods on fewer seeds, which only the studies "

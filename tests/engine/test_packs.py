@@ -74,9 +74,35 @@ def test_runs_arrive_without_their_weights(packed):
 
 
 def test_runs_of_another_machine_are_said_to_be(packed, monkeypatch):
-    monkeypatch.setattr(packs, "versions", lambda: {"torch": "1.0", "device": "an abacus"})
+    monkeypatch.setattr(packs, "versions", lambda device: {"torch": "1.0", "device": "an abacus"})
     said = packs.unpack(packed)
     assert "this machine is torch 1.0 on an abacus" in said and "set PADALIB_DATA" in said
+
+
+@pytest.mark.parametrize("device, asked, gpu, told", [
+    ("cuda", None, False, "those of device 'cuda' are found where PADALIB_DEVICE=cuda is set"),
+    ("cuda", "cuda", False, ""), ("cuda", None, True, ""), ("cpu", None, False, ""),
+    ("cpu", None, True, "those of device 'cpu' are found where PADALIB_DEVICE=cpu is set"),
+    ("cpu", "cpu", True, ""),
+])  # fmt: skip
+def test_what_another_device_computed_is_found_where_that_is_asked_for(
+    device, asked, gpu, told, packed, monkeypatch
+):
+    def of(files):
+        for name in [name for name in files if name.endswith("config.json")]:
+            files[name] = files[name].replace(
+                b'"kind"', b'"device": "%s", "kind"' % device.encode()
+            )
+
+    monkeypatch.setattr(packs, "_refuse", lambda *found: None)  # keys are of the real configs
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setattr("torch.cuda.get_device_name", str)
+    if asked:
+        monkeypatch.setenv("PADALIB_DEVICE", asked)
+    rewritten(packed, of)
+    said = packs.unpack(packed)
+    assert told in said and ("PADALIB_DEVICE" in said) == bool(told)
+    assert ("of two kinds" in said) == (device == "cuda" and gpu)  # these were made on a CPU
 
 
 def test_equal_runs_give_equal_bytes(packed, tmp_path):

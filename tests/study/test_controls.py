@@ -264,6 +264,12 @@ def test_where_replays_are_left_out_the_gains_are_asked_instead():
     assert "yoked" not in said
     plots.draw(tables, "mini")
     assert controls.primary(scales.get("controls")) == controls.CONTRASTS
+    fewer = controls.primary(replace(scale, left_out=("yoked PA", "PA&DA")))
+    assert [(c.a, c.b) for c in fewer] == [("PA", "SPOS"), ("PA", "curriculum")]
+    with pytest.raises(ValueError, match="leaves out PA, PA&DA, and with them every contrast"):
+        controls.primary(replace(scale, left_out=("PA", "PA&DA")))
+    with pytest.raises(ValueError, match="leaves out yoked_PA, which is no method: choose of SPOS"):
+        replace(scale, left_out=("yoked_PA",))
 
 
 def test_the_figure_shows_every_contrast_and_method():

@@ -86,8 +86,14 @@ def configs(scale: Scale) -> list[Config]:
 
 def primary(scale: Scale) -> tuple[Contrast, ...]:
     """What decides in a scale's own space: `CONTRASTS`, but for what it leaves out."""
-    kept = tuple(c for c in CONTRASTS if not {c.a, c.b} & set(scale.left_out))
-    return (*GAINS, *kept) if YOKED in scale.left_out else kept
+    asked = (*GAINS, *CONTRASTS) if YOKED in scale.left_out else CONTRASTS
+    kept = tuple(c for c in asked if not {c.a, c.b} & set(scale.left_out))
+    if not kept:
+        raise ValueError(
+            f"scale {scale.name} leaves out {', '.join(scale.left_out)}, and with them every "
+            "contrast: keep both methods of one"
+        )
+    return kept
 
 
 def scheduled(space: Space) -> bool:
