@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from padalib.ranking import metrics, report
+from padalib.ranking import metrics, pairs, report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.study import claims, effects
@@ -108,6 +108,24 @@ def free(ranked: Ranked) -> pd.DataFrame:
             row = report.measured([estimate], 1, ranked.clusters)
             rows.append({"name": name, "measure": measure} | row)
     return _known(rows)
+
+
+def against_free(
+    runs: Mapping[tuple[str, int], Estimate], ranked: Ranked, methods: Sequence[str], **named
+) -> list[dict]:
+    """A method's tau minus that of each count that needs no training: a row for each of the two.
+
+    `runs` has the estimate of each method and seed; what was not run has no row.
+    """
+    rows = []
+    counts = {count: pairs.tau(values, ranked.true) for count, values in ranked.free.items()}
+    for method in methods:
+        own = [estimate for (other, _), estimate in runs.items() if other == method]
+        for count, estimate in counts.items() if own else ():
+            gaps = [combine((1, -1), (each, estimate)) for each in own]
+            row = {**named, "a": method, "b": count, "count_tau": estimate.value}
+            rows.append(row | mean(gaps, ranked))
+    return rows
 
 
 def _known(rows: Sequence[Mapping]) -> pd.DataFrame:

@@ -152,7 +152,7 @@ def analyse(
     for name, (scores, known) in spaces.items():
         measured = controls.measure(scores, known)
         rows.append(asked(measured, known, name))
-        free += controls.against_counts(measured, known, name)
+        free += outcomes.against_free(measured["tau_loss"], known, controls.COUNTED, space=name)
         found.append(controls.cards(scores, known)[0].assign(space=name))
     if other is not None:
         rows.append(borrowed(other, spaces))

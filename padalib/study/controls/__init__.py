@@ -16,15 +16,17 @@ import numpy as np
 import pandas as pd
 
 from padalib.engine.runs import Config
-from padalib.ranking import pairs, report
+from padalib.ranking import report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.spaces import Space
 from padalib.study import claims, contests, outcomes
 from padalib.study.claims import Claim, Interval
+from padalib.study.controls.units import by_pairs, swapped
 from padalib.study.scale import Scale
 
 FIGURE, YOKED = "06_controls", "yoked PA"
+COUNTED = ("SPOS", "PA", "PA&DA")  # held against what needs no training, too
 BOUND = 0.03  # of tau, in which differences count as none
 OUTCOMES = {"tau_loss": "tau, ranked by loss", "within_flops": "tau within equal FLOPs"}
 OTHERS = {
@@ -150,35 +152,6 @@ def compare(
     return pd.DataFrame(rows)
 
 
-def against_counts(measured: Measured, known: Ranked, name: str) -> list[dict]:
-    """tau by loss of each main method minus tau of each count that needs no training."""
-    rows, runs = [], measured["tau_loss"]
-    counts = {count: pairs.tau(values, known.true) for count, values in known.free.items()}
-    for method in ("SPOS", "PA", "PA&DA"):
-        own = [estimate for (other, _), estimate in runs.items() if other == method]
-        for count, estimate in counts.items() if own else ():
-            gaps = [outcomes.combine((1, -1), (each, estimate)) for each in own]
-            row = {"space": name, "a": method, "b": count, "count_tau": estimate.value}
-            rows.append(row | outcomes.mean(gaps, known))
-    return rows
-
-
-def by_pairs(gaps: Sequence[Estimate]) -> list[Estimate]:
-    """The mean of each two seeds that share schedules, of an estimate a seed."""
-    return [
-        outcomes.combine([1 / len(own)] * len(own), [gaps[k] for k in own])
-        for own in swapped(len(gaps))
-    ]
-
-
-def swapped(n: int) -> list[list[int]]:
-    """Places of n seeds that share schedules (`Scale.partner`); an odd last one joins the first."""
-    groups = [[k, k + 1] for k in range(0, n - 1, 2)]
-    if n % 2 and groups:
-        groups[0].append(n - 1)
-    return groups or [[k] for k in range(n)]
-
-
 def cards(scores: pd.DataFrame, known: Ranked) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The report card of each method and of what needs no training; and their biases."""
     found, bias = [], []
@@ -228,7 +201,7 @@ def analyse(
             rows.append(own.assign(space=name))
         primary[-1]["fifths"] = secondary[-1]["fifths"] = not known.equal
         gains.append(shares(measured).assign(space=name))
-        counts += against_counts(measured, known, name)
+        counts += outcomes.against_free(measured["tau_loss"], known, COUNTED, space=name)
     tables = {
         "contrasts": _judged(primary),
         "secondary": _judged(secondary),
