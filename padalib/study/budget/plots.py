@@ -42,7 +42,7 @@ def draw(found: Budget, larger: pd.DataFrame | None = None) -> Figure:
         _differences(apart, found.differences)
         if len(found.steps):
             _variance(steps, found.steps)
-        steps.set(ylabel="times SPOS's (log scale)", title="variance of a step")
+        steps.set(ylabel="times SPOS's", title="variance of a step")
         for axes in (tau, within, added, seeds, apart, steps):
             more = [] if larger is None else list(larger.epoch.unique())
             _lengths(axes, [*lengths, *more])
@@ -105,8 +105,6 @@ def _variance(axes: Axes, rows: pd.DataFrame) -> None:
         axes.vlines(own.epoch, own.low, own.high, color=shade, lw=0.7)
         axes.plot(own.epoch, own.change, "o-", color=shade, ms=2.5)
     axes.axhline(1, color=figures.GREY, lw=0.5)
-    axes.set_yscale("log")
-    figures.log_ticks(axes.yaxis)
 
 
 def caption(found: Budget, scale: str, larger: str = "") -> str:
