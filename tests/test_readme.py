@@ -283,6 +283,28 @@ def test_what_it_says_of_the_wide_supernets_is_published():
     assert steps.word["PA", "fixed"] == claims.NOT_SHOWN
 
 
+def test_what_it_says_of_longer_training_is_published():
+    first = README.partition("## What the paper claims")[0]
+    found = claims.read(RESULTS / "budget")
+    verdicts = {
+        "closes_tau": claims.SHOWN, "closes_within_flops": claims.NOT_SHOWN,
+        "spos_tau": claims.SHOWN, "twice_tau": claims.SHOWN, "twice_within_flops": claims.SHOWN,
+        "ends_tau": claims.SHOWN, "ends_within_flops": claims.OPPOSITE,
+        "schedule_tau": claims.EQUIVALENT, "schedule_within_flops": claims.NOT_SHOWN,
+    }  # fmt: skip
+    assert {name: found[f"07.{name}"].verdict for name in verdicts} == verdicts
+    for name in verdicts:
+        numbers = told("budget", f"07.{name}").removesuffix(" tau a doubling").removesuffix(" tau")
+        assert numbers in first, name
+    rows = pd.read_csv(RESULTS / "budget" / "budget_differences.csv")
+    rows = rows.query("a == 'PA' and b == 'SPOS' and outcome == 'tau'").set_index("epoch")
+    for epoch, row in rows.loc[[5, 40]].iterrows():
+        assert (
+            f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}] at {epoch}" in first
+        )
+        assert f"{row.difference:+.2f} at {epoch}" in first.partition("## What we found")[0]
+
+
 def test_what_it_says_of_counting_is_published():
     first = README.partition("## What the paper claims")[0]
     wanted = {
