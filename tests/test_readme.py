@@ -296,6 +296,9 @@ def test_what_it_says_of_longer_training_is_published():
     for name in verdicts:
         numbers = told("budget", f"07.{name}").removesuffix(" tau a doubling").removesuffix(" tau")
         assert numbers in first, name
+    rows = pd.read_csv(RESULTS / "budget" / "budget_slopes.csv").query("a == 'PA' and b.isna()")
+    row = rows.query("outcome == 'tau' and shortest == 5").squeeze()
+    assert f"PA by {row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
     rows = pd.read_csv(RESULTS / "budget" / "budget_differences.csv")
     rows = rows.query("a == 'PA' and b == 'SPOS' and outcome == 'tau'").set_index("epoch")
     for epoch, row in rows.loc[[5, 40]].iterrows():
