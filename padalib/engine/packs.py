@@ -67,11 +67,10 @@ def unpack(file: Path) -> str:
     said += [f"{n} {how}" for how, n in sorted(Counter(came.values()).items())]
     if BUSY in came.values():
         said.append("unpack again later if those that are being computed should fail")
-    of = {
-        device: {_made(own) for own in found.values() if _device(own) == device}
-        for device in sorted(map(_device, found.values()))
-    }
-    for device, made in of.items():
+    of: dict[str, set[str]] = {}
+    for files in found.values():
+        of.setdefault(_device(files), set()).add(_made(files))
+    for device, made in sorted(of.items()):
         if not devices.read_by(device):
             said.append(
                 f"those of device {device!r} are found where PADALIB_DEVICE={device} is set: "
