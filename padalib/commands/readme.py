@@ -66,6 +66,7 @@ HEADLINES = (  # the claims that the README shows, and those that go on from one
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
+FULL = "verdicts"  # the folder beside it with a page a notebook: GitHub cuts one of over 500 KiB
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def markdown(found: dict[str, dict[str, Found]]) -> str:
             statement = claims.cell(next(iter(own.values())).claim.statement)
             said = "<br>".join(_short(own[scale], scale) for scale in SCALES if scale in own)
             where = f"[{key[:2]}](notebooks/{notebook.name})" if notebook else ""
-            lines.append(f"| [{statement}]({DETAILS}#{anchor(key)}) | {where} | {said} |")
+            page = f"{Path(DETAILS).parent.as_posix()}/{in_full(key)}"
+            lines.append(f"| [{statement}]({page}) | {where} | {said} |")
     if rest := len(found) - len(shown):
         lines += ["", f"And {rest} more on the [page of verdicts]({DETAILS})."]
     return "\n".join(lines)
@@ -137,8 +139,11 @@ def numbered() -> dict[str, Path]:
     return {path.stem[:2]: path for path in found}
 
 
-def details(found: dict[str, dict[str, Found]]) -> str:
-    """The page a reader is sent to: the paper's claims one by one, then all that is known."""
+def details(found: dict[str, dict[str, Found]]) -> dict[str, str]:
+    """The pages a reader is sent to, by their place beside `DETAILS`.
+
+    The first has the paper's claims one by one; the others, a page a notebook, each claim in full.
+    """
     lines = [
         "# Verdicts on the paper's claims",
         "",
@@ -148,7 +153,10 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         f"*{claims.CORRECTED.capitalize()}*: {claims.WHY_CORRECTED}. "
         "*Not measurable*: there is no effect to judge, and the claim says what was found. "
         "*Smallest visible*: an effect of that size would have been shown four times in five. "
-        "Below the tables stands each claim in full.",
+        "A statement leads to its claim in full: every interval, and what it was found from.",
+        "",
+        *(f"- [{title}](#{anchor(title)})" for title, _ in _grouped(found)),
+        "- [What computed them](#what-computed-them)",
     ]
     for title, keys in _grouped(found):
         lines += ["", f"## {title}", ""]
@@ -156,18 +164,25 @@ def details(found: dict[str, dict[str, Found]]) -> str:
         lines.append("|---" * 6 + "|")
         lines += [_line(key, column, own) for key in keys for column, own in found[key].items()]
     lines += ["", "# What computed them", "", *made()]
-    names = {number: path.name for number, path in numbered().items()}
-    lines += ["", "# The claims in full"]
+    pages, names = {Path(DETAILS).name: lines}, numbered()
     for key, own in found.items():
-        notebook = names.get(key[:2])
-        where = f" Notebook: [`{notebook}`](../../notebooks/{notebook})." if notebook else ""
-        first = next(iter(own.values())).claim
-        lines += ["", f"## {key}", "", f"{first.statement}.{where}", ""]
+        page = in_full(key).partition("#")[0]
+        if page not in pages:
+            notebook = names.get(key[:2])
+            title = f"[`{notebook.name}`](../../../notebooks/{notebook.name})" if notebook else key
+            back = f"All verdicts, and what the words mean: [page of verdicts](../{Path(DETAILS).name})."
+            pages[page] = [f"# Claims of {title} in full", "", back]
+        pages[page] += ["", f"## {key}", "", f"{next(iter(own.values())).claim.statement}.", ""]
         for column, each in own.items():
             claim = each.claim
-            lines.append(f"- {_where(column, each)}: **{claims.told(claim)}**. {claim.evidence}.")
-            lines += [f"  {fact}." for fact in _facts(each)]
-    return "\n".join(lines) + "\n"
+            told = f"{_where(column, each)}: **{claims.told(claim)}**. {claim.evidence}."
+            pages[page] += [f"- {told}", *(f"  {fact}." for fact in _facts(each))]
+    return {page: "\n".join(own) + "\n" for page, own in pages.items()}
+
+
+def in_full(key: str) -> str:
+    """Where a claim stands in full, from the folder of `DETAILS`."""
+    return f"{FULL}/{key[:2]}.md#{anchor(key)}"
 
 
 def made() -> list[str]:
@@ -207,15 +222,16 @@ def _line(key: str, column: str, found: Found) -> str:
     """A row of the page's tables."""
     claim = found.claim
     seen = claims.short(claim.visible) if math.isfinite(claim.visible) else ""
-    shown = f"[{claim.figure}]({_figure(found)})" if claim.figure else ""
-    asked = f"[{claims.cell(claim.statement)}](#{anchor(key)})"
+    shown = f"[{claim.figure}](../../{_figure(found)})" if claim.figure else ""
+    asked = f"[{claims.cell(claim.statement)}]({in_full(key)})"
     numbers = claims.cell(claims.numbers(claim))
     cells = (asked, _where(column, found), claims.told(claim), numbers, seen, shown)
     return f"| {' | '.join(cells)} |"
 
 
 def _figure(found: Found) -> str:
-    return f"../../figures/{found.scale}/{found.claim.figure}.png"
+    """From the project's root."""
+    return f"figures/{found.scale}/{found.claim.figure}.png"
 
 
 def _facts(found: Found) -> list[str]:
@@ -233,7 +249,7 @@ def _facts(found: Found) -> list[str]:
     if math.isfinite(claim.bound):
         facts.append(f"Bound of equivalence {claims.short(claim.bound)}")
     if claim.figure:
-        facts.append(f"Figure: [{claim.figure}]({_figure(found)})")
+        facts.append(f"Figure: [{claim.figure}](../../../{_figure(found)})")
     return facts
 
 
@@ -256,7 +272,7 @@ def anchor(heading: str) -> str:
 
 
 def update() -> None:
-    """Write both pages, each whole or not at all; the README only between its marks.
+    """Write all pages, each whole or not at all; the README only between its marks.
 
     ValueError where the README lacks the marks.
     """
@@ -267,7 +283,12 @@ def update() -> None:
     if not (begin and end):
         raise ValueError(f"{readme} has no place for the claims: put {BEGIN} and {END} into it")
     write(readme, f"{head}{begin}\n\n{markdown(found)}\n\n{end}{tail}")
-    write(paths.project_root() / DETAILS, details(found))
+    folder, pages = (paths.project_root() / DETAILS).parent, details(found)
+    for page, own in pages.items():
+        write(folder / page, own)
+    for old in (folder / FULL).glob("*.md"):
+        if f"{FULL}/{old.name}" not in pages:
+            old.unlink()
 
 
 def write(path: Path, text: str) -> None:

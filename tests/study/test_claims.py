@@ -158,18 +158,18 @@ def test_the_table_has_a_row_a_claim_and_a_line_a_scale(project, monkeypatch):
     assert head.count("|") == line.count("|") == 4
     assert rows == [
         "| **The variance is least in proportion to the gradient norms** | | |",
-        "| [02.best is so](data/results/README.md#02best) | [02](notebooks/02_second.ipynb) "
+        "| [02.best is so](data/results/verdicts/02.md#02best) | [02](notebooks/02_second.ipynb) "
         "| **opposite here** -1.00 [-1.10, -0.90] (`laptop`) |",
         "| **PA&DA lowers the variance in training** | | |",
-        "| [01.tau is so](data/results/README.md#01tau) | [01](notebooks/01_first.ipynb) "
+        "| [01.tau is so](data/results/verdicts/01.md#01tau) | [01](notebooks/01_first.ipynb) "
         "| **shown** +0.44 [+0.28, +0.59] tau (`cifar`) |",
-        "| [01.both is so](data/results/README.md#01both) | [01](notebooks/01_first.ipynb) "
+        "| [01.both is so](data/results/verdicts/01.md#01both) | [01](notebooks/01_first.ipynb) "
         "| **shown** +4.0 [+3.0, +5.0] (`cifar`)<br>"
         "**not shown** +0.050 [-0.030, +0.130] (`laptop`) |",
-        "| [is open](data/results/README.md#01none) | [01](notebooks/01_first.ipynb) "
+        "| [is open](data/results/verdicts/01.md#01none) | [01](notebooks/01_first.ipynb) "
         "| **not measurable** (`laptop`) |",
         "| **It ranks more consistently** | | |",
-        "| [06.both.chain-mini is so](data/results/README.md#06bothchain-mini) |  "
+        "| [06.both.chain-mini is so](data/results/verdicts/06.md#06bothchain-mini) |  "
         "| **shown** +4.0 [+3.0, +5.0] (`controls`, `chain-mini`) |",
     ]
     words = [cell.split("](")[0].split("<br>") for row in rows for cell in row.split("|")]
@@ -201,19 +201,21 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
     assert "[99.mine" not in rows and rows.endswith(
         "And 3 more on the [page of verdicts](data/results/README.md)."
     )
-    page = readme.details(found)
-    wanted = (
-        "| [06.pa_yoked_pa.tau_loss is so](#06pa_yoked_patau_loss) "
+    pages = readme.details(found)
+    page = pages["README.md"]
+    assert (
+        "| [06.pa_yoked_pa.tau_loss is so](verdicts/06.md#06pa_yoked_patau_loss) "
         "| CIFAR-10, NAS-Bench-201 (`controls`) | shown |"
-    )
-    assert wanted in page and page.index(wanted) < page.index("## 06.pa_yoked_pa.tau_loss")
+    ) in page
+    assert "## 06.pa_yoked_pa.tau_loss" in pages["verdicts/06.md"]
+    assert list(pages)[1:] == [f"verdicts/{key}.md" for key in ("01", "04", "06", "05", "99")]
     save(
         project / "data/results/controls", "07", claim("07.a.chain-mini", 1, 0.5, 2),
         claim("07.a.conv64", 1, 0.5, 2),
     )  # fmt: skip
     found = readme.published()
     assert list(found["07.a.chain-mini"]) == ["laptop_chain"]
-    assert "CIFAR-10, `conv64` (`controls`)" in readme.details(found)
+    assert "CIFAR-10, `conv64` (`controls`)" in readme.details(found)["README.md"]
     titles = [line[3:] for line in page.splitlines() if line.startswith("## ")][:5]
     assert titles == list(dict.fromkeys(readme.group(key) for key in found if key[:2] != "07"))
 
@@ -227,15 +229,16 @@ def test_every_scale_that_can_be_published_has_a_place_on_the_pages():
 
 def test_the_details_hold_every_number(project):
     save(project / "data/results/laptop", "01", *MANY)
-    page = readme.details(readme.published())
-    assert "## 01.both\n\nboth, they say. Notebook: [`01_first.ipynb`](../../notebooks/" in page
+    page = readme.details(readme.published())["verdicts/01.md"]
+    assert page.startswith("# Claims of [`01_first.ipynb`](../../../notebooks/01_first.ipynb) in ")
+    assert "## 01.both\n\nboth, they say.\n" in page
     for said in (
         '- digits, `mini` (`laptop`): **not shown**. a "quoted", long | one; smallest effect',
         "  Effect 0.440 tau, none would be 0.",
         "  Interval over 5 seeds: [0.0100, 0.0900].",
         "  Interval over 1,000 architectures: [-0.0300, 0.130].",
         "  Bound of equivalence 0.100.",
-        "  Figure: [01_fig](../../figures/laptop/01_fig.png).",
+        "  Figure: [01_fig](../../../figures/laptop/01_fig.png).",
         "**not measurable**. it was below zero.",
     ):
         assert said in page
@@ -308,9 +311,12 @@ def test_only_what_is_between_the_marks_is_written(project):
     readme.update()
     once, table = page.read_text(), readme.markdown(readme.published())
     assert once == f"above\n{readme.BEGIN}\n\n{table}\n\n{readme.END}\nbelow\n"
-    assert (project / readme.DETAILS).read_text() == readme.details(readme.published())
+    wanted, results = readme.details(readme.published()), (project / readme.DETAILS).parent
+    assert {name: (results / name).read_text() for name in wanted} == wanted
+    gone = results / readme.FULL / "77.md"
+    gone.write_text("of a notebook that claims nothing any more")
     readme.update()
-    assert page.read_text() == once
+    assert page.read_text() == once and not gone.exists()
 
 
 def test_the_readme_is_written_whole_or_not_at_all(project, monkeypatch):
@@ -341,7 +347,18 @@ def _published() -> bool:
 def test_the_readme_shows_the_published_verdicts():
     found = readme.published()
     assert readme.markdown(found) in (ROOT / "README.md").read_text()
-    assert readme.details(found) == (ROOT / readme.DETAILS).read_text()
+    pages, folder = readme.details(found), (ROOT / readme.DETAILS).parent
+    assert {name: (folder / name).read_text() for name in pages} == pages
+    written = {f"{readme.FULL}/{path.name}" for path in (folder / readme.FULL).glob("*")}
+    assert written == pages.keys() - {"README.md"}
+
+
+def test_no_page_is_so_long_that_github_cuts_it():
+    """It shows 500 KiB; half of that leaves room for what is not published yet."""
+    tracked = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True)
+    pages = [ROOT / name for name in tracked.stdout.splitlines()] or [*ROOT.glob("*.md")]
+    long = {page.name: page.stat().st_size for page in pages if page.exists()}
+    assert long and max(long.values()) < 250 * 1024, long
 
 
 def test_claims_of_many_spaces_name_theirs():

@@ -11,7 +11,8 @@ import pytest
 from padalib.study import claims
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / name for name in ("README.md", "data/README.md", "data/results/README.md")]
+NAMED = ("README.md", "data/README.md", "data/results/README.md", "figures/README.md")
+PAGES = [*(ROOT / name for name in NAMED), *sorted((ROOT / "data/results/verdicts").glob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -31,7 +32,7 @@ def anchors(page):
     return made | set(re.findall(r'id="([^"]+)"', text))
 
 
-@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path):
     links = set(re.findall(r"\]\(([^)\s]+)\)", text_of(path)))
     for link in sorted(link for link in links if not link.startswith(("http", "attachment:"))):
