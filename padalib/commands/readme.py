@@ -170,7 +170,7 @@ def details(found: dict[str, dict[str, Found]]) -> dict[str, str]:
         if page not in pages:
             notebook = names.get(key[:2])
             title = f"[`{notebook.name}`](../../../notebooks/{notebook.name})" if notebook else key
-            back = f"All verdicts, and what the words mean: [page of verdicts](../{Path(DETAILS).name})."
+            back = f"What the words mean: [page of verdicts](../{Path(DETAILS).name})."
             pages[page] = [f"# Claims of {title} in full", "", back]
         pages[page] += ["", f"## {key}", "", f"{next(iter(own.values())).claim.statement}.", ""]
         for column, each in own.items():
