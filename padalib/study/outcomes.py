@@ -206,17 +206,20 @@ def row(
     }
 
 
-def judged(rows: Sequence[Mapping], bound: float, wanted: int) -> pd.DataFrame:
+def judged(rows: Sequence[Mapping], bound: float, wanted: int, planned: int = 0) -> pd.DataFrame:
     """Rows of one family: Holm's correction, smallest visible effect, and verdict.
 
-    Rows without an effect are not measurable, and count for no correction.
+    Rows without an effect are not measurable, and count for no correction. `planned` rows more
+    belong to the family, and have no numbers yet: they count as if they had shown nothing, which
+    leaves the others the hardest correction.
     """
     table = pd.DataFrame(list(rows))
     if table.empty:
         return table
     known = table.difference.notna()
-    table["holm"], table["bound"], table["tests"] = math.nan, bound, int(known.sum())
-    table.loc[known, "holm"] = claims.holm(table.p[known].tolist())
+    table["holm"], table["bound"], table["tests"] = math.nan, bound, int(known.sum()) + planned
+    corrected = claims.holm([*table.p[known], *[1.0] * planned])
+    table.loc[known, "holm"] = corrected[: int(known.sum())]
     table.loc[~known, "p"] = math.nan
     made = [claim("", "", own, "", wanted=wanted) for own in table.itertuples()]
     table["visible"] = [one.visible for one in made]

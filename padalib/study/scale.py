@@ -104,9 +104,11 @@ class Scale:
     rates: tuple[Positive, ...] = ()
     rate_seeds: tuple[int, ...] = ()
     equal_flops: int | None = None
-    # The study of the record: candidates that are tried on `rate_seeds`, and the one reported.
+    # The study of the record: candidates that are tried on `rate_seeds`; the one reported, and
+    # whether it is so without each of its parts too.
     tried: tuple[str, ...] = ()
     winner: str = ""
+    each_part: bool = True
     ablated: tuple[str, ...] = ()  # and PA&DA's options that are changed, see `pada_options`
     # Ranked architectures that `norms` ranks thrice: each is recalibrated by itself, on as many
     # images as score it.

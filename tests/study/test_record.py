@@ -17,7 +17,8 @@ from padalib.study.record import costs, parts, plots
 from padalib.study.scales import record as record_scales
 
 MINI = spaces.get("mini")
-RECORD, OPTIONS, SMOKE = map(scales.get, ("record", "options", "smoke"))
+OPTIONS, SMOKE = map(scales.get, ("options", "smoke"))
+RECORD = record_scales.planned(scales.get("controls"), scales.get("spaces"))
 ROOT = Path(__file__).resolve().parents[2]
 WINNER = "structure + averaging"
 
@@ -136,6 +137,23 @@ def test_the_winner_stands_beside_itself_without_each_part():
     ]  # fmt: skip
     plain = record.compared(replace(RECORD, winner="PA"))
     assert plain == ["SPOS", "PA", "curriculum", "PA&DA"]
+    short = record.compared(replace(scale, each_part=False))
+    assert short == record.compared(scale)[: -len(parts.pieces(scale.winner))]
+
+
+def test_what_was_planned_and_not_run_is_said():
+    """And it changes no run of what was: the same scale with less."""
+    assert record.left(RECORD) == ""
+    few = scales.get("record")
+    every = record.reported(RECORD)
+    assert set(record.reported(few)) <= set(every) and record.tried(few) == record.tried(RECORD)
+    said = record.left(replace(RECORD, each_part=False, beside=()))
+    assert said == (
+        "Planned, and not run at this scale: the chosen one without each of its parts; another "
+        "space."
+    )
+    own = ("each_part", "whole", "alone", "beside")
+    assert replace(few, **{name: getattr(RECORD, name) for name in own}) == RECORD
 
 
 @pytest.mark.parametrize("name", parts.TRIED)
@@ -221,6 +239,12 @@ def test_parts_that_help_are_shown_and_others_are_not():
     assert not any(name.startswith(("15.aim", "15.alone")) for name in found)
     every = pd.concat([tables["contrasts"], tables["parts"]])  # one family
     assert every.holm.tolist() == pytest.approx(claims.holm(every.p.tolist()))
+    few = scores({name: sd for name, sd in NOISE.items() if name != "averaging"})
+    fewer = record.analyse(few, half, WINNER)
+    assert fewer["parts"].part.unique().tolist() == ["averaging"]
+    some = pd.concat([fewer["contrasts"], fewer["parts"]])
+    wanted = claims.holm([*some.p, 1.0, 1.0])[: len(some)]  # two rows are planned: the hardest
+    assert some.holm.tolist() == pytest.approx(wanted) and set(some.tests) == {len(every)}
     assert all("At equal images" in found[key].statement for key in found if "beats" in key)
     assert set(tables["cards"].architectures) == {len(half.codes)}
 

@@ -46,11 +46,10 @@ def tried(scale: Scale) -> list[ScoreConfig]:
 def compared(scale: Scale) -> list[str]:
     """What is reported: methods of the library, the winner, and what it is held against.
 
-    That is itself once without each part, and `rivals`.
+    That is `rivals`, and, if the scale has it so, itself once without each part.
     """
-    own = scale.winner
-    names = [parts.PLAIN, "PA", "curriculum", *rivals(own), own, *parts.without(own).values()]
-    return list(dict.fromkeys(names))
+    own, less = scale.winner, parts.without(scale.winner).values() if scale.each_part else ()
+    return list(dict.fromkeys([parts.PLAIN, "PA", "curriculum", *rivals(own), own, *less]))
 
 
 def rivals(winner: str) -> list[str]:
@@ -101,6 +100,18 @@ def configs(scale: Scale) -> list[ScoreConfig]:
     return [*tried(scale), *reported(scale), *wholes(scale), *alones(scale)]
 
 
+def left(scale: Scale) -> str:
+    """A sentence on what was planned for every scale of this study, and this one leaves out."""
+    wanted = {
+        "the chosen one without each of its parts": scale.each_part,
+        "all architectures of the space": bool(scale.whole),
+        "networks trained alone": bool(scale.alone),
+        "another space": any("record" in each.studies for each in scale.beside),
+    }
+    missing = [name for name, there in wanted.items() if not there]
+    return f"Planned, and not run at this scale: {'; '.join(missing)}." if missing else ""
+
+
 def shape(scale: Scale, config: ScoreConfig) -> dict[str, str]:
     """In which network a run trains one alone: a column of its table."""
     own = config.train.space == scale.space
@@ -144,15 +155,18 @@ def choose(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
 def analyse(scores: pd.DataFrame, known: Ranked, winner: str) -> dict[str, pd.DataFrame]:
     """Tables: contrasts (the winner less its `rivals`), parts, cards.
 
-    parts: the winner less itself without each part, so more than 0 is what a part is worth. Holm's
-    correction is over the rows of both.
+    parts: the winner less itself without each part, so more than 0 is what a part is worth; none
+    of a part that was not run. Holm's correction is over the rows of both: what was not run counts
+    too, as if it had shown nothing, so that what is shown now stays so when it is there.
     """
     measured = controls.measure(scores, known)
     of = {name: part for part, name in parts.without(winner).items()}
     others = list(dict.fromkeys([*rivals(winner), *of]))
-    rows = controls.compare(measured, known, [(winner, b) for b in others], list(OUTCOMES))
+    run = [name for name in others if name not in of or name in set(scores.method)]
+    rows = controls.compare(measured, known, [(winner, b) for b in run], list(OUTCOMES))
     rows["fifths"] = not known.equal
-    rows = outcomes.judged(rows.to_dict("records"), BOUND, wanted=1)
+    more = (len(others) - len(run)) * len(OUTCOMES)
+    rows = outcomes.judged(rows.to_dict("records"), BOUND, wanted=1, planned=more)
     rows["part"] = rows.b.map(of)
     found = {"contrasts": rows[rows.b.isin(rivals(winner))], "parts": rows[rows.part.notna()]}
     own = scores[scores.code.isin(known.codes)]

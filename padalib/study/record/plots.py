@@ -42,7 +42,7 @@ def plotted(tried: pd.DataFrame, tables: dict[str, pd.DataFrame], winner: str) -
 
 def _held_against(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """A row a method and outcome: what the winner has to beat, and itself without each part."""
-    rows = pd.concat([tables["contrasts"], tables["parts"]])
+    rows = pd.concat([own for own in (tables["contrasts"], tables["parts"]) if len(own)])
     return rows.drop_duplicates(["measure", "b"])
 
 

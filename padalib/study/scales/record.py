@@ -26,7 +26,15 @@ WINNER = "structure + sharing + averaging + two cells"
 
 
 def make(controls: Scale, across: Scale) -> Scale:
-    """The scale `record`, from `controls`, and its macro from `spaces`."""
+    """The scale `record`: of `planned` what was run."""
+    return replace(planned(controls, across), each_part=False, whole=(), alone=0, beside=())
+
+
+def planned(controls: Scale, across: Scale) -> Scale:
+    """All of it, as fixed before any candidate was trained: from `controls`, macro from `spaces`.
+
+    What `make` leaves out was not run yet.
+    """
     (macro,) = [each for each in across.beside if each.space.name == "macro"]
     own = {"methods": ("SPOS", "PA"), "secondary": (), "studies": ("record",)}
     own |= {"seeds": SEEDS, "winner": WINNER, "notebooks": ("15",), "beside": ()}
