@@ -21,7 +21,7 @@ from padalib.engine.runs import Config, Run, RunError
 
 MEMORY_PER_WORKER = 1.25  # GiB; the workers of the laptop scale peak at 1.2
 LIVES = 2  # processes that may die under a run: the first may be another's fault
-DYING = 0.3  # seconds until a start that failed is tried again
+DYING, TRIES = 0.3, 20  # seconds until a start that failed is tried again; how often
 STOPPED = "stopped; nothing is lost: finished runs are kept, cut ones go on when you ask again"
 
 
@@ -210,13 +210,15 @@ class _Work:
     def _started(self, packed: bytes) -> Future:
         """Of a server that was just killed the system may not know yet: a failed start is no death.
 
-        So it is tried once more, which starts a new server.
+        So it is tried again, which starts a new server; for seconds, for on a machine that has no
+        core to spare a process takes as long to end.
         """
-        try:
-            return self.executor.submit(_compute, packed)
-        except OSError:
-            time.sleep(DYING)
-            return self.executor.submit(_compute, packed)
+        for _ in range(TRIES):
+            try:
+                return self.executor.submit(_compute, packed)
+            except OSError:
+                time.sleep(DYING)
+        return self.executor.submit(_compute, packed)
 
     def _receive(self, run: Run, future: Future) -> None:
         error = None if future.cancelled() else future.exception()
