@@ -40,7 +40,7 @@ PAPER = {
     "The variance is least in proportion to the gradient norms": ("02",),
     "PA&DA lowers the variance in training": ("01", "07.steps", "17", "09.variance"),
     "It costs nothing": ("03.cost", "03.flops"),
-    "It generalises better": ("03",),
+    "It generalises better": ("03", "06.generalises"),
     "It ranks more consistently": (
         *("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07", "14", "16"),
     ),
@@ -59,6 +59,8 @@ HEADLINES = (  # the claims that the README shows, and those that go on from one
     *("09.variance.raw", "03"),
     *("04.ranks", "04.free_tau", "04.finds", "04.free_finds"),
     *("06.pa_yoked_pa.tau_loss", "06.pa_curriculum.tau_loss", "06.pada_pa.within_flops"),
+    *("06.generalises.all.pada_spos", "06.generalises.best.pada_spos"),
+    "06.generalises.best.pa_curriculum",
     *("06.pa_spos.tau_loss", "06.pada_spos", "14.equal_flops.pa_spos.tau_loss", "05.seeds"),
     *("07.closes_tau", "07.twice_tau", "07.schedule_tau", "07.schedule_within_flops"),
     *("09.over.pada.tau_loss", "09.over.gain.tau_loss", "12.surpasses", "12.controls"),

@@ -74,14 +74,19 @@ def tau_within(pred: np.ndarray, true: np.ndarray, level: np.ndarray, least: int
 
 def tau_among(pred: np.ndarray, true: np.ndarray, fraction: float) -> Estimate:
     """tau among the truly best ceil(fraction * A), and what ties with the last of them."""
-    k = max(1, math.ceil(fraction * len(true) - 1e-9))
-    own = np.flatnonzero(true >= np.partition(true, len(true) - k)[len(true) - k])
+    own = np.flatnonzero(among(true, fraction))
     influence = np.zeros(len(pred))
     if len(own) < 2:
         return Estimate(math.nan, influence)
     estimate = tau(pred[own], true[own])
     influence[own] = estimate.influence
     return Estimate(estimate.value, influence)
+
+
+def among(true: np.ndarray, fraction: float) -> np.ndarray:
+    """[A] bool: the truly best ceil(fraction * A), and what ties with the last of them."""
+    k = max(1, math.ceil(fraction * len(true) - 1e-9))
+    return true >= np.partition(true, len(true) - k)[len(true) - k]
 
 
 def _sums(pred: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -319,6 +319,11 @@ def _decimals(low: float, high: float, null: float) -> int | None:
     return decimals
 
 
+def slug(*names: str) -> str:
+    """Names in the key of a claim: of "PA&DA" and "yoked PA" pada_yoked_pa."""
+    return "_".join(names).lower().replace(" ", "_").replace("&", "")
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's corrected p values (Scand. J. Statist. 1979), in the given order."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)

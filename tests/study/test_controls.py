@@ -10,7 +10,7 @@ from padalib import spaces
 from padalib.engine.identity import key
 from padalib.ranking import metrics
 from padalib.study import claims, contests, controls, scales
-from padalib.study.controls import plots
+from padalib.study.controls import inherited, plots
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 SEEDS = range(8)
@@ -284,3 +284,42 @@ def test_the_figure_shows_every_contrast_and_method():
     assert len(bias.get_legend().get_texts()) == 5
     said = plots.caption(scales.get("controls"), tables)
     assert "PA − yoked PA" in said and "equivalent" in said
+
+
+# --- accuracy with inherited weights ---
+
+
+def test_mean_accuracy_is_of_all_and_of_the_truly_best_tenth():
+    """By hand: PA&DA is a point below SPOS everywhere, and two above it where the truth is best."""
+    own = known(MINI)
+    table = scores(own, {"SPOS": 0.2, "PA&DA": 0.2, "curriculum": 0.2}, range(4))
+    cut = np.sort(own.true)[-13]  # a tenth of 125, rounded up
+    best = table.code.isin(np.array(own.codes)[own.true >= cut])
+    mine = table.method == "PA&DA"
+    table.loc[mine, "accuracy"] += np.where(best[mine], 12.0, -1.0)
+    rows = inherited.differences(table, own).set_index(["measure", "a", "b"])
+    wide = table.pivot_table(index=["method", "seed"], values="accuracy", aggfunc="mean").accuracy
+    row = rows.loc[("all", "PA&DA", "SPOS")]
+    assert row.difference == pytest.approx((wide["PA&DA"] - wide["SPOS"]).mean())
+    assert (row.a_mean, row.b_mean) == pytest.approx((wide["PA&DA"].mean(), wide["SPOS"].mean()))
+    top = rows.loc[("best", "PA&DA", "SPOS")]
+    assert top.difference == pytest.approx(12.0, abs=0.3) and row.difference < 1
+    whole = len(set(contests.functions(MINI, own.codes)))
+    assert top.functions < row.functions == whole
+    assert set(rows.tests) == {4} and rows.holm.tolist() == pytest.approx(
+        claims.holm(rows.p.tolist())
+    )
+    found = {claim.key: claim for claim in inherited.conclude(rows.reset_index())}
+    assert found["06.generalises.best.pada_spos"].verdict == claims.SHOWN
+    same = found["06.generalises.best.curriculum_spos"]
+    assert same.verdict == claims.EQUIVALENT and "mean accuracy of the truly best" in same.statement
+
+
+def test_the_doubt_of_a_mean_over_architectures_is_its_standard_error():
+    own = known(CHAIN)
+    table = scores(own, {"SPOS": 1.0}, [0])
+    (estimate,) = inherited.accuracies(table, own).values()
+    values = table.set_index("code").accuracy[list(own.codes)].to_numpy()
+    alone = np.arange(len(values))
+    assert estimate.value == pytest.approx(values.mean())
+    assert estimate.error(alone) == pytest.approx(values.std() / len(values) ** 0.5)

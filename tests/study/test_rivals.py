@@ -144,7 +144,7 @@ def test_what_is_better_than_every_rival_surpasses_them():
         whole = found[f"12.surpasses.{measure}"]
         assert whole.verdict == claims.SHOWN and np.isnan(whole.p)  # no correction is needed
         assert len(whole.intervals) == 3 * len(PUBLISHED)
-        rows = [found[f"12.each.{verdicts.slug(r)}.{measure}"] for r in PUBLISHED]
+        rows = [found[f"12.each.{claims.slug(r)}.{measure}"] for r in PUBLISHED]
         assert whole.effect == pytest.approx(min(row.effect for row in rows))
 
 

@@ -269,6 +269,7 @@ def _contrasts(
         where = "" if row.space == main else f" (`{row.space}`)"
         named = outcome(row.measure, row.fifths)
         said = f"{row.a} − {row.b}, {named}: {outcomes.told(row)}"
+        key = f"06.{claims.slug(row.a, row.b)}.{row.measure}"
         if math.isnan(row.difference):
             said += ", for a run gives all that are compared the same score"
         share = gains[
@@ -283,10 +284,9 @@ def _contrasts(
                 f"{'swapped pairs of seeds' if row.b == YOKED else 'seeds'})"
             )
         beside = "; ".join(filter(None, (beside, _alone(row, tables.get("added")))))
-        key = f"{row.a}_{row.b}".lower().replace(" ", "_").replace("&", "")
         found.append(
             outcomes.claim(
-                f"06.{key}.{row.measure}" + ("" if row.space == main else f".{row.space}"),
+                key + ("" if row.space == main else f".{row.space}"),
                 f"{of[row.a, row.b] if row.space == main else NORM.statement}: {named}{where}",
                 row,
                 said,

@@ -170,7 +170,7 @@ def _claims(tables: dict[str, pd.DataFrame], space: str, figure: str) -> Iterato
     )
     means = tables["retrained"].set_index("name").accuracy
     for row in tables["better"].itertuples():
-        key = f"13.retrained.{row.a}.{row.b}".lower().replace(" ", "_").replace("&", "")
+        key = f"13.retrained.{claims.slug(row.a)}.{claims.slug(row.b)}"
         control = "*Control:* w" if row.b in CONTROLS else "W"
         yield outcomes.claim(
             f"{key}.{space}",

@@ -99,7 +99,7 @@ def each(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
         where = ("", "") if row.space == main else (f".{row.space}", f" (`{row.space}`)")
         said = f"{row.a} − {row.b}, {named}: {outcomes.told(row)}"
         yield outcomes.claim(
-            f"12.each.{slug(row.b)}.{row.measure}{where[0]}",
+            f"12.each.{claims.slug(row.b)}.{row.measure}{where[0]}",
             f"{row.a} ranks better than {row.b}: {named}{where[1]}",
             row,
             said,
@@ -107,11 +107,6 @@ def each(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
             unit="tau",
             figure=rivals.FIGURE,
         )
-
-
-def slug(method: str) -> str:
-    """A method's name in a key."""
-    return method.lower().replace(" ", "_").replace("&", "")
 
 
 def comparable(rows: pd.DataFrame) -> Iterator[Claim]:
@@ -124,7 +119,7 @@ def comparable(rows: pd.DataFrame) -> Iterator[Claim]:
             f"{outcomes.told(row)}"
         )
         yield outcomes.claim(
-            f"12.comparable.{slug(row.method)}",
+            f"12.comparable.{claims.slug(row.method)}",
             f"Scores of different supernets of {row.method} are less comparable than one's",
             row,
             said,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from padalib.ranking import metrics
-from padalib.study import effects, outcomes, search
+from padalib.study import claims, effects, outcomes, search
 from padalib.study.claims import Claim
 from padalib.study.scale import Searches
 from padalib.study.search import FREE, LARGEST, MAIN, NAMES, UNTRAINED, Known, Predicted
@@ -138,7 +138,7 @@ def _better(tables: dict[str, pd.DataFrame], own: Known) -> Iterator[dict]:
         for slug, statement, name in (*others, *_beside(tables, method), untrained):
             other = largest if name == LARGEST else _finds(tables, name)
             yield _row(
-                f"10.{slug}.{_slug(method)}",
+                f"10.{slug}.{claims.slug(method)}",
                 f"{statement} ({method}, {NAMES[MAIN]})",
                 f"{method} − {name}, accuracy of what {budget:,} evaluations found (regret "
                 f"{found.mean:.2f} and {other.mean:.2f} points)",
@@ -170,7 +170,7 @@ def _limited(tables: dict[str, pd.DataFrame], own: Known) -> Iterator[dict]:
         for method in _claimed(tables):
             found, largest = _finds(tables, method, limit), _largest(tables, own, limit)
             most = f"both of at most {_amount(own.limits[limit])} (regret {found.mean:.2f} and"
-            slug = f"{_slug(limit)}.{_slug(method)}"
+            slug = f"{claims.slug(limit)}.{claims.slug(method)}"
             yield _row(
                 f"10.limit.{slug}",
                 f"Within the median of {limit}, it finds better than the network with most "
@@ -193,7 +193,7 @@ def _lost(tables: dict[str, pd.DataFrame], own: Known, predicted: Predicted) -> 
     budget = int(tables["search_curves"].evaluations.max())
     for method in _claimed(tables):
         found, favourite = _finds(tables, method), _favourite(predicted, tables, method)
-        drawn, slug = _finds(tables, method, name="random"), _slug(method)
+        drawn, slug = _finds(tables, method, name="random"), claims.slug(method)
         yield _row(
             f"10.loss.{slug}",
             f"A search finds worse than ranking everything ({method}, {NAMES[MAIN]})",
@@ -225,10 +225,6 @@ def _row(key: str, statement: str, said: str, a: Choice, b: Choice, own: Known) 
     n = 0 if math.isnan(trainings) else int(trainings)
     row = outcomes.row(gaps.mean(), over, len(gaps), noise, n, second="trainings of the truth")
     return {"key": key, "statement": statement, "said": said} | row
-
-
-def _slug(name: str) -> str:
-    return name.lower().replace(" ", "_").replace("&", "")
 
 
 def _noise(own: Known) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 from padalib.ranking import metrics
 from padalib.ranking.report import Ranked
 from padalib.ranking.scores import ScoreConfig
-from padalib.study import controls, outcomes
+from padalib.study import claims, controls, outcomes
 from padalib.study.claims import Claim
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.scale import Scale
@@ -187,7 +187,7 @@ def conclude(tables: Mapping[str, pd.DataFrame]) -> list[Claim]:
         pair = f"{row.a}_{row.b}".lower()
         found.append(
             outcomes.claim(
-                f"14.{_key(row.arm)}.{pair}.{row.measure}",
+                f"14.{claims.slug(row.arm)}.{pair}.{row.measure}",
                 f"{row.a} ranks better than {row.b} {WHERE[row.arm]}: {named}",
                 row,
                 f"{row.a} − {row.b}, {named}: {outcomes.told(row)}",
@@ -200,7 +200,7 @@ def conclude(tables: Mapping[str, pd.DataFrame]) -> list[Claim]:
         named = controls.outcome(row.measure, row.fifths)
         found.append(
             outcomes.claim(
-                f"14.shrinks.{_key(row.arm)}.{row.measure}",
+                f"14.shrinks.{claims.slug(row.arm)}.{row.measure}",
                 f"PA's gain over SPOS is smaller {WHERE[row.arm]}: {named}",
                 row,
                 f"that gain less the one at the common rate, {named}: {outcomes.told(row)}",
@@ -210,10 +210,6 @@ def conclude(tables: Mapping[str, pd.DataFrame]) -> list[Claim]:
             )
         )
     return found
-
-
-def _key(arm: str) -> str:
-    return arm.lower().replace(" ", "_")
 
 
 def described(scale: Scale, rates: pd.DataFrame) -> str:
