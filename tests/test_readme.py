@@ -283,6 +283,45 @@ def test_what_it_says_of_the_wide_supernets_is_published():
     assert steps.word["PA", "fixed"] == claims.NOT_SHOWN
 
 
+def test_what_it_says_of_inherited_accuracy_is_published():
+    found, wide = claims.read(RESULTS / "controls"), claims.read(RESULTS / "cifar32")
+    pair = {name: f"06.generalises.{{}}.{name}_spos" for name in ("pada", "pa", "curriculum")}
+
+    def number(group, name, own=found):
+        return claims.numbers(own[pair[name].format(group)]).removesuffix(" points")
+
+    yoked, curriculum = (f"06.generalises.best.pa_{one}" for one in ("yoked_pa", "curriculum"))
+    for said in (
+        f"PA&DA − uniform is {number('all', 'pada')} points, PA − uniform {number('all', 'pa')}; "
+        f"over the truly best tenth, which was asked after a look at the first, "
+        f"{number('best', 'pada')} and {number('best', 'pa')}. The schedule has that too, "
+        f"{number('best', 'curriculum')};\n  PA − schedule is "
+        f"{claims.numbers(found[curriculum]).removesuffix(' points')} there, not shown, and "
+        f"PA − yoked PA {claims.numbers(found[yoked]).removesuffix(' points')}, equivalent",
+        f"PA&DA − uniform is {number('all', 'pada', wide)} over all; over the best tenth it is not "
+        f"shown, {number('best', 'pada', wide)}, nor is PA's, {number('best', 'pa', wide)}.",
+        f"Over all architectures **no**: PA&DA {number('all', 'pada').split()[0]} points, PA "
+        f"{found[pair['pa'].format('all')].effect:+.1f}. Over the truly best tenth **yes**: "
+        f"{found[pair['pada'].format('best')].effect:+.1f}, PA "
+        f"{found[pair['pa'].format('best')].effect:+.1f}, and the schedule without gradients "
+        f"{found[pair['curriculum'].format('best')].effect:+.1f}. At 32×32 over all PA&DA "
+        f"{number('all', 'pada', wide).split()[0]}, over the best tenth not shown",
+    ):
+        assert said in README, said
+    assert {found[own.format("all")].verdict for own in pair.values()} == {claims.OPPOSITE}
+    assert {found[own.format("best")].verdict for own in pair.values()} == {claims.SHOWN}
+    assert found[yoked].verdict == claims.EQUIVALENT and claims.told(found[curriculum]) == (
+        claims.NOT_SHOWN
+    )
+    assert wide[pair["pada"].format("all")].verdict == claims.OPPOSITE
+    told = {claims.told(wide[pair[name].format("best")]) for name in ("pada", "pa")}
+    assert told == {claims.NOT_SHOWN}
+    digits = claims.read(RESULTS / "laptop")
+    assert {claims.told(c) for k, c in digits.items() if k.startswith("03.generalises")} == {
+        claims.NOT_SHOWN
+    }
+
+
 def test_what_it_says_of_longer_training_is_published():
     first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "budget")
