@@ -450,6 +450,9 @@ def test_the_figure_shows_every_candidate_aim_and_part():
     caption = plots.caption(RECORD, tables, WINNER)
     assert WINNER in caption and "without averaging" not in caption
     assert "beside PA&DA (shown)" in caption and "(aim 0.77)" in caption
+    assert caption.endswith(f"correction over {2 * 5} rows.")
+    short = plots.caption(replace(RECORD, beside=()), tables, WINNER)
+    assert short.endswith("rows. Planned, and not run at this scale: another space.")
     table = plots.plotted(tried, tables, WINNER)
     assert table.panel.value_counts().to_dict() == {
         "tried": 7, "reached": 3 * len(record.AIMS), "differences": 10,

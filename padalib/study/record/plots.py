@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from padalib.study import claims, figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.controls.plots import SHADES, differences
-from padalib.study.record import AIMS, CHOOSES
+from padalib.study.record import AIMS, CHOOSES, left
 from padalib.study.record.parts import CLAIMED
 from padalib.study.scale import Scale
 
@@ -114,5 +114,6 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
         f"{OUTCOMES[CHOOSES]}: {'; '.join(gains)}. Left: means over {len(scale.rate_seeds)} seeds "
         "on the half of the architectures that chooses (filled: chosen, so partly by luck). Right: "
         f"{len(scale.seeds)} other seeds, the other half; black marks are aims, above with 95 % "
-        "over seeds and architectures; below thick bars over seeds, thin ones over both."
-    )
+        "over seeds and architectures; below thick bars over seeds, thin ones over both; verdicts "
+        f"after Holm's correction over {_held_against(tables).tests.max()} rows. {left(scale)}"
+    ).strip()
