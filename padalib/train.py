@@ -128,7 +128,7 @@ class TrainConfig:
         images, side = self.images(), self.space.size
         datasets.check_fit(images, self.space)
         paths, _, update = build_samplers(self, len(images))
-        n, passes = len(images), paths.group * update.passes
+        n, passes = len(images), watch.group(paths) * update.passes
         checked.whole(f"batch (of the {n} images of {images.name})", self.batch, 1, n)
         checked.whole(f"crop (of images of {side}x{side})", self.crop, 0, side - 1)
         checked.whole(f"cutout (of images of {side}x{side})", self.cutout or 1, 1, side)

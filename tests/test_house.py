@@ -23,9 +23,10 @@ FLOORS = {
 # when an epoch ends; which options of a space hand on what they get; refuse at once to replay a run
 # that records no probabilities; let PA and DA renew their scores more seldom, or smooth by one
 # number, which only they can do; tell who writes a sampler what its draws are not; and refuse steps
-# of more paths than are counted, options that a rule would not go by, a network that draws from
-# streams of its own or goes by more than its weights, and importance weights that nobody has said.
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2732
+# of no path or of more than are counted, options that a rule would not go by, a network that draws
+# from streams of its own or goes by more than its weights, and importance weights that nobody has
+# said.
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2742
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (

@@ -19,6 +19,7 @@ from padalib.benchmarks.truth import Truth
 from padalib.commands import named, reproduction
 from padalib.engine import paths
 from padalib.engine.files import write_bytes
+from padalib.engine.words import counted
 from padalib.ranking import metrics, report
 from padalib.study import effects, figures, scales
 
@@ -81,7 +82,7 @@ def read(
     shown = f"{name} (yours)" if name in others else name
     about = (
         f"{path.name}: {len(wide):,} of {len(own):,} architectures of {own.name}, "
-        f"{_counted(wide.shape[1], 'seed')}, against {known.dataset} {split} accuracy "
+        f"{counted(wide.shape[1], 'seed')}, against {known.dataset} {split} accuracy "
         f"({known.source})"
     )
     notes += [*_doubts(card, wide.shape[1]), *apart, *_noise(known, split, wide.index)]
@@ -207,10 +208,6 @@ def _noise(known: Truth, split: str, codes: Collection[str]) -> Iterator[str]:
         )
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def text(scored: Scored) -> str:
     """The card for a terminal: each measure with its interval, and the controls beside it."""
     own, *others = scored.cards.items()
@@ -256,7 +253,7 @@ def _place(by: dict[str, pd.DataFrame], measure: str, names: tuple[str, ...]) ->
     free = others.index.isin(names)
     kinds = ((~free, "published supernet", ""), (free, "ranking", " without training"))
     above = " and ".join(
-        f"{int((others[kind] > own).sum())} of {_counted(kind.sum(), noun)}{rest}"
+        f"{int((others[kind] > own).sum())} of {counted(kind.sum(), noun)}{rest}"
         for kind, noun, rest in kinds
         if kind.any()
     )

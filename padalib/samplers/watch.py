@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from padalib.engine import checked
 from padalib.engine.runs import RunError, pack_state, unpack_state
 from padalib.engine.source import Walk, difference
 from padalib.engine.values import digest, remembered
+from padalib.engine.words import counted
 from padalib.samplers.base import DataSampler, Part, PathSampler
 from padalib.samplers.update import UpdateRule
 from padalib.spaces import Arch
@@ -83,15 +85,26 @@ def drawn(trainer: Any) -> list[Arch]:
 
     An epoch would be more or less training than that of other methods.
     """
-    paths, group = trainer.paths, trainer.passes // trainer.update.passes
-    archs = list(paths.draw(trainer.generators["paths"]))
-    if len(archs) != group:
+    paths, said = trainer.paths, trainer.passes // trainer.update.passes
+    name, archs = type(paths).__name__, list(paths.draw(trainer.generators["paths"]))
+    if not archs:
         raise RunError(
-            f"{type(paths).__name__} draws {len(archs)} paths for a step and said it draws "
-            f"{group}, so its epochs would be more or less training than others': write "
-            f"`group = {len(archs)}` in the class, or return {group} from `draw`"
+            f"`draw` of {name} returns an empty list, so there is no path to train: return a list "
+            "of at least one, such as `[self.space.sample(generator)]`"
+        )
+    if len(archs) != said:
+        raise RunError(
+            f"{name} draws {counted(len(archs), 'path')} for a step and said it draws {said}, so "
+            f"its epochs would be more or less training than others': write `group = {len(archs)}` "
+            f"in the class, or return a list of {counted(said, 'path')} from `draw`"
         )
     return archs
+
+
+def group(paths: PathSampler) -> int:
+    """How many paths a sampler says it draws for a step; ValueError where that is no number."""
+    name = f"group of {type(paths).__name__} (the paths that its `draw` returns)"
+    return checked.fit(name, paths.group, checked.Count)
 
 
 class _Watch:

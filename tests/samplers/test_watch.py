@@ -354,7 +354,8 @@ def test_what_cannot_be_saved_is_refused_before_it_is_lost():
 def test_a_step_of_more_paths_than_are_counted_is_refused():
     source = body("k = 1").replace("return [(int(k) % 5, 1, 1)]", "return [(1, 1, 1)] * 5")
     with pytest.raises(
-        RunError, match=r"Mine draws 5 paths for a step and said it draws 1, .*group"
+        RunError,
+        match=r"Mine draws 5 paths for a step and said it draws 1, .*a list of 1 path from",
     ):
         Run(config(source)).compute()
     late = source.replace("return [(", "self.group = 5\n        return [(")
@@ -362,6 +363,22 @@ def test_a_step_of_more_paths_than_are_counted_is_refused():
         Run(config(late)).compute()
     said = source.replace("class Mine(PathSampler):", "class Mine(PathSampler):\n    group = 5")
     assert Run(replace(config(said), batch=64)).compute().done
+    with pytest.raises(RunError, match=r"Mine draws 1 path for .* 2, .* a list of 2 paths from"):
+        Run(replace(config(body("k = 1") + "    group = 2\n"), batch=64)).compute()
+
+
+def test_a_step_without_a_path_is_refused():
+    empty = body("k = 1").replace("[(int(k) % 5, 1, 1)]", "[]")
+    with pytest.raises(RunError, match=r"`draw` of Mine returns an empty list, .* at least one"):
+        Run(config(empty)).compute()
+
+
+@pytest.mark.parametrize("group", ["0", "-1", "1.5", "None", "True"])
+def test_a_group_that_is_no_number_of_paths_is_refused(group):
+    source = body("k = 1") + f"    group = {group}\n"
+    words = rf"group of Mine .*`draw` returns\) must be a whole number from 1, got {group}"
+    with pytest.raises(ValueError, match=words):
+        Run(config(source)).compute()
 
 
 SPACES = """
