@@ -4,9 +4,10 @@ Formulas become MathML, images are inside, and each page forbids requests by its
 """
 
 import html
-import re
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 import nbformat
 from bs4 import BeautifulSoup
@@ -72,7 +73,7 @@ def write(scale: str) -> Path:
         before = executed[place - 1].stem if place else None
         after = executed[place + 1].stem if place + 1 < len(executed) else None
         nav = _nav(titles, before, after)
-        main = _warning(scale) + body(notebook, titles[path.stem], titles)
+        main = _warning(scale) + body(notebook, titles[path.stem], titles, pages)
         content = f"{nav}\n<main>{main}</main>\n{nav}"
         _save(pages / f"{path.stem}.html", f"{titles[path.stem]} · {scale}", content)
     _save(pages / "index.html", f"The workbook at scale {scale}", _index(scale, folder, titles))
@@ -147,8 +148,8 @@ def mathml(latex: str, display: str = "inline") -> str:
     return found
 
 
-def body(notebook: nbformat.NotebookNode, title: str, titles: dict[str, str]) -> str:
-    """The notebook's cells and outputs as HTML; links to other notebooks lead to their pages."""
+def body(notebook: nbformat.NotebookNode, title: str, titles: dict[str, str], pages: Path) -> str:
+    """The notebook's cells and outputs as HTML, whose links hold from the folder of `pages`."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
             busy = "progress" in cell.metadata.get("tags", ())
@@ -163,11 +164,24 @@ def body(notebook: nbformat.NotebookNode, title: str, titles: dict[str, str]) ->
     for image in page.find_all("img"):
         if image.get("alt", NO_ALT) in ("", NO_ALT):
             image["alt"] = f"figure of {title}"
-    for link in page.find_all("a", href=re.compile(r"\.ipynb(#|$)")):
-        stem = Path(link["href"].partition("#")[0]).stem
-        if stem in titles:
-            link["href"] = link["href"].replace(f"{stem}.ipynb", f"{stem}.html")
+    for link in page.find_all("a", href=True):
+        link["href"] = _from_pages(link["href"], titles, pages)
     return str(page)
+
+
+def _from_pages(link: str, titles: dict[str, str], pages: Path) -> str:
+    """A link as it leads from the folder of pages; to the page of a notebook that has one.
+
+    Notebooks write links from where they lie, `notebooks/`.
+    """
+    target, mark, part = link.partition("#")
+    if not target or target.startswith("/") or urlsplit(target).scheme:
+        return link
+    home = paths.project_root() / "notebooks"
+    file = Path(os.path.normpath(home / unquote(target)))
+    if file.parent == home and file.suffix == ".ipynb" and file.stem in titles:
+        file = pages / f"{file.stem}.html"
+    return quote(Path(os.path.relpath(file, pages)).as_posix()) + mark + part
 
 
 def _still(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:

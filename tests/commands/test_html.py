@@ -1,8 +1,10 @@
 """Pages of executed notebooks: complete, linked, and asking for nothing."""
 
 import base64
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
@@ -15,6 +17,7 @@ from padalib.engine import paths
 from padalib.study import claims
 from padalib.study.claims import Claim, Interval
 
+ROOT = Path(__file__).resolve().parents[2]
 PIXEL = base64.b64encode(b"\x89PNG").decode()
 # Every tag that makes a browser fetch something, and where it says what.
 SOURCES = {"src", "srcset", "data", "poster", "background", "action", "formaction"}
@@ -113,6 +116,54 @@ def test_pages_have_titles_and_lead_to_each_other(folder):
     assert middle.links[:3] == ["00_a.html", "index.html", "02_c.html"]
     assert last.links[:2] == ["01_b.html", "index.html"]
     assert "01_b.html#here" in first.links and "https://example.org/x.ipynb" in first.links
+
+
+def test_relative_links_lead_from_the_page_to_files_of_the_project(folder, tmp_path):
+    for name in ("README.md", "tests/test a.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    links = {
+        "../README.md#a-part": "../../../README.md#a-part",
+        "../tests/test%20a.py": "../../../tests/test%20a.py",
+        "01_b.ipynb": "01_b.html",
+        "./01_b.ipynb#here": "01_b.html#here",
+        "../notebooks/02_c.ipynb": "02_c.html",
+        "03_not_run.ipynb": "../../../notebooks/03_not_run.ipynb",
+        "#below": "#below",
+        "mailto:a@example.org": "mailto:a@example.org",
+        "https://example.org/a#b": "https://example.org/a#b",
+    }
+    notebook = nbformat.read(folder / "00_a.ipynb", as_version=4)
+    notebook.cells[0] = new_markdown_cell("# A\n\n" + " ".join(f"[x]({link})" for link in links))
+    nbformat.write(notebook, folder / "00_a.ipynb")
+    assert main(["html", "--scale", "smoke"]) == 0
+    found = [link for link in Page(folder / "html/00_a.html").links if link != "#A"]
+    assert found[2:-2] == list(links.values())
+    assert dead(folder / "html") == []
+
+
+def dead(pages: Path) -> list[str]:
+    """The relative links of pages that lead nowhere."""
+    found = [(path, link) for path in pages.glob("*.html") for link in Page(path).links]
+    own = [(path, link) for path, link in found if not urlsplit(link).scheme and link[0] != "#"]
+    assert own
+    return [link for path, link in own if not (path.parent / unquote(urlsplit(link).path)).exists()]
+
+
+def test_no_link_of_the_projects_own_notebooks_is_dead_on_its_page(tmp_path, monkeypatch):
+    for entry in ROOT.iterdir():
+        if entry.name != "build":
+            (tmp_path / entry.name).symlink_to(entry)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    for redraw in (False, True):
+        folder = paths.own_folder("smoke", redraw)
+        shutil.rmtree(tmp_path / "build", ignore_errors=True)
+        folder.mkdir(parents=True)
+        for path in ROOT.glob("notebooks/*.ipynb"):
+            if "](../" in (text := path.read_text()) or ".ipynb)" in text:
+                shutil.copy(path, folder)
+        assert html.write("smoke").parent == folder / "html"
+        assert dead(folder / "html") == []
 
 
 def test_images_have_alt_texts(folder):
