@@ -65,8 +65,16 @@ def find() -> list[Path]:
 
 
 def asked(files: Iterable[Path]) -> list[Path]:
-    """The notebooks asked for; a number such as '08' is that one of the project's."""
-    return [_numbered(path.name) if _is_number(path) else path for path in files]
+    """The notebooks asked for; a number such as '08' is that one of the project's.
+
+    A path that leads nowhere from the current folder is tried from the project's root.
+    """
+    return [_numbered(path.name) if _is_number(path) else _from_root(path) for path in files]
+
+
+def _from_root(path: Path) -> Path:
+    there = paths.project_root() / path
+    return there if there.exists() and not path.exists() else path
 
 
 def _is_number(path: Path) -> bool:

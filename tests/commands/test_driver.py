@@ -238,6 +238,19 @@ def test_a_notebook_is_found_by_its_number(root, capfd, monkeypatch):
     assert "01 is not a valid notebook" in capfd.readouterr().err
 
 
+def test_a_notebook_is_found_from_another_folder_by_its_path_in_the_project(
+    root, tmp_path, capfd, monkeypatch
+):
+    write(root / "notebooks/00_a.ipynb", "print(scale, 'of the project')")
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--scale", "smoke", "notebooks/00_a.ipynb"]) == 0
+    assert "smoke of the project" in capfd.readouterr().out
+    write(tmp_path / "notebooks/00_a.ipynb", parameters=None)  # the nearer one is meant
+    assert main(["check", "notebooks/00_a.ipynb"]) == 2 and main(["check", "00"]) == 0
+    assert main(["check", "notebooks/01_b.ipynb"]) == 2
+    assert "cannot read notebooks/01_b.ipynb" in capfd.readouterr().err
+
+
 def test_a_text_is_passed_as_text(root, capfd):
     parameters = "scale = 'laptop'\nname: str = 'a'\nat: float | None = None"
     write(root / "notebooks/00_a.ipynb", "print(scale, [name, at])", parameters=parameters)
