@@ -454,7 +454,7 @@ def test_one_step_that_overflows_is_not_a_finished_run():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"method": "spos"}, "unknown method 'spos': choose one of SPOS"),
+        ({"method": "spos"}, r"unknown method 'spos': did you mean SPOS\? choose one of SPOS"),
         ({"space": "maxi"}, "unknown space 'maxi': choose one of .*mini"),
         ({"arch": (0, 1)}, "an architecture of mini has 3 operations.*got 2"),
         ({"arch": (0, 1, 5)}, r"operation 5 on edge 2 .2<-1. of \(0, 1, 5\) is not in 0..4"),

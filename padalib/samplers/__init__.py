@@ -1,5 +1,6 @@
 """Training methods, each a composition of a path sampler, a data sampler and an update rule."""
 
+from padalib.engine import words
 from padalib.samplers import close, density, dynas, magic, nsas, rsa, sandwich, sumnas
 from padalib.samplers.balanced import BalancedPaths
 from padalib.samplers.base import (
@@ -78,7 +79,7 @@ METHODS = {
 def get(name: str) -> Method:
     """The method called `name`; `.with_options` makes variants of it."""
     if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}")
+        raise ValueError(words.unknown("method", name, METHODS))
     return METHODS[name]
 
 

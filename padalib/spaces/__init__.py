@@ -1,6 +1,6 @@
 """Search spaces: what an architecture is, which ones are the same function, and what they cost."""
 
-from padalib.engine import origin
+from padalib.engine import origin, words
 from padalib.spaces.base import IDENTITIES, Arch, Entries, Position, Space
 from padalib.spaces.cell import OPS, CellSpace
 from padalib.spaces.chain import ChainSpace
@@ -42,7 +42,7 @@ SPACES: dict[str, Space] = {
 def get(name: str) -> Space:
     """The space called `name`; `dataclasses.replace` changes its width, depth or sharing extent."""
     if name not in SPACES:
-        raise ValueError(f"unknown space {name!r}: choose one of {', '.join(sorted(SPACES))}")
+        raise ValueError(words.unknown("space", name, sorted(SPACES)))
     return SPACES[name]
 
 

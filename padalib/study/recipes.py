@@ -6,6 +6,7 @@ from typing import Any
 
 from padalib.benchmarks.alone import ALONE
 from padalib.data import WHOLE
+from padalib.engine import words
 from padalib.spaces import Arch, Space
 from padalib.train import TrainConfig
 
@@ -69,5 +70,5 @@ RECIPES = {
 def get(name: str) -> Recipe:
     """The recipe called `name`; ValueError where there is none."""
     if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}: choose one of {', '.join(RECIPES)}")
+        raise ValueError(words.unknown("recipe", name, RECIPES))
     return RECIPES[name]

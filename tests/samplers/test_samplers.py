@@ -762,8 +762,10 @@ class NoArguments(Accumulate):
 
 
 def test_unknown_method_names_the_known():
-    with pytest.raises(ValueError, match=r"unknown method 'NSGA': choose one of SPOS, .*balanced"):
-        samplers.get("NSGA")
+    with pytest.raises(
+        ValueError, match=r"unknown method 'random': choose one of SPOS, .*balanced"
+    ):
+        samplers.get("random")
 
 
 @pytest.mark.parametrize(

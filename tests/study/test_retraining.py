@@ -370,7 +370,9 @@ def test_hours_by_hand(monkeypatch):
 
 
 def test_unknown_recipes_are_refused():
-    with pytest.raises(ValueError, match="unknown recipe 'dart': choose one of darts, darts-short"):
+    with pytest.raises(
+        ValueError, match=r"unknown recipe 'dart': did you mean darts\? choose one of darts"
+    ):
         recipes.get("dart")
 
 

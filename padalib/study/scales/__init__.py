@@ -6,6 +6,7 @@ Which runs a study needs, the study says: `configs(scale)` of its module.
 from dataclasses import replace
 
 from padalib import spaces
+from padalib.engine import words
 from padalib.study.scale import METHODS, STUDIES, Retraining, Scale, Searches
 from padalib.study.scales import across, record, retraining, rivals, search, variance
 
@@ -322,7 +323,7 @@ def _named() -> set[str]:
 def get(name: str) -> Scale:
     """The scale called `name`."""
     if name not in SCALES:
-        raise ValueError(f"unknown scale {name!r}: choose one of {', '.join(SCALES)}")
+        raise ValueError(words.unknown("scale", name, SCALES))
     return SCALES[name]
 
 
