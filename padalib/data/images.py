@@ -59,7 +59,8 @@ def find(name: str) -> Path | None:
         raise FileNotFoundError(
             f"no data set {base!r}: expected images in {place}/train/<class>/ and "
             f"{place}/test/<class>/ (PADALIB_DATA moves the data root), or one of the names "
-            f"digits, digits-small, {', '.join(CIFAR)}"
+            f"digits, digits-small, {', '.join(CIFAR)}, or the latter at another size, such as "
+            "cifar10-16 (averaged to 16x16 pixels)"
         )
     return None
 
