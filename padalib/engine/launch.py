@@ -18,6 +18,7 @@ from padalib.engine.machine import cores
 from padalib.engine.pool import Pool
 from padalib.engine.progress import Progress
 from padalib.engine.runs import Config, Run, RunError
+from padalib.engine.words import counted
 
 MEMORY_PER_WORKER = 1.25  # GiB; the workers of the laptop scale peak at 1.2
 LIVES = 2  # processes that may die under a run: the first may be another's fault
@@ -92,10 +93,9 @@ def _grid(runs: list[Run], workers: int | None, executor: Executor | None) -> li
     for run in runs:
         errors[run.key] = errors[run.key] or _unfinished(run)
     if failed := [f"- {every[key].config.label}: {why}" for key, why in errors.items() if why]:
-        raise RunError(
-            f"{len(failed)} of {len(every)} runs failed, the others are finished and kept:\n"
-            + "\n".join(failed)
-        )
+        others = ", the others are finished and kept" if len(failed) < len(every) else ""
+        said = f"{len(failed)} of {counted(len(every), 'run')} failed{others}:"
+        raise RunError("\n".join([said, *failed]))
     return runs
 
 

@@ -71,6 +71,13 @@ def test_a_failure_in_an_executor_of_ones_own_is_reported(threads):
     assert Run(Job("a")).done and not Run(Job("raises")).done
 
 
+def test_where_all_runs_fail_no_others_are_spoken_of(threads):
+    with pytest.raises(RunError, match=r"^1 of 1 run failed:\n- job raises: ValueError: the m"):
+        grid([Job("raises")], executor=threads)
+    with pytest.raises(RunError, match=r"^2 of 2 runs failed:\n- job raises"):
+        grid([Job("raises"), Job("is fussy")], executor=threads)
+
+
 def test_a_finished_run_of_other_code_is_refused_and_the_others_are_computed(threads):
     (run,) = grid([Job("a")], executor=threads)
     (run.folder / "config.json").write_text("{}")
