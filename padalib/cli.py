@@ -62,7 +62,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
-SCALE = argument("--scale", default="laptop", help="smoke, laptop (default), cifar, paper, ...")
+SCALE = argument(
+    "--scale",
+    default="laptop",
+    help="smoke, laptop (default), cifar, or another of README.md's scales",
+)
 WORKERS = argument("--workers", type=positive, help="processes that train (default: one a core)")
 NOTEBOOKS = argument(
     "notebooks", nargs="*", type=Path, help="files, or numbers such as 04 (default: all)"
@@ -126,11 +130,12 @@ def figures(args: Namespace) -> None:
 )
 def check(args: Namespace) -> None:
     from padalib.commands import notebooks
+    from padalib.engine.words import counted
 
     chosen = notebooks.asked(args.notebooks) or notebooks.find()
     for path in chosen:
         notebooks.check(path, {"scale": "laptop"})
-    print(f"{len(chosen)} notebooks can be run")
+    print(f"{counted(len(chosen), 'notebook')} can be run")
 
 
 @command(

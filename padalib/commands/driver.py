@@ -26,6 +26,7 @@ from padalib import study
 from padalib.commands import environment, notebooks
 from padalib.commands.notebooks import KERNEL, NotebookError
 from padalib.engine import paths
+from padalib.engine.words import counted
 
 RECORD = "record.json"  # in the folder of a scale: which notebooks ended well, and their files
 OWN_OPTIONS = {"scale": "--scale", "redraw": "`padalib figures`", "workers": "--workers"}
@@ -126,8 +127,10 @@ def run(
     for path in chosen:
         notebooks.check(path, parameters)
     folder = writable(paths.own_folder(scale, redraw))
-    count = f"{len(chosen)} notebook{'s' if len(chosen) > 1 else ''}"
-    print(f"{count} at scale {scale}; what is made goes to {folder}", flush=True)
+    print(
+        f"{counted(len(chosen), 'notebook')} at scale {scale}; what is made goes to {folder}",
+        flush=True,
+    )
     with alone(folder, scale):
         with environment.for_kernels(workers):
             environment.check_kernel()

@@ -235,6 +235,8 @@ def test_a_notebook_is_found_by_its_number(root, capfd, monkeypatch):
     (root / "01").write_text("a file of that name is taken as it is")
     monkeypatch.chdir(root)
     assert main(["check", "01"]) == 2 and main(["check", "00"]) == 0
+    assert "\n1 notebook can be run\n" in "\n" + capfd.readouterr().out
+    assert main(["check", "01"]) == 2
     assert "01 is not a valid notebook" in capfd.readouterr().err
 
 
