@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from padalib.engine import words
 from padalib.ranking.vectors import few
-from padalib.spaces import Space
+from padalib.spaces import SPACES, Space
 
 LEAST = 20  # architectures of a card
-SHOWN = 20  # problems that an error lists; the rest are counted
+SHOWN = 3  # rows of one problem that an error quotes; the rest are named
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|-?[\d.]+(?:-\d+)*")  # what differs in one problem's words
 NAMES = {
     "code": ("code",),
     "string": ("arch", "string", "architecture"),
@@ -73,6 +75,7 @@ def read_scores(path: Path | str, space: Space) -> tuple[pd.DataFrame, list[str]
     table = pd.DataFrame(
         {"code": list(_each(raw[column], lambda text: space.code(read(text)), wrong))}
     )
+    foreign = 2 * len(wrong) > len(raw)
     table["seed"] = list(_each(raw["seed"], _whole, wrong)) if "seed" in raw else 0
     for name, own in (("score", named["score"]), ("loss", "loss")):
         if own in raw:
@@ -88,20 +91,53 @@ def read_scores(path: Path | str, space: Space) -> tuple[pd.DataFrame, list[str]
     if double.any():
         several = [name for name in others if raw[name].nunique() > 1]
         hint = several and f"They differ in {few(several)}: pass the rows of one of each"
-    elif len(wrong) >= len(raw) and named["code"]:
-        form = space.code(next(iter(space.some())))
-        hint = f"A code of {space.name} has a number for each {space.kind}, such as {form}"
-    elif len(wrong) >= len(raw):
-        codes = raw[column].str.fullmatch(r"\s*\d+(-\d+)*\s*").all()
-        hint = f"These are codes: call the column `code`, not `{column}`" if codes else ""
+    elif foreign and not named["code"] and raw[column].str.fullmatch(r"\s*\d+(-\d+)*\s*").all():
+        hint = f"These are codes: call the column `code`, not `{column}`"
+    elif foreign:
+        hint = _elsewhere(raw[column], space, bool(named["code"]))
     if not wrong:
         wrong += _uneven(table)
     refuse(path, wrong, hint or "")
     if "score" not in table:
         table["score"] = -table.loss
-        notes.append("There is no score: ranked by the loss, the lowest first")
+        notes.insert(0, _by_loss(raw[others]))
     _check_enough(path, table)
     return table.astype({"seed": int}), notes
+
+
+def _by_loss(unused: pd.DataFrame) -> str:
+    """That the loss ranks, and which of the columns left aside may have been meant as scores."""
+    said = "There is no column `score`, so architectures are ranked by loss, the lowest first"
+    likely = []
+    for name in unused:
+        values = pd.to_numeric(unused[name], errors="coerce")
+        if values.notna().all() and values.nunique() > 1 and not name.startswith("unnamed:"):
+            likely.append(f"`{name}`")  # unnamed: pandas' index
+    if not likely:
+        return said
+    it = "it" if len(likely) == 1 else "that one"
+    return f"{said}; if {' or '.join(likely)} is the score, call {it} `score`"
+
+
+def _elsewhere(cells: pd.Series, space: Space, codes: bool) -> str:
+    """What to say of rows most of which are no architectures of a space."""
+    what = "codes" if codes else "architectures"
+    if fit := [name for name, other in SPACES.items() if _all_of(cells, other, codes)]:
+        named = " and ".join(f"`{name}`" for name in fit)
+        return f"These {what} fit {named}: --space {' or '.join(fit)}"
+    if not codes:
+        return ""
+    form = space.code(next(iter(space.some())))
+    return f"A code of {space.name} has a number for each {space.kind}, such as {form}"
+
+
+def _all_of(cells: pd.Series, space: Space, codes: bool) -> bool:
+    try:
+        for cell in cells.unique():
+            (space.parse if codes else space.encode)(cell.strip())
+    except ValueError:
+        return False
+    return True
 
 
 def _check_enough(path: Path, table: pd.DataFrame) -> None:
@@ -167,14 +203,34 @@ def _uneven(table: pd.DataFrame) -> list[tuple[int, str]]:
 
 
 def refuse(path: Path, wrong: list[tuple[int, str]], hint: str = "") -> None:
-    """Raise a ScoresError that lists what is wrong in which row, if anything is."""
-    if wrong:
-        lines = [f"- row {row}: {reason}" for row, reason in sorted(wrong)]
-        more = f"\n... and {len(lines) - SHOWN:,} more" if len(lines) > SHOWN else ""
-        count = len({row for row, _ in wrong})
-        rows = f"{count:,} bad row{'s' * (count > 1)}"
-        listed = "\n".join(lines[:SHOWN]) + more + (f"\n{hint}" if hint else "")
-        raise ScoresError(f"{path} has {rows}:\n{listed}")
+    """Raise a ScoresError that names every row where something is wrong, if anything is.
+
+    The hint stands first. Of rows that are wrong in one way `SHOWN` are quoted.
+    """
+    if not wrong:
+        return
+    kinds: dict[str, list[tuple[int, str]]] = {}
+    for row, reason in sorted(wrong):
+        kinds.setdefault(QUOTED.sub("", reason), []).append((row, reason))
+    lines = [hint] if hint else []
+    for own in kinds.values():
+        lines += [f"- row {row}: {reason}" for row, reason in own[:SHOWN]]
+        if rest := [row for row, _ in own[SHOWN:]]:
+            lines.append(f"- {_named(rest)}: likewise")
+    rows = words.counted(len({row for row, _ in wrong}), "bad row")
+    raise ScoresError(f"{path} has {rows}:\n" + "\n".join(lines))
+
+
+def _named(rows: list[int]) -> str:
+    """Rows in words, those that follow each other as one: 'rows 2, 5 to 86'."""
+    spans: list[list[int]] = []
+    for row in dict.fromkeys(rows):
+        if spans and row == spans[-1][1] + 1:
+            spans[-1][1] = row
+        else:
+            spans.append([row, row])
+    said = [f"{first} to {last}" if first < last else str(first) for first, last in spans]
+    return f"row{'s' * (len(set(rows)) > 1)} {', '.join(said)}"
 
 
 # --- published prediction files ---

@@ -24,6 +24,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from padalib import spaces
+from padalib.benchmarks import layouts
 from padalib.benchmarks.pickles import TableError, unpickle, unpickle_npy
 from padalib.engine import paths
 from padalib.engine.runs import write_bytes
@@ -72,7 +73,7 @@ def find(root: Path) -> Path:
         "(from github.com/D-X-Y/NATS-Bench; needs `pip install nats-bench`), or "
         f"{CSV} (columns arch, cifar10_val, cifar10_test, ...), or {NPY} (from "
         "github.com/ShunLu91/PA-DA). Or `pip install analog-nasbench`: an independent retraining "
-        "on CIFAR-10 that needs no download. Or pass path="
+        f"on CIFAR-10 that needs no download. Or pass a table's path ({layouts.PATH})"
     )
 
 

@@ -152,7 +152,8 @@ def test_scores_that_rank_against_the_truth_are_doubted_and_losses_rank(tmp_path
     rows.to_csv(path, index=False)
     found = scorecard.read(path, "mini")
     assert found.cards["wrong"].set_index("measure").value.tau == 1
-    assert found.notes[0] == "There is no score: ranked by the loss, the lowest first"
+    said = "There is no column `score`, so architectures are ranked by loss, the lowest first"
+    assert found.notes[0] == said
 
 
 def test_many_seeds_are_said_to_be_drawn(tmp_path):

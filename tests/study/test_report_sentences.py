@@ -40,7 +40,9 @@ def test_columns_that_are_not_separated_by_commas(tmp_path, mark):
 
 def test_codes_in_the_column_of_strings(tmp_path):
     said = refused(tmp_path, ROWS.rename(columns={"code": "arch"}))
-    assert said.endswith("These are codes: call the column `code`, not `arch`")
+    hint = "These are codes: call the column `code`, not `arch`"
+    assert f"has 125 bad rows:\n{hint}\n- row 2: '0-0-0'" in said
+    assert said.endswith("\n- rows 5 to 126: likewise") and len(said.splitlines()) == 6
     strings = ROWS.rename(columns={"code": "arch"}).replace({"arch": {CODES[0]: "abc"}})
     assert "These are codes" not in refused(tmp_path, strings)
 
@@ -48,9 +50,64 @@ def test_codes_in_the_column_of_strings(tmp_path):
 def test_rows_of_several_methods_in_one_file(tmp_path):
     both = pd.concat([ROWS.assign(method=name, split="valid") for name in ("SPOS", "PA")])
     said = refused(tmp_path, both)
-    assert said.startswith(f"{tmp_path / 'scores.csv'} has 125 bad rows:\n- row 127: 0-0-0, seed 0")
-    assert said.endswith("... and 105 more\nThey differ in method: pass the rows of one of each")
+    hint = "They differ in method: pass the rows of one of each"
+    assert said.startswith(
+        f"{tmp_path / 'scores.csv'} has 125 bad rows:\n{hint}\n- row 127: 0-0-0,"
+    )
+    assert said.endswith("\n- rows 130 to 251: likewise")
     assert "They differ" not in refused(tmp_path, pd.concat([ROWS, ROWS]))
+
+
+def test_every_row_is_named_where_some_are_wrong_in_one_way_and_some_in_others(tmp_path):
+    table = ROWS.astype({"code": object, "score": object}).assign(seed="0")
+    table.loc[[3, 5, 7, 8, 9, 20, 21, 40], "score"] = ["nan", "x", "'", "inf", "", "y", "z", "w"]
+    table.loc[[4, 30], "code"] = ["9-9-9", "1-1"]
+    table.loc[[1, 8], "seed"] = ["one", "two"]
+    lines = refused(tmp_path, table).splitlines()
+    assert lines[0].endswith("has 11 bad rows:")
+    assert [line.partition(":")[0] for line in lines[1:]] == [
+        *("- row 3", "- row 10"),  # seeds
+        *("- row 5", "- row 7", "- row 9", "- rows 10 to 11, 22 to 23, 42"),
+        *("- row 6", "- row 32"),  # no digit of mini, and too few digits
+    ]
+    assert lines[6] == "- rows 10 to 11, 22 to 23, 42: likewise"
+    assert "score must be a finite number, got 'nan'" in lines[3] and "'1-1'" in lines[8]
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "column", "hint"),
+    [
+        ("mini", "nasbench201", "code", "These codes fit `mini`: --space mini"),
+        ("mini", "conv64", "arch", "These architectures fit `mini`: --space mini"),
+        ("chain-mini", "mini", "code", "These codes fit `chain-mini`: --space chain-mini"),
+    ],
+)
+def test_a_file_of_another_space_is_told_which(tmp_path, own, given, column, hint):
+    own = spaces.get(own)
+    name = own.code if column == "code" else own.decode
+    path = tmp_path / "scores.csv"
+    rows = [{column: name(arch), "score": n} for n, arch in enumerate(own)]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    with pytest.raises(ScoresError) as caught:
+        read_scores(path, spaces.get(given))
+    assert str(caught.value).splitlines()[1] == hint
+    spans = re.findall(r"(\d+)(?: to (\d+))?[,:]", re.sub(r": .*", ":", str(caught.value)))
+    said = {row for first, last in spans for row in range(int(first), int(last or first) + 1)}
+    assert said == set(range(2, len(rows) + 2)) and len(str(caught.value).splitlines()) < 20
+
+
+def test_a_column_that_may_have_been_meant_as_scores_is_named_before_all_else(tmp_path):
+    path = tmp_path / "scores.csv"
+    table = ROWS.rename(columns={"score": "points"}).assign(loss=range(125), epoch=3, by="PA")
+    table.to_csv(path)  # with pandas' index
+    rows, notes = read_scores(path, MINI)
+    said = "There is no column `score`, so architectures are ranked by loss, the lowest first"
+    assert notes[0] == f"{said}; if `points` is the score, call it `score`"
+    assert rows.score.tolist() == [-loss for loss in range(125)]
+    table.assign(mark=range(125, 250)).to_csv(path, index=False)
+    assert read_scores(path, MINI)[1][0] == (
+        f"{said}; if `points` or `mark` is the score, call that one `score`"
+    )
 
 
 def test_one_bad_row_is_one(tmp_path):
