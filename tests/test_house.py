@@ -25,8 +25,8 @@ FLOORS = {
 # number, which only they can do; tell who writes a sampler what its draws are not; and refuse steps
 # of no path or of more than are counted, options that a rule would not go by, a network that draws
 # from streams of its own or goes by more than its weights, and importance weights that nobody has
-# said; and say which name was meant.
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2743
+# said; and say which name was meant, or is taken.
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2747
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (

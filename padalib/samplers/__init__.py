@@ -20,6 +20,8 @@ from padalib.samplers.spos import Bootstrap, Shuffled, UniformPaths
 from padalib.samplers.update import Accumulate, UpdateRule
 from padalib.samplers.yoked import ReplayedPaths
 
+METHODS: dict[str, Method] = {}  # the published ones and their variants, by name
+
 
 def compose(
     name: str,
@@ -33,16 +35,20 @@ def compose(
 
     What a class of your own does now is part of the identity of its runs: its code, all that it
     uses, and the whole of your own modules among that (`engine.source` says what cannot be seen).
-    If any of it changes later, the method is refused until it is composed again.
+    If any of it changes later, the method is refused until it is composed again. ValueError for
+    the name of one of `METHODS`, unless it is the same.
     """
     given = {"paths": paths, "data": data, "update": update, "around": around}
     parts = {
         role: own if isinstance(own, Part) else part(own) for role, own in given.items() if own
     }
-    return Method(name, **parts).with_options(name, **options)
+    method = Method(name, **parts).with_options(name, **options)
+    if METHODS.get(name, method) != method:
+        raise ValueError(f"{name!r} is the name of a method of other parts: choose another name")
+    return method
 
 
-METHODS = {
+METHODS |= {
     method.name: method
     for method in (
         compose("SPOS"),

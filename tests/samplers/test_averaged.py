@@ -56,7 +56,7 @@ def twin(method, begin, decay):
     "method",
     [
         compose("SPOS"),
-        compose("DYNAS", update=PartingByComplexity, until=0.5),
+        compose("parting", update=PartingByComplexity, until=0.5),
         compose("FairNAS", samplers.FairPaths),
         compose("zeros", zero_grad=True),
     ],
@@ -101,7 +101,7 @@ def test_kept_states_have_the_weights_as_trained_and_the_last_one_the_means():
 
 
 def test_keys_of_runs_without_it_are_what_they_were():
-    method = compose("SPOS", around=Averaged)
+    method = compose("averaged", around=Averaged)
     plain, averaged = TrainConfig("SPOS", **SMALL), TrainConfig(method, **SMALL)
     told = identity(plain)["config"]
     assert "around" not in told["method"] and not {"nesterov", "warmup"} & set(told)

@@ -41,6 +41,7 @@ from padalib.samplers.sandwich import Distil, SandwichPaths
 from padalib.samplers.stepped import SteppedPaths
 from padalib.samplers.sumnas import Reptile
 from padalib.samplers.update import path_loss
+from padalib.study.record import parts
 from padalib.train import TrainConfig, Trainer
 
 MINI = spaces.get("mini")
@@ -820,6 +821,18 @@ def test_compose_takes_classes_and_parts():
     assert method.data.build(9, 2).first == "shuffled"
     assert method == compose("mine", FairPaths, GradNormData, first="shuffled", redraw="epoch")
     assert compose("a").paths == compose("b").paths == part(UniformPaths)
+
+
+@pytest.mark.parametrize("change", [{"paths": InTurn}, {"paths": FairPaths}, {"zero_grad": True}])
+def test_the_name_of_a_published_method_is_not_for_another(change):
+    with pytest.raises(ValueError, match=r"'SPOS' is the name of a .*: choose another name"):
+        compose("SPOS", **change)
+    assert compose("my SPOS", **change).name == "my SPOS"
+
+
+@pytest.mark.parametrize("name", sorted({*samplers.METHODS} & {*parts.NAMED, *parts.PIECES}))
+def test_the_same_method_may_be_composed_again_under_its_name(name):
+    assert parts.method(name) == samplers.get(name)
 
 
 RARELY = samplers.get("PA&DA").with_options("rarely", interval=3, delta=0.5)
