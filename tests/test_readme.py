@@ -73,6 +73,18 @@ def test_files_that_it_names_exist():
         assert (ROOT / target).exists(), f"README names {target}, which is not there"
 
 
+def test_the_example_of_a_report_is_published_scores():
+    """Written from them: the last epoch of SPOS, to five decimals."""
+    own = pd.read_csv(ROOT / "data/example/scores.csv", dtype={"code": str})
+    every = pd.read_csv(RESULTS / "laptop/scores.csv", dtype={"code": str})
+    wanted = every[(every.method == "SPOS") & (every.epoch == every.epoch.max())]
+    wanted = wanted.rename(columns={"accuracy": "score"}).reset_index(drop=True)
+    pd.testing.assert_frame_equal(own, wanted[own.columns], atol=1e-5, rtol=0)
+    assert "padalib report data/example/scores.csv --space mini" in README
+    card = scorecard.read(ROOT / "data/example/scores.csv", "mini").cards["scores"]
+    assert card.set_index("measure").seeds["tau"] == 3
+
+
 def told(scale, key):
     """A published claim as the README writes it: effect and deciding interval."""
     return claims.numbers(claims.read(RESULTS / scale)[key])
@@ -435,4 +447,11 @@ def test_what_it_says_of_equal_exposure_is_published():
     own = found["18.extent.variance"]
     ends = own.intervals[0]
     assert f"{own.effect:.3f} [{ends.low:.3f}, {ends.high:.3f}] times (equivalent)" in first
-    assert f"not shown ({told('exposure', '18.extent.ranking').removesuffix(' tau')})" in first
+    falls = []  # by loss, over seeds and architectures
+    for scale, key in (("cifar", "01.extent.ranking"), ("exposure", "18.extent.ranking")):
+        end = claims.read(RESULTS / scale)[key].intervals[-1]
+        falls.append(f"{-end.of:.2f} [{-end.high:.2f}, {-end.low:.2f}]")
+    assert (
+        f"not shown ({told('exposure', '18.extent.ranking').removesuffix(' tau')}; by loss the "
+        f"first seeds, at `cifar`, had fallen by {falls[0]}, which these did not repeat: {falls[1]})"
+    ) in first

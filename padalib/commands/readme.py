@@ -165,7 +165,7 @@ def details(found: dict[str, dict[str, Found]]) -> dict[str, str]:
         lines.append("| asked | scale | verdict | effect [interval] | smallest visible | figure |")
         lines.append("|---" * 6 + "|")
         lines += [_line(key, column, own) for key in keys for column, own in found[key].items()]
-    lines += ["", "# What computed them", "", *made()]
+    lines += ["", "## What computed them", "", *made()]
     pages, names = {Path(DETAILS).name: lines}, numbered()
     for key, own in found.items():
         page = in_full(key).partition("#")[0]
@@ -174,11 +174,11 @@ def details(found: dict[str, dict[str, Found]]) -> dict[str, str]:
             title = f"[`{notebook.name}`](../../../notebooks/{notebook.name})" if notebook else key
             back = f"What the words mean: [page of verdicts](../{Path(DETAILS).name})."
             pages[page] = [f"# Claims of {title} in full", "", back]
-        pages[page] += ["", f"## {key}", "", f"{next(iter(own.values())).claim.statement}.", ""]
+        pages[page] += ["", f"## {key}", "", f"**{next(iter(own.values())).claim.statement}.**", ""]
         for column, each in own.items():
             claim = each.claim
             told = f"{_where(column, each)}: **{claims.told(claim)}**. {claim.evidence}."
-            pages[page] += [f"- {told}", *(f"  {fact}." for fact in _facts(each))]
+            pages[page] += [f"- {told}", *(f"  - {fact}." for fact in _facts(each))]
     return {page: "\n".join(own) + "\n" for page, own in pages.items()}
 
 
@@ -214,10 +214,11 @@ def _where(column: str, found: Found) -> str:
 
 def _space(found: Found) -> str:
     """The spaces of a claim where they are not its column's: what its key ends in, or several."""
-    name = found.claim.key.rpartition(".")[2]
-    if found.claim.key.startswith("09.over"):
+    key = found.claim.key
+    if key.startswith("09.over"):
         return "several spaces"
-    return f"`{name}`" if name in spaces.SPACES else ""
+    ends = key.rpartition(".")[2], key.rpartition("_")[2]  # of a claim, of what stands beside
+    return next((f"`{name}`" for name in ends if name in spaces.SPACES), "")
 
 
 def _line(key: str, column: str, found: Found) -> str:
@@ -240,10 +241,11 @@ def _facts(found: Found) -> list[str]:
     claim, facts = found.claim, []
     if not math.isnan(claim.effect):
         unit = f" {claim.unit}" if claim.unit else ""
-        facts.append(f"Effect {claims.short(claim.effect)}{unit}, none would be {claim.null:g}")
+        facts.append(f"Effect {claims.short(claim.effect)}{unit}, held against {claim.null:g}")
     facts += [
         f"Interval over {each.n:,} {each.over}: "
         f"[{claims.short(each.low)}, {claims.short(each.high)}]"
+        + ("" if math.isnan(each.of) else f", of an effect of {claims.short(each.of)}")
         for each in claim.intervals
     ]
     if math.isfinite(claim.visible):

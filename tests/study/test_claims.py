@@ -216,6 +216,8 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
     found = readme.published()
     assert list(found["07.a.chain-mini"]) == ["laptop_chain"]
     assert "CIFAR-10, `conv64` (`controls`)" in readme.details(found)["README.md"]
+    save(project / "data/results/search", "10", claim("10.found.pada_macro12", 1, 0.5, 2))
+    assert "CIFAR-10, `macro12` (`search`)" in readme.details(readme.published())["README.md"]
     titles = [line[3:] for line in page.splitlines() if line.startswith("## ")][:5]
     assert titles == list(dict.fromkeys(readme.group(key) for key in found if key[:2] != "07"))
 
@@ -231,14 +233,14 @@ def test_the_details_hold_every_number(project):
     save(project / "data/results/laptop", "01", *MANY)
     page = readme.details(readme.published())["verdicts/01.md"]
     assert page.startswith("# Claims of [`01_first.ipynb`](../../../notebooks/01_first.ipynb) in ")
-    assert "## 01.both\n\nboth, they say.\n" in page
+    assert "## 01.both\n\n**both, they say.**\n" in page
     for said in (
         '- digits, `mini` (`laptop`): **not shown**. a "quoted", long | one; smallest effect',
-        "  Effect 0.440 tau, none would be 0.",
-        "  Interval over 5 seeds: [0.0100, 0.0900].",
-        "  Interval over 1,000 architectures: [-0.0300, 0.130].",
-        "  Bound of equivalence 0.100.",
-        "  Figure: [01_fig](../../../figures/laptop/01_fig.png).",
+        "  - Effect 0.440 tau, held against 0.",
+        "  - Interval over 5 seeds: [0.0100, 0.0900].",
+        "  - Interval over 1,000 architectures: [-0.0300, 0.130].",
+        "  - Bound of equivalence 0.100.",
+        "  - Figure: [01_fig](../../../figures/laptop/01_fig.png).",
         "**not measurable**. it was below zero.",
     ):
         assert said in page

@@ -42,6 +42,9 @@ def test_what_only_replays_a_schedule_and_ranks_as_well_is_equivalent():
         assert claim.verdict == claims.EQUIVALENT and abs(claim.effect) < 0.02
         assert own[f"06.pada_pa.{name}"].verdict == claims.OPPOSITE
     assert "of PA's gain over SPOS" in own["06.pa_yoked_pa.tau_loss"].evidence
+    gain = own["06.pa_spos.tau_loss"]  # secondary, and the first thing a reader asks
+    assert gain.verdict == claims.SHOWN and controls.AFTER in gain.evidence
+    assert controls.AFTER not in own["06.pa_yoked_pa.tau_loss"].evidence
     gains = tables["gains"].set_index(["space", "measure", "control"])
     gain = gains.loc[("mini", "tau_loss", "yoked PA")]
     assert gain.share == pytest.approx(1, abs=0.05) and gain.low < 1 < gain.high + 0.01

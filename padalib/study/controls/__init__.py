@@ -56,6 +56,7 @@ GAINS = (  # where replays are left out, the first question is whether there is 
     Contrast("PA", "SPOS", "Drawing paths by their gradients (PA) ranks better than SPOS"),
     Contrast("PA&DA", "SPOS", "PA&DA ranks better than SPOS"),
 )
+AFTER = "not among the contrasts fixed beforehand, and corrected with all other differences"
 SECONDARY = (
     ("PA", "SPOS"),
     ("yoked PA", "SPOS"),
@@ -262,9 +263,14 @@ def outcome(measure: str, fifths: bool) -> str:
 def _contrasts(
     tables: dict[str, pd.DataFrame], main: str, contrasts: Sequence[Contrast]
 ) -> list[Claim]:
-    """A claim for each primary contrast and outcome."""
-    found, rows, gains = [], tables["contrasts"], tables["gains"]
-    of = {(c.a, c.b): c.statement for c in contrasts}
+    """A claim for each primary contrast and outcome; and for `GAINS`, where they are secondary."""
+    found, gains, rest = [], tables["gains"], tables["secondary"]
+    of = {(c.a, c.b): c.statement for c in (*GAINS, *contrasts)}
+    rows = tables["contrasts"].assign(after="")
+    if len(rest):
+        asked = [(c.a, c.b, name, main) for c in GAINS for name in OUTCOMES]
+        after = pd.MultiIndex.from_frame(rest[["a", "b", "measure", "space"]]).isin(asked)
+        rows = pd.concat([rows, rest[after].assign(after=AFTER)])
     for row in rows.itertuples():
         where = "" if row.space == main else f" (`{row.space}`)"
         named = outcome(row.measure, row.fifths)
@@ -283,7 +289,7 @@ def _contrasts(
                 f"of PA's gain over SPOS (over {own.units} "
                 f"{'swapped pairs of seeds' if row.b == YOKED else 'seeds'})"
             )
-        beside = "; ".join(filter(None, (beside, _alone(row, tables.get("added")))))
+        beside = "; ".join(filter(None, (row.after, beside, _alone(row, tables.get("added")))))
         found.append(
             outcomes.claim(
                 key + ("" if row.space == main else f".{row.space}"),
