@@ -453,5 +453,6 @@ def test_what_it_says_of_equal_exposure_is_published():
         falls.append(f"{-end.of:.2f} [{-end.high:.2f}, {-end.low:.2f}]")
     assert (
         f"not shown ({told('exposure', '18.extent.ranking').removesuffix(' tau')}; by loss the "
-        f"first seeds, at `cifar`, had fallen by {falls[0]}, which these did not repeat: {falls[1]})"
+        f"first seeds, at `cifar`, had fallen by {falls[0]}, which these did not repeat: "
+        f"{falls[1]})"
     ) in first
