@@ -10,8 +10,9 @@ weights are trained too little, short paths as much as deep ones, and the last s
 - `averaged.Averaged` ends with the mean of the last weights, without the noise of the last steps.
 
 No part asks for a gradient's size, an accuracy or a prior. Its paths cost 1.4 times the FLOPs of
-SPOS's in NAS-Bench-201. What each part costs to leave out is the ablation of notebook 15, which is
-not published yet.
+SPOS's in NAS-Bench-201. Chosen of twelve candidates on two seeds, it did not prove the best on five
+others (notebook 15): it is not shown to be better than PA&DA, nor than PA or `curriculum` with the
+same other parts. What each of its parts is worth was not measured yet.
 """
 
 from padalib.samplers.averaged import Averaged

@@ -443,7 +443,7 @@ def test_the_figure_shows_every_candidate_aim_and_part():
     left, upper, lower = figure.axes
     assert [text.get_text() for text in left.get_yticklabels()] == tried.candidate.tolist()
     assert len(upper.get_yticks()) == len(record.AIMS)
-    assert [text.get_text() for text in lower.get_yticklabels()] == [
+    assert [text.get_text().replace("\n", " ") for text in lower.get_yticklabels()] == [
         "PA&DA", "PA + averaging", "curriculum + averaging", "without structure",
         "without averaging",
     ]  # fmt: skip

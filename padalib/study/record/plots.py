@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from padalib.study import claims, figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.controls.plots import SHADES, differences
-from padalib.study.record import AIMS, CHOOSES, left
+from padalib.study.record import AIMS, left
 from padalib.study.record.parts import CLAIMED
 from padalib.study.scale import Scale
 
@@ -55,7 +55,7 @@ def _tried(axes: Axes, rows: pd.DataFrame) -> None:
         for name in OUTCOMES:
             fill = SHADES[name] if row.chosen else "white"
             axes.plot(getattr(row, name), place, "o", color=SHADES[name], mfc=fill, ms=3.5)
-    names = [textwrap.fill(name, 22) for name in rows.candidate]
+    names = [textwrap.fill(name, 24) for name in rows.candidate]
     axes.set_yticks(range(len(rows)), names, fontsize=5)
     axes.invert_yaxis()
     for name, shade in SHADES.items():
@@ -92,7 +92,7 @@ def _parts(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _label(row) -> str:
-    return f"without {row.part}" if isinstance(row.part, str) else row.b
+    return textwrap.fill(f"without {row.part}" if isinstance(row.part, str) else row.b, 20)
 
 
 def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
@@ -103,15 +103,17 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
         for name, (aim, said) in AIMS.items()
         if name in own.index and pd.notna(own.value[name])
     ]
-    rows = tables["contrasts"]
-    rows = rows[rows.measure == CHOOSES]
-    gains = [
-        f"{claims.interval(row.difference, low, high)} beside {row.b} ({row.verdict})"
-        for row, low, high in zip(rows.itertuples(), *outcomes.joint(rows), strict=True)
-    ]
+    gains = []
+    for name in OUTCOMES:
+        rows = tables["contrasts"][tables["contrasts"].measure == name]
+        told = [
+            f"{row.difference:+.3f} [{low:+.3f}, {high:+.3f}] beside {row.b} ({row.verdict})"
+            for row, low, high in zip(rows.itertuples(), *outcomes.joint(rows), strict=True)
+        ]
+        gains.append(f"Its {OUTCOMES[name]}: {'; '.join(told)}.")
     return (
-        f"Scale {scale.name}, equal images. `{winner}`: {'; '.join(reached)}. Its "
-        f"{OUTCOMES[CHOOSES]}: {'; '.join(gains)}. Left: means over {len(scale.rate_seeds)} seeds "
+        f"Scale {scale.name}, equal images. `{winner}`: {'; '.join(reached)}. {' '.join(gains)} "
+        f"Left: means over {len(scale.rate_seeds)} seeds "
         "on the half of the architectures that chooses (filled: chosen, so partly by luck). Right: "
         f"{len(scale.seeds)} other seeds, the other half; black marks are aims, above with 95 % "
         "over seeds and architectures; below thick bars over seeds, thin ones over both; verdicts "
