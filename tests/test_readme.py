@@ -334,6 +334,28 @@ def test_what_it_says_of_inherited_accuracy_is_published():
     }
 
 
+def test_what_it_says_of_the_record_is_published():
+    first = README.partition("## What the paper claims")[0]
+    found = claims.read(RESULTS / "record")
+    verdicts = {claims.told(claim) for key, claim in found.items() if "beats" in key}
+    assert verdicts <= {claims.NOT_SHOWN, claims.CORRECTED} and len(verdicts) >= 1
+    assert not any(claim.verdict == claims.SHOWN for claim in found.values())
+    for key, claim in found.items():
+        both = claim.intervals[-1]
+        if key.startswith("15.aim"):
+            numbers = f"{claim.effect:.3f} [{both.low:.3f}, {both.high:.3f}]"
+            assert numbers in first and f"{claim.null:g}" in first, key
+        else:
+            assert f"{claim.effect:+.3f} [{both.low:+.3f}, {both.high:+.3f}]" in first, key
+    aims = [found[f"15.aim.{name}"] for name in ("tau_loss", "within_flops")]
+    loss, within = (f"{aim.effect:.2f}" for aim in aims)
+    assert f"tau by loss {loss} (0.77 was aimed at), among equal FLOPs {within} (0.65)" in first
+    tried = pd.read_csv(RESULTS / "record" / "record_tried.csv")
+    assert f"`{tried.candidate[tried.chosen].item()}` ranked best" in first and len(tried) == 12
+    rows = pd.read_csv(RESULTS / "record" / "record_contrasts.csv")
+    assert set(rows.tests) == {14} and len(rows) == 6 and set(rows.seeds) == {5}
+
+
 def test_what_it_says_of_longer_training_is_published():
     first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "budget")

@@ -65,6 +65,7 @@ HEADLINES = (  # the claims that the README shows, and those that go on from one
     *("07.closes_tau", "07.twice_tau", "07.schedule_tau", "07.schedule_within_flops"),
     *("09.over.pada.tau_loss", "09.over.gain.tau_loss", "12.surpasses", "12.controls"),
     *("10.found.pada", "10.gain.pada", "10.limit.flops.pada", "13.retrained.pada", "15.aim"),
+    "15.beats.pa_da",
 )
 BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
