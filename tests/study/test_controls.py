@@ -309,7 +309,14 @@ def test_mean_accuracy_is_of_all_and_of_the_truly_best_tenth():
     assert top.difference == pytest.approx(12.0, abs=0.3) and row.difference < 1
     whole = len(set(contests.functions(MINI, own.codes)))
     assert top.functions < row.functions == whole
-    assert set(rows.tests) == {4} and rows.holm.tolist() == pytest.approx(
+    dear = own.flops[own.true >= cut]
+    as_dear = np.isin(own.flops, dear) & (own.true < cut)
+    gap = table[table.code.isin(np.array(own.codes)[as_dear])]
+    gap = gap.pivot_table(index="seed", columns="method", values="accuracy", aggfunc="mean")
+    wanted = (gap["PA&DA"] - gap["SPOS"]).mean()
+    assert as_dear.sum() > 10 and wanted == pytest.approx(-1, abs=0.2)
+    assert rows.difference["as_dear", "PA&DA", "SPOS"] == pytest.approx(wanted)
+    assert set(rows.tests) == {6} and rows.holm.tolist() == pytest.approx(
         claims.holm(rows.p.tolist())
     )
     found = {claim.key: claim for claim in inherited.conclude(rows.reset_index())}

@@ -2,7 +2,8 @@
 
 The mean over all is what `03` asks on fewer seeds. A method that trains some operations more and
 others less moves good architectures and poor ones apart; so the truly best tenth is asked too,
-which was added after a look at the first.
+which was added after a look at the first. The best are also the dearest, so beside them stand
+others that cost as much: what these gain as well is no merit of the best.
 """
 
 import numpy as np
@@ -16,7 +17,11 @@ from padalib.study.claims import Claim
 from padalib.study.training import POINTS
 
 BEST = 0.1  # of the architectures, by their true accuracy
-GROUPS = {"all": "all architectures", "best": "the truly best tenth"}
+GROUPS = {
+    "all": "all architectures",
+    "best": "the truly best tenth",
+    "as_dear": "others with as many FLOPs as one of the best tenth",
+}
 ASKED = {
     ("PA&DA", "SPOS"): "PA&DA generalises better than SPOS",
     ("PA", "SPOS"): "PA generalises better than SPOS",
@@ -43,8 +48,12 @@ def differences(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
     In points; `a_mean` and `b_mean` are the means over the seeds that both have. Holm's correction
     is over all rows.
     """
-    rows = []
-    for name, own in (("all", known), ("best", known.only(pairs.among(known.true, BEST)))):
+    rows, best = [], pairs.among(known.true, BEST)
+    as_dear = ~best & np.isin(known.flops, known.flops[best])
+    for name, kept in zip(GROUPS, (np.full_like(best, True), best, as_dear), strict=True):
+        if not kept.any():
+            continue
+        own = known.only(kept)
         runs = accuracies(scores, own)
         for row in controls.compare({name: runs}, own, list(ASKED), [name]).to_dict("records"):
             seeds = [s for method, s in runs if method == row["a"] and (row["b"], s) in runs]

@@ -157,7 +157,8 @@ def analyse(scores: pd.DataFrame, known: Ranked, winner: str) -> dict[str, pd.Da
 
     parts: the winner less itself without each part, so more than 0 is what a part is worth; none
     of a part that was not run. Holm's correction is over the rows of both: what was not run counts
-    too, as if it had shown nothing, so that what is shown now stays so when it is there.
+    too, as if it had shown nothing. So what is shown now, on either side, stays so when it is
+    there; what is not shown after correction may be shown then.
     """
     measured = controls.measure(scores, known)
     of = {name: part for part, name in parts.without(winner).items()}
@@ -226,7 +227,10 @@ def conclude(tables: Mapping[str, pd.DataFrame], winner: str, aims: bool = False
 
     Aims are the main space's alone.
     """
-    found = _aims(tables["cards"], winner) if aims else []
+    found = []
+    if aims:
+        functions = int(tables["contrasts"].functions.iloc[0])
+        found += _aims(tables["cards"], winner, functions)
     beats = f"At equal images the chosen supernet ({winner}) ranks better than"
     for table, kind, other, statement, less in (
         ("contrasts", "beats", "b", beats, "{0}, less {1}"),
@@ -258,7 +262,8 @@ def _claim(key: str, statement: str, row, said: str) -> Claim:
     return outcomes.claim(key, statement, row, evidence, wanted=1, unit="tau", figure=FIGURE)
 
 
-def _aims(cards: pd.DataFrame, winner: str) -> list[Claim]:
+def _aims(cards: pd.DataFrame, winner: str, functions: int) -> list[Claim]:
+    """A claim for each aim, by itself: without correction."""
     own, found = cards[cards.method == winner].set_index("measure"), []
     for measure, (aim, said) in AIMS.items():
         if measure not in own.index:
@@ -268,12 +273,12 @@ def _aims(cards: pd.DataFrame, winner: str) -> list[Claim]:
             Interval(row[f"{kind}low"], row[f"{kind}high"], over, n)
             for kind, over, n in (
                 ("seeds_", "seeds", row.seeds),
-                ("archs_", "architectures", row.architectures),
+                ("archs_", "distinct architectures", functions),
                 ("", "seeds and these", row.seeds),
             )
             if pd.notna(row[f"{kind}low"])
         ]
-        told = claims.said(row.value, intervals)
+        told = f"{claims.said(row.value, intervals)}; without correction"
         statement = f"The chosen supernet reaches {aim:g} at equal images: {said}"
         look = {"null": aim, "unit": "tau", "figure": FIGURE}
         found.append(claims.of(f"15.aim.{measure}", statement, row.value, intervals, told, **look))

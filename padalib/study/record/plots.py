@@ -2,6 +2,7 @@
 
 import textwrap
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,8 +10,8 @@ from matplotlib.figure import Figure
 from padalib.study import claims, figures, outcomes
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.controls.plots import SHADES, differences
-from padalib.study.record import AIMS, left
-from padalib.study.record.parts import CLAIMED
+from padalib.study.record import AIMS, left, rivals
+from padalib.study.record.parts import CLAIMED, JOIN
 from padalib.study.scale import Scale
 
 SHORT = {
@@ -25,7 +26,7 @@ def draw(tried: pd.DataFrame, tables: dict[str, pd.DataFrame], winner: str) -> F
         figure = Figure(figsize=(6.75, 5.4))
         left, right = figure.add_gridspec(1, 2, width_ratios=(1, 1.6))
         _tried(figure.add_subplot(left), tried)
-        upper, lower = right.subgridspec(2, 1, height_ratios=(1, 1.5))
+        upper, lower = right.subgridspec(2, 1, height_ratios=(1.25, 1.5))
         _reached(figure.add_subplot(upper), tables["cards"], winner)
         _parts(figure.add_subplot(lower), _held_against(tables))
     return figure
@@ -46,8 +47,13 @@ def _held_against(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return rows.drop_duplicates(["measure", "b"])
 
 
-def _methods(winner: str) -> list[str]:
-    return list(dict.fromkeys(("SPOS", CLAIMED, winner)))
+def _methods(winner: str) -> dict[str, str]:
+    """The methods whose levels are shown, and what they are called; the chosen one last."""
+    named = {"SPOS": "SPOS", CLAIMED: CLAIMED}
+    for name in rivals(winner):
+        paths = name.partition(JOIN)[0]
+        named.setdefault(name, f"{paths}, same parts")
+    return named | {winner: "chosen"}
 
 
 def _tried(axes: Axes, rows: pd.DataFrame) -> None:
@@ -65,23 +71,25 @@ def _tried(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _reached(axes: Axes, cards: pd.DataFrame, winner: str) -> None:
-    """The winner, PA&DA and SPOS by each measure that has an aim, with intervals of both doubts."""
-    for shift, method in zip((-0.2, 0.0, 0.2), _methods(winner), strict=False):
+    """The winner, what it has to beat, and SPOS, by what has an aim; over both doubts."""
+    named = _methods(winner)
+    for shift, method in zip(np.linspace(-0.3, 0.3, len(named)), named, strict=True):
         own = cards[cards.method == method].set_index("measure")
-        shade = figures.colour(method)
+        shade = figures.colour(method if method == winner else method.partition(JOIN)[0])
+        fill = shade if method in (winner, "SPOS", CLAIMED) else "white"
         for place, measure in enumerate(AIMS):
             if measure in own.index:
                 row, y = own.loc[measure], place + shift
                 axes.plot([row.low, row.high], [y, y], color=shade, lw=0.8)
-                axes.plot(row.value, y, "o", color=shade, ms=3.5)
-        axes.plot([], [], "o", color=shade, ms=3.5, label="chosen" if method == winner else method)
+                axes.plot(row.value, y, "o", color=shade, mfc=fill, ms=3)
+        axes.plot([], [], "o", color=shade, mfc=fill, ms=3, label=named[method])
     for place, (aim, _) in enumerate(AIMS.values()):
-        axes.plot([aim, aim], [place - 0.35, place + 0.35], color="black", lw=1)
+        axes.plot([aim, aim], [place - 0.42, place + 0.42], color="grey", lw=1.5, zorder=0)
     axes.set_yticks(range(len(AIMS)), [SHORT[measure] for measure in AIMS], fontsize=6)
     axes.invert_yaxis()
-    legend = {"ncols": 3, "handlelength": 1, "columnspacing": 0.8, "loc": "lower center"}
+    legend = {"ncols": 2, "handlelength": 1, "columnspacing": 0.8, "loc": "lower center"}
     axes.legend(fontsize=6, bbox_to_anchor=(0.4, 1.0), **legend)
-    axes.set(xlabel="reached; black: aim")
+    axes.set(xlabel="reached; grey: aim")
 
 
 def _parts(axes: Axes, rows: pd.DataFrame) -> None:
@@ -107,15 +115,19 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
     for name in OUTCOMES:
         rows = tables["contrasts"][tables["contrasts"].measure == name]
         told = [
-            f"{row.difference:+.3f} [{low:+.3f}, {high:+.3f}] beside {row.b} ({row.verdict})"
+            f"{row.difference:+.3f} [{low:+.3f}, {high:+.3f}] beside {row.b} "
+            f"({claims.told(outcomes.claim('', '', row, '', wanted=1))})"
             for row, low, high in zip(rows.itertuples(), *outcomes.joint(rows), strict=True)
         ]
         gains.append(f"Its {OUTCOMES[name]}: {'; '.join(told)}.")
+    every = _held_against(tables)
+    more = int(every.tests.max()) - len(every)
+    lacking = f", of which {more} were not run and count as showing nothing" if more else ""
     return (
-        f"Scale {scale.name}, equal images. `{winner}`: {'; '.join(reached)}. {' '.join(gains)} "
-        f"Left: means over {len(scale.rate_seeds)} seeds "
+        f"Scale {scale.name}, equal images, not equal cost. `{winner}`: "
+        f"{'; '.join(reached)}. {' '.join(gains)} Left: means over {len(scale.rate_seeds)} seeds "
         "on the half of the architectures that chooses (filled: chosen, so partly by luck). Right: "
-        f"{len(scale.seeds)} other seeds, the other half; black marks are aims, above with 95 % "
-        "over seeds and architectures; below thick bars over seeds, thin ones over both; verdicts "
-        f"after Holm's correction over {_held_against(tables).tests.max()} rows. {left(scale)}"
+        f"{len(scale.seeds)} other seeds, the other half; grey marks are aims, above with 95 % "
+        "over seeds and architectures, without correction; below thick bars over seeds, thin ones "
+        f"over both, after Holm's correction over {every.tests.max()} rows{lacking}. {left(scale)}"
     ).strip()
