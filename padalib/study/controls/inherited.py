@@ -20,7 +20,7 @@ BEST = 0.1  # of the architectures, by their true accuracy
 GROUPS = {
     "all": "all architectures",
     "best": "the truly best tenth",
-    "as_dear": "others with as many FLOPs as one of the best tenth",
+    "as_dear": "others of the FLOPs of the best tenth, in its proportions",
 }
 ASKED = {
     ("PA&DA", "SPOS"): "PA&DA generalises better than SPOS",
@@ -32,14 +32,34 @@ ASKED = {
 }
 
 
-def accuracies(scores: pd.DataFrame, known: Ranked) -> dict[tuple[str, int], Estimate]:
-    """Mean accuracy of every run in percent, by (method, seed), with each one's influence."""
+def accuracies(
+    scores: pd.DataFrame, known: Ranked, weights: np.ndarray | None = None
+) -> dict[tuple[str, int], Estimate]:
+    """Mean accuracy of every run in percent, by (method, seed), with each one's influence.
+
+    With `weights` [A], which sum to 1 and are given by levels of equal FLOPs, the mean of those of
+    the levels.
+    """
+    level = np.zeros(len(known.true), int)
+    if weights is None:
+        weights = np.full(len(level), 1 / len(level))
+    else:
+        level = np.unique(known.flops, return_inverse=True)[1]
     found = {}
     for key, own in scores.groupby(["method", "seed"], sort=False):
         accuracy = dict(outcomes.vectors(own, known))["accuracy"]
-        gaps = accuracy - accuracy.mean()
-        found[key] = Estimate(float(accuracy.mean()), gaps / len(gaps))
+        means = np.bincount(level, accuracy) / np.bincount(level)
+        found[key] = Estimate(float(accuracy @ weights), weights * (accuracy - means[level]))
     return found
+
+
+def as_dear(known: Ranked) -> tuple[np.ndarray, np.ndarray]:
+    """[A] bool, weights: others at levels of FLOPs that the best tenth has, each as often as it."""
+    best = pairs.among(known.true, BEST)
+    kept = ~best & np.isin(known.flops, known.flops[best])
+    dear = known.flops[kept]
+    weights = np.array([(known.flops[best] == own).sum() / (dear == own).sum() for own in dear])
+    return kept, weights / weights.sum()
 
 
 def differences(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
@@ -48,13 +68,13 @@ def differences(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
     In points; `a_mean` and `b_mean` are the means over the seeds that both have. Holm's correction
     is over all rows.
     """
-    rows, best = [], pairs.among(known.true, BEST)
-    as_dear = ~best & np.isin(known.flops, known.flops[best])
-    for name, kept in zip(GROUPS, (np.full_like(best, True), best, as_dear), strict=True):
+    rows, (dear, weights) = [], as_dear(known)
+    groups = np.full_like(dear, True), pairs.among(known.true, BEST), dear
+    for name, kept in zip(GROUPS, groups, strict=True):
         if not kept.any():
             continue
         own = known.only(kept)
-        runs = accuracies(scores, own)
+        runs = accuracies(scores, own, weights if name == "as_dear" else None)
         for row in controls.compare({name: runs}, own, list(ASKED), [name]).to_dict("records"):
             seeds = [s for method, s in runs if method == row["a"] and (row["b"], s) in runs]
             means = {
