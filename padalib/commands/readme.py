@@ -60,6 +60,7 @@ HEADLINES = (  # the claims that the README shows, and those that go on from one
     *("04.ranks", "04.free_tau", "04.finds", "04.free_finds"),
     *("06.pa_yoked_pa.tau_loss", "06.pa_curriculum.tau_loss", "06.pada_pa.within_flops"),
     *("06.generalises.all.pada_spos", "06.generalises.best.pada_spos"),
+    "06.generalises.as_dear.pada_spos",
     "06.generalises.best.pa_curriculum",
     *("06.pa_spos.tau_loss", "06.pada_spos", "14.equal_flops.pa_spos.tau_loss", "05.seeds"),
     *("07.closes_tau", "07.twice_tau", "07.schedule_tau", "07.schedule_within_flops"),
