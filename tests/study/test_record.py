@@ -460,7 +460,9 @@ def test_the_figure_shows_every_candidate_aim_and_part():
     assert set(table.aim.dropna()) == {aim for aim, _ in record.AIMS.values()}
     few = scores({"SPOS": 2.0, "PA&DA": 1.0, "curriculum + DA": 1.0, "DA": 1.5, "PA": 1.0})
     alone = plots.draw(tried, record.analyse(few, half[1], "PA&DA"), "PA&DA")
-    assert [t.get_text() for t in alone.axes[1].get_legend().get_texts()] == ["SPOS", "chosen"]
+    assert [t.get_text() for t in alone.axes[1].get_legend().get_texts()] == [
+        "SPOS", "curriculum, same parts", "chosen",
+    ]  # fmt: skip
     assert controls.BOUND == 0.03 and len(own.codes) == 125
 
 
