@@ -53,6 +53,7 @@ def _methods(winner: str) -> dict[str, str]:
     for name in rivals(winner):
         paths = name.partition(JOIN)[0]
         named.setdefault(name, f"{paths}, same parts")
+    named.pop(winner, None)
     return named | {winner: "chosen"}
 
 
