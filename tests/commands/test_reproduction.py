@@ -268,6 +268,7 @@ def test_publishing_replaces_both_folders_and_the_readme(root, capfd):
         "README.md",
         "laptop/claims_01.csv",
         "laptop/rows.csv",
+        "verdicts/01.md",
     }
     assert tree(root / "figures/laptop") == {"01_a.png": "png"}
     assert claims.read(home)["01.a"].effect == 0.4
