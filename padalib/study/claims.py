@@ -261,7 +261,8 @@ def _number(cell: object) -> float:
 def deciding(claim: Claim) -> Interval | None:
     """Of a claim's intervals the one that comes nearest to its null, or crosses it farthest.
 
-    Where it is equivalent, the one that reaches farthest from the null, so nearest to the bound.
+    Where it is equivalent, the one that reaches farthest from the null, so nearest to the bound;
+    None where there is none.
     """
 
     def margin(interval: Interval) -> float:
@@ -287,10 +288,21 @@ def numbers(claim: Claim) -> str:
     """Effect and deciding interval, with their sign where they are differences; '' if unknown.
 
     As many decimals as half the interval has down to its second digit, and more where an end would
-    look as if it were no effect: +0.44 [+0.28, +0.59].
+    look as if it were no effect: +0.44 [+0.28, +0.59]. Of two effects that say different things
+    both are told.
     """
     if math.isnan(claim.effect):
         return ""
+    each: dict[float, list[Interval]] = {}
+    for one in claim.intervals:
+        each.setdefault(own_effect(claim, one), []).append(one)
+    apart = len(each) == 2 and len({judge(own, null=claim.null) for own in each.values()}) == 2
+    parts = [replace(claim, intervals=tuple(own)) for own in each.values()] if apart else [claim]
+    return f"{'; '.join(map(_numbers, parts))} {claim.unit}".rstrip()
+
+
+def _numbers(claim: Claim) -> str:
+    """`numbers` of one effect, without its unit."""
     decides = deciding(claim)
     ends = () if decides is None else (decides.low, decides.high)
     values = [own_effect(claim, decides), *ends]
@@ -300,12 +312,10 @@ def numbers(claim: Claim) -> str:
     def shown(value: float) -> str:
         if decimals is None or max(map(abs, values)) >= 1000:
             return (sign if value >= 0 else "") + short(value)
-        return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"  # + 0.0: there is no -0
+        return f"{value + 0.0:{sign}.{decimals}f}"  # + 0.0: nothing is -0; what is less says so
 
     said = shown(values[0])
-    if ends:
-        said += f" [{shown(ends[0])}, {shown(ends[1])}]"
-    return f"{said} {claim.unit}".rstrip()
+    return f"{said} [{shown(ends[0])}, {shown(ends[1])}]" if ends else said
 
 
 def _decimals(low: float, high: float, null: float) -> int | None:

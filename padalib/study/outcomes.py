@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from padalib.ranking import metrics, pairs, report
 from padalib.ranking.pairs import Estimate
@@ -34,6 +35,11 @@ LEAST_OF_MEANS = 10  # architectures of a level of equal FLOPs, for its mean to 
 # variance for each halving), so that an eightfold change moves tau by no more than the bound of a
 # difference.
 SLOPE_BOUND = effects.TAU_BOUND / 3
+# Of a figure's bars: both doubts together have more degrees of freedom than few seeds alone.
+THIN = (
+    "thin ones over seeds and architectures together, which can be shorter where seeds are few "
+    "(the longer decides)"
+)
 
 
 def of(pred: np.ndarray, ranked: Ranked) -> dict[str, Estimate]:
@@ -115,10 +121,13 @@ def against_free(
 ) -> list[dict]:
     """A method's tau minus that of each count that needs no training: a row for each of the two.
 
-    `runs` has the estimate of each method and seed; what was not run has no row.
+    `runs` has the estimate of each method and seed; what was not run has no row, nor has a count
+    that orders all as another one does.
     """
-    rows = []
-    counts = {count: pairs.tau(values, ranked.true) for count, values in ranked.free.items()}
+    rows, orders = [], {}
+    for count, values in ranked.free.items():
+        orders.setdefault(stats.rankdata(values).tobytes(), count)
+    counts = {count: pairs.tau(ranked.free[count], ranked.true) for count in orders.values()}
     for method in methods:
         own = [estimate for (other, _), estimate in runs.items() if other == method]
         for count, estimate in counts.items() if own else ():
@@ -225,6 +234,15 @@ def judged(rows: Sequence[Mapping], bound: float, wanted: int, planned: int = 0)
     table["visible"] = [one.visible for one in made]
     table["verdict"] = [one.verdict for one in made]
     return table
+
+
+def judged_apart(rows: Sequence[Mapping], bound: float, wanted: int, by: str) -> pd.DataFrame:
+    """`judged`, a family for each value of the column `by`: others beside it change nothing."""
+    table = pd.DataFrame(list(rows))
+    if table.empty:
+        return table
+    families = [own.to_dict("records") for _, own in table.groupby(by, sort=False)]
+    return pd.concat([judged(own, bound, wanted) for own in families], ignore_index=True)
 
 
 def intervals(row: Any) -> list[Interval]:

@@ -101,6 +101,14 @@ def test_equivalence_is_told_by_the_end_that_is_nearest_to_the_bound():
     assert ratio.verdict == claims.EQUIVALENT and claims.deciding(ratio) == low
 
 
+def test_a_small_effect_keeps_its_sign():
+    """-0.00294 is less than nothing, on every page."""
+    less = claims.of("k", "s", -0.00294, [Interval(-0.12, 0.114, "seeds", 5)], "e")
+    assert claims.numbers(less) == "-0.00 [-0.12, +0.11]"
+    none = claims.of("k", "s", -0.0, [Interval(-0.1, 0.1, "seeds", 5)], "e")
+    assert claims.numbers(none) == "+0.00 [-0.10, +0.10]"
+
+
 def test_intervals_of_one_effect_are_never_mixed():
     """Over seeds and over architectures are not two effects, whatever p is."""
     three = [
@@ -123,6 +131,8 @@ def test_several_effects_are_judged_one_by_one():
     assert [claims.agreed([word] * 2) for word in words] == list(words)
     assert claims.agreed(words) == claims.MIXED
     assert claims.agreed([claims.OPPOSITE, claims.EQUIVALENT]) == claims.NOT_SHOWN
+    mixed = claims.of("k", "s", 0.2, [up, down], "e", unit="tau")  # both are told, no one alone
+    assert claims.numbers(mixed) == "+0.20 [+0.10, +0.30]; -0.20 [-0.30, -0.10] tau"
     given = claims.of("k", "s", 0.0, [up, down], "e", verdict=claims.NOT_SHOWN)
     assert given.verdict == claims.NOT_SHOWN and "smallest effect" in given.evidence
 

@@ -9,7 +9,7 @@ from made_scores import known, scores
 
 from padalib import spaces
 from padalib.engine.identity import key
-from padalib.ranking import metrics
+from padalib.ranking import metrics, pairs
 from padalib.study import claims, contests, controls, scales
 from padalib.study.controls import inherited, plots
 
@@ -319,13 +319,45 @@ def test_mean_accuracy_is_of_all_and_of_the_truly_best_tenth():
     wanted = (means["PA&DA"] - means["SPOS"]).mean()
     assert len(level) > 3 and wanted == pytest.approx(-1, abs=0.3)
     assert rows.difference["as_dear", "PA&DA", "SPOS"] == pytest.approx(wanted)
-    assert set(rows.tests) == {6} and rows.holm.tolist() == pytest.approx(
+    at = table.flops.map(dear).fillna(0).gt(0) & table.flops.isin(others.flops)
+    top = table[best & at].set_index(["method", "seed", "flops"]).accuracy
+    cost = others.groupby(["method", "seed", "flops"]).accuracy.mean()
+    beyond = (top - cost.reindex(top.index)).groupby(["method", "seed"]).mean()
+    row = rows.loc[("beyond", "PA&DA", "SPOS")]
+    assert row.difference == pytest.approx((beyond["PA&DA"] - beyond["SPOS"]).mean())
+    assert row.difference == pytest.approx(13, abs=0.5) and row.functions == whole
+    assert set(rows.tests) == {8} and rows.holm.tolist() == pytest.approx(
         claims.holm(rows.p.tolist())
     )
     found = {claim.key: claim for claim in inherited.conclude(rows.reset_index())}
     assert found["06.generalises.best.pada_spos"].verdict == claims.SHOWN
     same = found["06.generalises.best.curriculum_spos"]
     assert same.verdict == claims.EQUIVALENT and "mean accuracy of the truly best" in same.statement
+
+
+def test_the_doubt_of_what_the_best_gain_is_that_of_leaving_one_out():
+    """The influence of each architecture beside what its weight does to the value."""
+    own = known(CHAIN)
+    table = scores(own, {"SPOS": 1.0}, [0])
+    (estimate,) = inherited.beyond_cost(table, own).values()
+    accuracy = table.set_index("code").accuracy[list(own.codes)].to_numpy()
+    best, (dear, _) = pairs.among(own.true, inherited.BEST), inherited.as_dear(own)
+    best &= np.isin(own.flops, own.flops[dear])
+
+    def value(weights):
+        gaps = []
+        for flops in own.flops[best]:
+            same = dear & (own.flops == flops)
+            gaps.append(np.average(accuracy[same], weights=weights[same]))
+        return np.average(accuracy[best] - gaps, weights=weights[best])
+
+    weights = np.ones(len(accuracy))
+    assert estimate.value == pytest.approx(value(weights))
+    for k in (*np.flatnonzero(best)[:3], *np.flatnonzero(dear)[:3]):
+        more = weights.copy()
+        more[k] += 1e-6
+        slope = (value(more) - value(weights)) / 1e-6
+        assert estimate.influence[k] == pytest.approx(slope, rel=1e-3, abs=1e-6)
 
 
 def test_the_doubt_of_a_mean_over_architectures_is_its_standard_error():

@@ -142,3 +142,25 @@ def test_what_could_have_been_seen_by_hand():
         "Smallest difference that could have been shown 0.0444 points to 0.444 points; "
         "1 of 2 could have been found equivalent"
     )
+
+
+def test_counts_that_order_alike_are_asked_once_and_a_space_is_a_family():
+    """Of `conv64` FLOPs and parameters are one order; what others say changes no p of a space."""
+    space = spaces.get("conv64")
+    codes = tuple(space.code(arch) for arch in space)
+    known = Ranked(space, codes, np.random.default_rng(0).permutation(64) / 1.0)
+    pred = known.true + np.random.default_rng(1).normal(size=64)
+    runs = {("SPOS", seed): pairs.tau(pred + seed / 9, known.true) for seed in (0, 1)}
+    rows = outcomes.against_free(runs, known, ["SPOS", "PA"], space="conv64")
+    assert [(row["a"], row["b"]) for row in rows] == [("SPOS", "FLOPs of live options")]
+    own = {("SPOS", 0): pairs.tau(RANKED.true, RANKED.true)}
+    both = outcomes.against_free(own, RANKED, ["SPOS"])
+    assert [row["b"] for row in both] == ["FLOPs of live options", "parameters"]
+    each = [
+        {"space": name} | outcomes.mean(estimates(value, value + 0.1, influence=1e-3), RANKED)
+        for name, value in (("x", 0.2), ("x", 0.1), ("y", 0.3))
+    ]
+    table = outcomes.judged_apart(each, 0.03, 1, by="space").set_index("space")
+    assert table.tests.to_dict() == {"x": 2, "y": 1} and len(table) == 3
+    assert table.holm["y"] == table.p["y"]
+    assert table.holm["x"].tolist() == pytest.approx(claims.holm(table.p["x"].tolist()))

@@ -146,7 +146,7 @@ def analyse(
 
     contrasts (a row a question, space and outcome; Holm over all primary rows, and over all
     others apart), over (each primary question over its spaces), free (methods beside counts that
-    need no training), cards, variance.
+    need no training; Holm in each space), cards, variance.
     """
     rows, found, free = [], [], []
     for name, (scores, known) in spaces.items():
@@ -164,7 +164,7 @@ def analyse(
     ]
     tables = {
         "contrasts": pd.concat(judged, ignore_index=True),
-        "free": outcomes.judged(free, BOUND, wanted=1),
+        "free": outcomes.judged_apart(free, BOUND, 1, by="space"),
         "cards": pd.concat(found, ignore_index=True),
         "variance": variances(probed),
     }

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from padalib.study import claims, effects, figures
+from padalib.study import claims, effects, figures, outcomes
 from padalib.study.across import ASKED, QUESTIONS
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.scale import Scale
@@ -40,7 +40,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     with figures.style():
         for axes, (measure, named) in zip(panels, OUTCOMES.items(), strict=True):
             _panel(axes, tables, measure, {line: k for k, line in enumerate(places)})
-            axes.set(xlabel="difference of tau", title=named)
+            fifths = measure == "within_flops" and tables["contrasts"].fifths.any()
+            title = f"{named}{' (or fifths)' if fifths else ''}"
+            axes.set(xlabel="difference of tau", title=title)
             axes.tick_params(axis="y", length=0)
         labels = [_label(*line) for line in places]
         panels[0].set_yticks(range(len(places)), labels)
@@ -71,8 +73,10 @@ def _panel(axes: Axes, tables: dict[str, pd.DataFrame], measure: str, at: dict) 
     over = tables["over"]
     for row in over[(over.measure == measure) & over.p.notna()].itertuples():
         y = at[row.question, "mean"]
+        own = claims.Interval(row.low, row.high, "spaces", int(row.groups))
+        fill = _filled(claims.judge([own], bound=BOUND, p=row.holm))
         axes.plot([row.low, row.high], [y, y], color="black", lw=0.7)
-        axes.plot(row.mean, y, "D", color="black", ms=4)
+        axes.plot(row.mean, y, "D", color="black", mfc=fill, ms=4)
 
 
 def _filled(verdict: str) -> str:
@@ -88,24 +92,27 @@ def _legend(figure: Figure) -> None:
         ("white", "not shown"),
     ):
         axes.plot([], [], "o", color="black", mfc=fill, ms=3.5, label=label)
-    axes.plot([], [], "D", color="black", ms=4, label="mean over spaces")
+    axes.plot([], [], "D", color="black", mfc="white", ms=4, label="mean over spaces")
     figure.legend(loc="outside upper center", ncols=4)
 
 
 def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     """The finding in words, for the figure."""
+    rows = tables["contrasts"]
+    fifths = rows.space[rows.fifths].unique()
+    within = f" (fifths of FLOPs in {', '.join(fifths)})" if len(fifths) else ""
     return (
-        f"Scale {scale.name}, ranked by loss. {' '.join(_said(tables))} Thick bars: 95 % over "
-        "seeds (of yoked runs over swapped pairs of them); thin ones over seeds and architectures "
-        "together, or over spaces. Verdicts after Holm's correction over all rows, those with † "
-        "among themselves."
+        f"Scale {scale.name}, ranked by loss. {' '.join(_said(tables, 'tau_loss'))} Within equal "
+        f"FLOPs{within}, by accuracy. {' '.join(_said(tables, 'within_flops'))} Thick bars: 95 % "
+        f"over seeds (of yoked runs over swapped pairs of them); {outcomes.THIN}; of means over "
+        "spaces. Verdicts after Holm's correction over all rows, those with † among themselves."
     )
 
 
-def _said(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
-    """Each primary question, ranked by loss."""
+def _said(tables: dict[str, pd.DataFrame], measure: str) -> Iterator[str]:
+    """Each primary question, by one outcome."""
     over = tables["over"]
-    for row in over[over.measure == "tau_loss"].itertuples():
+    for row in over[over.measure == measure].itertuples():
         asked = ASKED[row.question]
         mean = "" if math.isnan(row.p) else f"; mean {claims.interval(row.mean, row.low, row.high)}"
         where = {True: " with a schedule", False: " without one", None: ""}[asked.where]

@@ -128,7 +128,7 @@ def caption(found: Budget, scale: str, larger: str = "") -> str:
             for row in rows.itertuples()
         ]
         said.append(f"Variance at length {rows.epoch.max()}, times SPOS's: {', '.join(words)}. ")
-    more = f" Diamonds: scale {larger}." if larger else ""
+    more = f" Diamonds, in the panels of levels: scale {larger}." if larger else ""
     several = found.cards.epoch.nunique() > 1
     lengths = "Each length is a training of its own, to which schedules are stretched."
     middle = "dashed lines and squares" if several else "squares"

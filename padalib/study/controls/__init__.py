@@ -183,9 +183,9 @@ def analyse(
     Tables: contrasts (the primary ones, Holm over all spaces and both outcomes), secondary (all
     other differences and measures, Holm among themselves; `fifths`: their levels of FLOPs are
     fifths), cards, bias, gains (Fieller's share of PA's gain over SPOS that a control has), counts
-    (methods beside what needs no training, Holm among themselves). With `looked`, added: the
-    primary contrasts of the first space without its first so many seeds, which were looked at
-    before the rest were trained; Holm among themselves.
+    (methods beside what needs no training, by loss and by accuracy; Holm in each space). With
+    `looked`, added: the primary contrasts of the first space without its first so many seeds, which
+    were looked at before the rest were trained; Holm among themselves.
     """
     main = next(iter(spaces))
     primary, secondary, found, biases, gains, counts = [], [], [], [], [], []
@@ -202,14 +202,16 @@ def analyse(
             rows.append(own.assign(space=name))
         primary[-1]["fifths"] = secondary[-1]["fifths"] = not known.equal
         gains.append(shares(measured).assign(space=name))
-        counts += outcomes.against_free(measured["tau_loss"], known, COUNTED, space=name)
+        for by in ("tau_loss", "tau"):
+            named = {"space": name, "measure": by}
+            counts += outcomes.against_free(measured[by], known, COUNTED, **named)
     tables = {
         "contrasts": _judged(primary),
         "secondary": _judged(secondary),
         "cards": pd.concat(found, ignore_index=True),
         "bias": pd.concat(biases, ignore_index=True),
         "gains": pd.concat(gains, ignore_index=True),
-        "counts": outcomes.judged(counts, BOUND, wanted=1),
+        "counts": outcomes.judged_apart(counts, BOUND, 1, by="space"),
     }
     if looked:
         tables["added"] = _added(*spaces[main], looked, contrasts).assign(space=main)

@@ -3,7 +3,7 @@
 The mean over all is what `03` asks on fewer seeds. A method that trains some operations more and
 others less moves good architectures and poor ones apart; so the truly best tenth is asked too,
 which was added after a look at the first. The best are also the dearest, so beside them stand
-others that cost as much: what these gain as well is no merit of the best.
+others that cost as much, and what the best gain beyond these.
 """
 
 import numpy as np
@@ -21,6 +21,7 @@ GROUPS = {
     "all": "all architectures",
     "best": "the truly best tenth",
     "as_dear": "others of the FLOPs of the best tenth, in its proportions",
+    "beyond": "the truly best tenth, less that of others of its FLOPs",
 }
 ASKED = {
     ("PA&DA", "SPOS"): "PA&DA generalises better than SPOS",
@@ -62,6 +63,26 @@ def as_dear(known: Ranked) -> tuple[np.ndarray, np.ndarray]:
     return kept, weights / weights.sum()
 
 
+def beyond_cost(scores: pd.DataFrame, known: Ranked) -> dict[tuple[str, int], Estimate]:
+    """By (method, seed): mean accuracy of the best tenth less that of others of equal FLOPs.
+
+    Level by level, so those of the best that nobody else costs as much as are left out.
+    """
+    dear, weights = as_dear(known)
+    level = np.unique(known.flops, return_inverse=True)[1]
+    best = pairs.among(known.true, BEST) & np.isin(level, level[dear])
+    found = {}
+    for key, own in scores.groupby(["method", "seed"], sort=False):
+        accuracy = dict(outcomes.vectors(own, known))["accuracy"]
+        means = pd.Series(accuracy[dear]).groupby(level[dear]).mean().reindex(level).to_numpy()
+        beyond, influence = accuracy - means, np.zeros(len(accuracy))
+        value = float(beyond[best].mean())
+        influence[best] = (beyond[best] - value) / best.sum()
+        influence[dear] = -weights * beyond[dear]
+        found[key] = Estimate(value, influence)
+    return found
+
+
 def differences(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
     """A row for each group and pair (a, b) of methods that are there, as in `controls.compare`.
 
@@ -69,12 +90,16 @@ def differences(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
     is over all rows.
     """
     rows, (dear, weights) = [], as_dear(known)
-    groups = np.full_like(dear, True), pairs.among(known.true, BEST), dear
+    every = np.full_like(dear, True)
+    groups = every, pairs.among(known.true, BEST), dear, every & dear.any()
     for name, kept in zip(GROUPS, groups, strict=True):
         if not kept.any():
             continue
         own = known.only(kept)
-        runs = accuracies(scores, own, weights if name == "as_dear" else None)
+        if name == "beyond":
+            runs = beyond_cost(scores, known)
+        else:
+            runs = accuracies(scores, own, weights if name == "as_dear" else None)
         for row in controls.compare({name: runs}, own, list(ASKED), [name]).to_dict("records"):
             seeds = [s for method, s in runs if method == row["a"] and (row["b"], s) in runs]
             means = {
@@ -91,9 +116,10 @@ def conclude(rows: pd.DataFrame) -> list[Claim]:
     for row in rows.itertuples():
         pair = claims.slug(row.a, row.b)
         statement = f"{ASKED[row.a, row.b]}: mean accuracy of {GROUPS[row.measure]}"
+        unit = "points" if row.measure == "beyond" else "%"
         said = (
-            f"{row.a} {row.a_mean:.1f} %, {row.b} {row.b_mean:.1f} % with inherited weights: "
-            f"{outcomes.told(row, 2)}"
+            f"{row.a} {row.a_mean:.1f} {unit}, {row.b} {row.b_mean:.1f} {unit} with inherited "
+            f"weights: {outcomes.told(row, 2)}"
         )
         found.append(
             outcomes.claim(

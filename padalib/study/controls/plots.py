@@ -148,8 +148,8 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     few = f" ({scale.secondary_seeds} of {', '.join(scale.secondary)})" if scale.secondary else ""
     return (
         f"Scale {scale.name}, {len(scale.seeds)} seeds{few}. {'. '.join(said)}. "
-        f"Top: thick bars over seeds{swapped}, thin ones over seeds and architectures "
-        "together, 95 %; verdicts after Holm's correction over all rows. "
+        f"Top: thick bars over seeds{swapped}, {outcomes.THIN}, 95 %; verdicts after Holm's "
+        "correction over all rows. "
         "Below: means and 95 % over seeds; right: how much more a live operation of a kind moves "
         "the rank than in the truth, over seeds and architectures."
     )

@@ -270,11 +270,11 @@ def _aims(cards: pd.DataFrame, winner: str, functions: int) -> list[Claim]:
             continue
         row = own.loc[measure]
         intervals = [
-            Interval(row[f"{kind}low"], row[f"{kind}high"], over, n)
-            for kind, over, n in (
-                ("seeds_", "seeds", row.seeds),
-                ("archs_", "distinct architectures", functions),
-                ("", "seeds and these", row.seeds),
+            Interval(row[f"{kind}low"], row[f"{kind}high"], over, n, freedom=freedom)
+            for kind, over, n, freedom in (
+                ("seeds_", "seeds", row.seeds, row.seeds - 1),
+                ("archs_", "distinct architectures", functions, np.inf),
+                ("", "seeds and these", row.seeds, row.seeds - 1),  # it has these or more
             )
             if pd.notna(row[f"{kind}low"])
         ]

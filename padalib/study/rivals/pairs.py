@@ -49,23 +49,25 @@ def each_pair(measured: Measured, known: Ranked) -> list[pd.DataFrame]:
 
 
 def ranks(measured: Measured, differences: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
-    """A row a method and outcome: its mean, mean rank over seeds that all have, groups, intervals.
+    """A row a method and outcome: its mean over its seeds, mean rank over those that all have.
+
+    And its groups and intervals.
 
     A group is a run of neighbours no two of which are told apart after Holm's correction; `groups`
     names each by its number, counted from the best: '1 2'. The intervals are those of the card.
     """
     rows = []
     for measure in OUTCOMES:
-        mean = means(measured, measure)
+        mean, seeds = means(measured, measure), values(measured, measure).count()
         by_seed = values(measured, measure).dropna().rank(axis=1, ascending=False).mean()
         own = differences[differences.measure == measure]
         told = own[own.verdict.isin((claims.SHOWN, claims.OPPOSITE))]
         apart = {frozenset(pair) for pair in zip(told.a, told.b, strict=True)}
         spans = groups(list(mean.index), apart)
         for place, (method, value) in enumerate(mean.items()):
-            held = [str(k) for k, (a, b) in enumerate(spans, 1) if a <= place <= b]
-            rows.append([measure, method, value, by_seed[method], " ".join(held)])
-    table = pd.DataFrame(rows, columns=["measure", "method", "mean", "rank", "groups"])
+            held = " ".join(str(k) for k, (a, b) in enumerate(spans, 1) if a <= place <= b)
+            rows.append([measure, method, seeds[method], value, by_seed[method], held])
+    table = pd.DataFrame(rows, columns=["measure", "method", "seeds", "mean", "rank", "groups"])
     ends = ["seeds_low", "seeds_high", "low", "high"]
     return table.merge(cards[["measure", "method", *ends]], on=["measure", "method"], how="left")
 

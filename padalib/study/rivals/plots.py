@@ -54,7 +54,9 @@ def _levels(axes: Axes, own: pd.DataFrame) -> None:
     axes.hlines(y, own.seeds_low, own.seeds_high, color=shades, lw=2.4)
     axes.hlines(y, own.low, own.high, color="black", lw=0.7)
     axes.scatter(own["mean"], y, s=12, edgecolors=shades, facecolors="white", zorder=3)
-    axes.set_yticks(y, [f"{m}  ({r:.1f})" for m, r in zip(own.method, own["rank"], strict=True)])
+    more = own.seeds > own.seeds.min()
+    labels = zip(own.method, np.where(more, "*", ""), own["rank"], strict=True)
+    axes.set_yticks(y, [f"{method}{star}  ({rank:.1f})" for method, star, rank in labels])
     for text, method in zip(axes.get_yticklabels(), own.method, strict=True):
         text.set_fontweight("bold" if method == OURS else "normal")
 
@@ -85,13 +87,18 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], found: Sequence[claim
         said.append(f"{outcomes.seen(own)}.")
     pairs = tables["differences"]
     seeds, near = len(scale.seeds), len(scale.seeds) + len(scale.near_seeds)
-    more = f", {near} of what is within {rivals.NEAR:g} of the best" if near > seeds else ""
+    more = (
+        f" (*: {near}, of what is within {rivals.NEAR:g} of the best; differences and ranks are "
+        "over seeds that both, or all, have, so points with and without * are not to be subtracted)"
+        if near > seeds
+        else ""
+    )
     return (
         f"Scale {scale.name}, {seeds} seeds{more}. {' '.join(said)} In brackets: mean rank over "
         "seeds that all have. Bars at the right join neighbours no two of which are told apart, "
         f"after Holm's correction over {int(pairs.tests.iloc[0])} pairs, with one error of a run "
-        f"for all ({pairs.seeds_freedom.iloc[0]:.0f} degrees of freedom). Thick: 95 % over seeds; "
-        "thin: over seeds and architectures."
+        f"for all ({pairs.seeds_freedom.iloc[0]:.0f} degrees of freedom). Thick bars: 95 % over "
+        f"seeds; {outcomes.THIN}."
     )
 
 

@@ -39,7 +39,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
                 rows.index, rows["mean"], LINES[name], color=_colour(shown), label=NAMES[name]
             )
         level = tables["supernets"].query("limit == @FREE and method == @shown").regret.mean()
-        left.axhline(level, color=figures.GREY, lw=0.6, label="the supernet's favourite")
+        left.axhline(level, color="black", lw=0.5, label="the supernet's favourite")
         for method in methods:
             rows = _over_seeds(curves[(curves.method == method) & (curves.search == MAIN)])
             middle.plot(rows.index, rows["mean"], color=_colour(method))
@@ -107,7 +107,8 @@ def caption(own: Known, tables: dict[str, pd.DataFrame], scale: str) -> str:
         f"Scale {scale}, {own.space.name}. Regret after {NAMES[MAIN]} (of the supernet's own "
         f"favourite): {', '.join(said)} points; the {LARGEST} {free[LARGEST]:.2f}, the {DRAWN} "
         f"{free[DRAWN]:.2f}. Lines: means over supernet and search seeds; bars: 95 % over "
-        "supernet seeds."
+        "supernet seeds. Right: circles, what a search ends with; squares, the supernet's "
+        "favourite of all. Axes of regret are linear below one point, logarithmic above."
     )
 
 
