@@ -143,10 +143,9 @@ def of(
 ) -> Claim:
     """The claim, judged; where it is not shown, its evidence says what could have been seen.
 
-    `beside` is said after that: whole sentences about something else. `tests` is the number of
-    those that `p` was corrected for. `verdict` is given where several effects have their own ones
-    (`agreed`). An effect that is NaN is not measurable: it has no intervals, and the evidence
-    should say what was found.
+    `beside` is said after that: whole sentences about something else. `tests` is how many `p` was
+    corrected for. `verdict` is given where several effects have their own ones (`agreed`). An
+    effect that is NaN is not measurable: it has no intervals; the evidence says what was found.
     """
     if unknown := math.isnan(effect):
         intervals = ()
@@ -217,7 +216,7 @@ def said(effect: float, intervals: Sequence[Interval], digits: int = 3) -> str:
         + ("no interval" if math.isnan(i.low) else f"[{i.low:+.{digits}f}, {i.high:+.{digits}f}]")
         for i in intervals
     ]
-    return f"{effect:+.{digits}f}; " + ", ".join(ends)
+    return f"{effect:+.{digits}f}; {', '.join(ends)}"
 
 
 def read(folder: Path) -> dict[str, Claim]:
@@ -261,8 +260,7 @@ def _number(cell: object) -> float:
 def deciding(claim: Claim) -> Interval | None:
     """Of a claim's intervals the one that comes nearest to its null, or crosses it farthest.
 
-    Where it is equivalent, the one that reaches farthest from the null, so nearest to the bound;
-    None where there is none.
+    Where it is equivalent, the one that reaches farthest from the null, so nearest to the bound.
     """
 
     def margin(interval: Interval) -> float:
@@ -287,17 +285,15 @@ def own_effect(claim: Claim, interval: Interval | None) -> float:
 def numbers(claim: Claim) -> str:
     """Effect and deciding interval, with their sign where they are differences; '' if unknown.
 
-    As many decimals as half the interval has down to its second digit, and more where an end would
-    look as if it were no effect: +0.44 [+0.28, +0.59]. Of two effects that say different things
-    both are told.
+    As many decimals as half the interval has down to its second digit, more where an end would look
+    as if it were no effect: +0.44 [+0.28, +0.59]. Two effects that say different things: both.
     """
     if math.isnan(claim.effect):
         return ""
-    each: dict[float, list[Interval]] = {}
-    for one in claim.intervals:
-        each.setdefault(own_effect(claim, one), []).append(one)
-    apart = len(each) == 2 and len({judge(own, null=claim.null) for own in each.values()}) == 2
-    parts = [replace(claim, intervals=tuple(own)) for own in each.values()] if apart else [claim]
+    effects = dict.fromkeys(own_effect(claim, i) for i in claim.intervals)
+    each = [tuple(i for i in claim.intervals if own_effect(claim, i) == e) for e in effects]
+    apart = len(each) == 2 and len({judge(own, null=claim.null) for own in each}) == 2
+    parts = [replace(claim, intervals=own) for own in each] if apart else [claim]
     return f"{'; '.join(map(_numbers, parts))} {claim.unit}".rstrip()
 
 
@@ -306,16 +302,15 @@ def _numbers(claim: Claim) -> str:
     decides = deciding(claim)
     ends = () if decides is None else (decides.low, decides.high)
     values = [own_effect(claim, decides), *ends]
-    decimals = _decimals(*ends, claim.null) if ends else None
-    sign = "+" if claim.null == 0 else ""
+    decimals, sign = _decimals(*ends, claim.null) if ends else None, "+" if claim.null == 0 else ""
 
     def shown(value: float) -> str:
         if decimals is None or max(map(abs, values)) >= 1000:
             return (sign if value >= 0 else "") + short(value)
         return f"{value + 0.0:{sign}.{decimals}f}"  # + 0.0: nothing is -0; what is less says so
 
-    said = shown(values[0])
-    return f"{said} [{shown(ends[0])}, {shown(ends[1])}]" if ends else said
+    said, *rest = map(shown, values)
+    return f"{said} [{', '.join(rest)}]" if ends else said
 
 
 def _decimals(low: float, high: float, null: float) -> int | None:
@@ -336,9 +331,8 @@ def slug(*names: str) -> str:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's corrected p values (Scand. J. Statist. 1979), in the given order."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
     corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = highest
     return corrected
