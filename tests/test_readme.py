@@ -4,14 +4,17 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from padalib import samplers, spaces
 from padalib.commands import scorecard
 from padalib.engine import launch
+from padalib.ranking.ranked import LEAST, Ranked
 from padalib.study import claims
 from padalib.study.scales import record as record_scales
 from padalib.study.scales import rivals as rival_scales
@@ -84,6 +87,17 @@ def test_the_example_of_a_report_is_published_scores():
     assert "padalib report data/example/scores.csv --space mini" in README
     card = scorecard.read(ROOT / "data/example/scores.csv", "mini").cards["scores"]
     assert card.set_index("measure").seeds["tau"] == 3
+
+
+HERE, WIDE, OTHERS = range(1, 4)  # columns of the first table
+BETTER = "Does PA&DA rank better than uniform sampling?"
+VARIANCE = "Is the variance lower at the end of training?"
+
+
+def cell(asked, column):
+    """A cell of the first table."""
+    (line,) = [line for line in README.splitlines() if line.startswith(f"| {asked} |")]
+    return line.strip("| ").split(" | ")[column]
 
 
 def told(scale, key):
@@ -187,7 +201,7 @@ def test_the_first_screen_says_what_was_published():
     for name in ("tau", "between_seeds", "limit"):
         assert f"{spos[name]:.3f}" in first, name
     pada = cards[cards.method == "PA&DA"].set_index("measure").value
-    assert f"tau by loss {pada.tau_loss:.2f} beside {spos.tau_loss:.2f}" in first
+    assert f"tau by loss {pada.tau_loss:.2f} beside {spos.tau_loss:.2f}" in cell(BETTER, HERE)
     rows = pd.read_csv(RESULTS / "controls" / "secondary.csv").set_index(["a", "b", "measure"])
     own = rows[rows.space == "nasbench201"]
     row = own.loc[("PA", "SPOS", "tau_loss")]
@@ -219,8 +233,19 @@ def test_the_first_screen_says_what_was_published():
     assert f"{row.change:.3f} [{row.low:.3f}, {row.high:.3f}] times" in first
     assert row.word == varied.word["curriculum"] == "lower"
     assert across["09.free.macro"].verdict == claims.SHOWN
-    for key in ("over.pada.tau_loss", "free.macro12", "free.nb1shot1-3", "free.conv64"):
+    assert across["09.free.nb1shot1-3"].verdict == claims.OPPOSITE
+    for key in ("over.pada.tau_loss", "free.macro12", "free.conv64"):
         assert across[f"09.{key}"].verdict == claims.NOT_SHOWN
+    for measure in ("tau_loss", "within_flops"):  # "not shown after correction", in no other space
+        for space in ("macro", "macro12", "nb1shot1-3"):
+            own = across[f"09.pada.{measure}.{space}"]
+            assert own.verdict == claims.NOT_SHOWN and own.effect > 0
+            if measure == "tau_loss":
+                assert claims.numbers(own).removesuffix(" tau") in first
+        over = claims.numbers(across[f"09.over.pada.{measure}"]).removesuffix(" tau")
+        assert over in first, measure
+    sizes = across["09.over.size.tau_loss"]
+    assert claims.numbers(sizes).partition("; ")[2].removesuffix(" tau") in first
     assert across["09.schedule.tau_loss.macro"].verdict == claims.NOT_SHOWN
     assert claims.read(RESULTS / "cifar")["04.free_tau"].verdict == claims.NOT_SHOWN
     ranks = pd.read_csv(RESULTS / "rivals" / "ranks.csv").query("measure == 'tau_loss'")
@@ -239,7 +264,7 @@ def test_the_first_screen_says_what_was_published():
     surely = one_by_one[one_by_one.verdict == claims.SHOWN]
     assert len(one_by_one) == 13 and set(one_by_one.tests) == {16}
     assert f"with correction over 16, it is better than {len(surely)}." in first
-    assert f"one by one, corrected, {len(surely)}" in first
+    assert "all asked together" in cell("Better than 13 published rivals?", HERE)
     every = better[better.measure == "tau_loss"].b
     assert {*rival_scales.METHODS} - {*every} - {"PA&DA"} == {"PA", "curriculum", "size-curriculum"}
     own = pairs[pairs.b.eq("PA&DA") & pairs.a.isin(rival_scales.CONTROLS)]
@@ -251,8 +276,17 @@ def test_the_first_screen_says_what_was_published():
     }  # fmt: skip
     for name, verdict in verdicts.items():
         assert rivals[f"12.{name}"].verdict == verdict
-        assert told("rivals", f"12.{name}").removesuffix(" tau") in first
-    cost = pd.read_csv(RESULTS / "rivals" / "costs.csv").set_index("method").loc["PA&DA"]
+        for numbers in told("rivals", f"12.{name}").removesuffix(" tau").split("; "):
+            assert numbers in first
+    costs = pd.read_csv(RESULTS / "rivals" / "costs.csv").set_index("method")
+    few = costs.index[costs.steps <= costs.steps["SPOS"] / 2.95]
+    assert set(few) == {"FairNAS", "sandwich", "SUMNAS", "SUMNAS as released", "NSAS"}
+    curriculum, sized = costs.flops[["curriculum", "size-curriculum"]]
+    assert f"`curriculum` {curriculum:.2f} and of size-curriculum {sized:.2f} times" in first
+    of_all = pd.read_csv(RESULTS / "rivals" / "contrasts.csv").query("measure == 'within_flops'")
+    schedules = of_all[of_all.b.isin(["curriculum", "size-curriculum"])]
+    assert set(schedules.verdict) == {claims.NOT_SHOWN} and set(schedules.tests) == {16}
+    cost = costs.loc["PA&DA"]
     assert f"{cost.flops:.2f} [{cost.flops_low:.2f}, {cost.flops_high:.2f}] times SPOS's" in first
     for least, outcome in (("close", "tau_loss"), ("few-shot_nas", "within_flops")):
         same = told("rivals", f"12.each.{least}.{outcome}")
@@ -277,17 +311,25 @@ def test_what_it_says_of_the_wide_supernets_is_published():
         assert told("cifar32", name).removesuffix(" tau") in first, name
     assert claims.told(found["06.pa_curriculum.tau_loss"]) == claims.CORRECTED
     assert f"({found['06.pada_spos.within_flops'].visible:.3f} would have been seen)" in first
-    assert round(found["07.steps"].effect, 1) == 1.8 and "1.1 times, at 32×32 1.8 |" in first
+    assert round(found["07.steps"].effect, 1) == 1.8 and "1.8 times" in cell(VARIANCE, WIDE)
+    here = claims.read(RESULTS / "cifar")["01.steps"].effect
+    assert f"{here:.1f} times" in cell(VARIANCE, HERE)
     assert found["06.more_seeds.pa"].verdict == claims.NOT_SHOWN  # "open"
     rows = pd.read_csv(RESULTS / "cifar32" / "gains.csv").set_index(["measure", "control"])
     for measure, which in (("tau_loss", "(over seeds) of the first"), ("within_flops", "of the")):
         row = rows.loc[(measure, "curriculum")]
         share = f"{100 * row.share:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]"
         assert f"{share} {which}" in first
-    assert f"at 32×32 {100 * rows.loc[('tau_loss', 'curriculum')].share:.0f} %, no" in first
+    share = f"{100 * rows.loc[('tau_loss', 'curriculum')].share:.0f} %"
+    assert f"(at 32×32 {share}) of the gain" in first
+    assert f"{share} of the gain" in cell("Is it the run's own gradient norms?", WIDE)
     cards = pd.read_csv(RESULTS / "cifar32" / "cards.csv").set_index(["method", "measure"]).value
     spos, pada = (cards[method, "tau_loss"] for method in ("SPOS", "PA&DA"))
-    assert f"at 32×32 {pada:.2f} beside {spos:.2f}" in first
+    assert f"{pada:.2f} beside {spos:.2f}" in cell(BETTER, WIDE)
+    visible = found["06.pada_spos.within_flops"].visible
+    assert f"({visible:.2f} would have been seen)" in cell("Also among equal FLOPs?", WIDE)
+    data = found["06.pada_pa.within_flops"].effect
+    assert f"{data:.2f}" in cell("Does drawing images by gradient norm help?", WIDE)
     steps = pd.read_csv(RESULTS / "cifar32" / "budget_steps.csv").query("value == 'variance'")
     steps = steps.set_index(["method", "part"])
     for key in (("PA", "all"), ("PA&DA", "fixed")):
@@ -307,8 +349,10 @@ def test_what_it_says_of_inherited_accuracy_is_published():
         "pa_curriculum": (None, claims.NOT_SHOWN, None),
         "pa_yoked_pa": (None, claims.EQUIVALENT, None),
     }
+    for pair in ("pada_spos", "pa_spos", "curriculum_spos"):
+        wanted[pair] += (claims.SHOWN,)  # beyond others as dear
     for pair, verdicts in wanted.items():
-        for group, verdict in zip(("all", "best", "as_dear"), verdicts, strict=True):
+        for group, verdict in zip(("all", "best", "as_dear", "beyond"), verdicts, strict=False):
             own = found[f"06.generalises.{group}.{pair}"]
             if verdict is not None:
                 assert claims.told(own) == verdict, (pair, group)
@@ -323,17 +367,12 @@ def test_what_it_says_of_inherited_accuracy_is_published():
         said = claims.numbers(own).removesuffix(" points")
         over = claims.deciding(own).over
         assert said + (" (over seeds)" if over == "seeds" else "") in first, (group, method)
-    effect = {key: own.effect for key, own in found.items() if key.startswith("06.generalises")}
-    pada, pa, schedule = (f"06.generalises.{{}}.{m}_spos" for m in ("pada", "pa", "curriculum"))
-    assert (
-        f"PA&DA {effect[pada.format('all')]:.1f} points, PA {effect[pa.format('all')]:.1f}, the "
-        f"schedule {effect[schedule.format('all')]:.1f}. Over the truly best tenth, asked after a "
-        f"first look, **yes**: {effect[pada.format('best')]:+.1f}, PA "
-        f"{effect[pa.format('best')]:+.1f}, the schedule {effect[schedule.format('best')]:+.1f}; "
-        f"but they are dear, and others as dear gain nearly as much (PA "
-        f"{effect[pa.format('as_dear')]:+.1f}). At 32×32 over all PA&DA "
-        f"{wide[pada.format('all')].effect:.1f}, over the best tenth not shown"
-    ) in first
+    asked = "Are inherited accuracies higher?"
+    pada, schedule = (f"06.generalises.{{}}.{m}_spos" for m in ("pada", "curriculum"))
+    for group in ("all", "best"):
+        for key in (pada, schedule):
+            assert f"{found[key.format(group)].effect:+.1f}" in cell(asked, HERE)
+    assert f"{wide[pada.format('all')].effect:.1f}" in cell(asked, WIDE)
     digits = claims.read(RESULTS / "laptop")
     assert {claims.told(c) for k, c in digits.items() if k.startswith("03.generalises")} == {
         claims.NOT_SHOWN
@@ -362,7 +401,7 @@ def test_what_it_says_of_the_record_is_published():
     loss, within = "tau_loss", "within_flops"
     for said in (
         f"by loss {level[own, loss]:.2f} beside {level['PA&DA', loss]:.2f}, among equal FLOPs "
-        f"{level[own, within]:.2f} beside {level['PA&DA', within]:.2f}; there a difference of "
+        f"{level[own, within]:.2f} beside {level['PA&DA', within]:.2f}; "
         f"{found['15.beats.pa_da.within_flops'].visible:.2f} would have been seen",
         f"has {level['curriculum' + parts, loss]:.3f} by loss and "
         f"{level['curriculum' + parts, within]:.3f} among equal FLOPs, PA with them "
@@ -408,16 +447,85 @@ def test_what_it_says_of_longer_training_is_published():
 def test_what_it_says_of_counting_is_published():
     first = README.partition("## What the paper claims")[0]
     wanted = {
-        ("controls", "PA&DA"): claims.NOT_SHOWN, ("cifar32", "PA&DA"): claims.SHOWN,
-        ("controls", "SPOS"): claims.OPPOSITE, ("cifar32", "SPOS"): claims.OPPOSITE,
-    }  # fmt: skip
-    for (scale, method), verdict in wanted.items():
+        ("controls", "PA&DA", "tau_loss"): claims.SHOWN,
+        ("controls", "PA&DA", "tau"): claims.SHOWN,
+        ("cifar32", "PA&DA", "tau_loss"): claims.SHOWN,
+        ("controls", "SPOS", "tau_loss"): claims.OPPOSITE,
+        ("cifar32", "SPOS", "tau_loss"): claims.OPPOSITE,
+        ("controls", "PA", "tau_loss"): claims.SHOWN,
+    }
+    column = {"controls": HERE, "cifar32": WIDE}
+    for (scale, method, measure), verdict in wanted.items():
         rows = pd.read_csv(RESULTS / scale / "counts.csv").query("space == 'nasbench201'")
-        row = rows.set_index(["a", "b"]).loc[(method, "FLOPs of live options")]
+        assert set(rows.tests) == {12}
+        rows = rows.set_index(["a", "b", "measure"])
+        row = rows.loc[(method, "FLOPs of live options", measure)]
         assert row.verdict == verdict
         assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
-        if method == "PA&DA":
-            assert f"{row.difference:+.2f}" in first.partition("## What we found")[0]
+        if (method, measure) == ("PA&DA", "tau_loss"):
+            own = cell("Better than counting FLOPs, without training?", column[scale])
+            assert f"{row.difference:+.2f}" in own and "**Yes**" in own
+    chain = pd.read_csv(RESULTS / "controls" / "counts.csv").query("space == 'chain-mini'")
+    chain = chain[chain.b.str.startswith("FLOPs") & (chain.measure == "tau_loss")].set_index("a")
+    row = chain.loc["SPOS"]
+    ends = f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]"
+    assert ends in first and row.verdict == claims.SHOWN
+
+
+def test_what_counts_as_equal_flops_is_as_said():
+    first = README.partition("## What the paper claims")[0]
+    table = pd.read_csv(RESULTS / "controls" / "reference.csv", dtype={"code": str})
+    space = replace(spaces.get("nasbench201"), channels=8, cells=1, size=16)
+    known = Ranked(space, tuple(table.code), table.accuracy.to_numpy())
+    kept, best = known.level >= 0, known.true >= np.sort(known.true)[-100]
+    assert best.sum() == 100 and LEAST[0] == 31
+    said = f"where 31 or more do; these are the cheaper {kept.sum()} of {len(kept):,}"
+    assert f"{said}, and {(kept & best).sum()} of the best 100" in first
+    assert known.flops[kept].max() < np.quantile(known.flops, 0.95)  # "the cheaper"
+    rows = pd.read_csv(RESULTS / "controls" / "cards.csv")
+    rows = rows.query("space == 'nasbench201' and measure == 'within_quintiles'")
+    level = rows.set_index("method").value
+    said = "uniform sampling has {:.3f}, PA&DA {:.3f}, PA {:.3f} and the schedule {:.3f}"
+    assert said.format(*level[["SPOS", "PA&DA", "PA", "curriculum"]]) in first
+    added = pd.concat(
+        pd.read_csv(RESULTS / scale / "cards.csv").query("measure == 'more_seeds'")
+        for scale in ("spaces",)
+    )
+    added = added[(added.method == "SPOS") & (added.space != "nasbench201")]
+    assert (round(added.value.min(), 2), round(added.value.max(), 2)) == (0.02, 0.15)
+    own = added.set_index("space").value[["chain-mini", "conv64", "nb1shot1-3"]]
+    assert "`chain-mini` {:.3f}, `conv64` {:.3f}, NAS-Bench-1Shot1 {:.3f}".format(*own) in first
+
+
+def test_what_it_says_of_room_above_the_largest_is_published():
+    first = README.partition("## What the paper claims")[0]
+    found = claims.read(RESULTS / "search")
+    room, seen = [], []
+    for space in ("", "_macro"):
+        free = pd.read_csv(RESULTS / "search" / f"search_controls{space}.csv")
+        free = free.query("limit == 'none' and control == 'largest network'")
+        room.append(free.regret.item())
+        seen.append(found[f"10.found.pada{space}"].visible)
+        assert room[-1] < seen[-1]
+    assert f"has {room[0]:.2f} and {room[1]:.2f} points more than the largest" in first
+    assert f"less than the {seen[0]:.2f} and {seen[1]:.2f} that" in first
+
+
+def test_what_it_says_of_digits_in_favour_of_the_claim_is_published():
+    first = README.partition("## What the paper claims")[0]
+    own = claims.read(RESULTS / "laptop")
+    noise = own["01.signal_to_noise"]
+    assert noise.verdict == claims.SHOWN
+    low, high = noise.intervals[0].low, noise.intervals[0].high
+    assert f"by {noise.effect:.4f} [{low:.4f}, {high:.4f}] in `mini`" in first
+    assert claims.read(RESULTS / "cifar")["01.signal_to_noise"].verdict == claims.NOT_SHOWN
+    wanted = {"held_paths_raw": claims.SHOWN, "held_raw": claims.NOT_SHOWN}
+    for key, verdict in wanted.items():
+        assert own[f"02.{key}"].verdict == verdict
+        assert claims.numbers(own[f"02.{key}"]) in first
+    rates = claims.read(RESULTS / "tuning")["14.own_rates.pa_curriculum.tau_loss"]
+    assert rates.verdict == claims.EQUIVALENT
+    assert f"{claims.numbers(rates).removesuffix(' tau')}, equivalent (`tuning`)" in first
 
 
 def test_what_it_says_of_the_interventions_is_published():
