@@ -95,8 +95,8 @@ VARIANCE = "Is the variance lower at the end of training?"
 
 
 def cell(asked, column):
-    """A cell of the first table."""
-    (line,) = [line for line in README.splitlines() if line.startswith(f"| {asked} |")]
+    """A cell of the first table; each question names its finding."""
+    (line,) = [line for line in README.splitlines() if line.startswith(f"| {asked} (")]
     return line.strip("| ").split(" | ")[column]
 
 
@@ -176,6 +176,10 @@ def test_the_first_screen_says_what_was_published():
         free = free[(free.limit == "FLOPs") & (free.control == "largest network")]
         assert (rows.regret_high < free.regret.item()).all()  # "and so are those of the schedule"
     tuned = claims.read(RESULTS / "tuning")
+    equal, common = (
+        tuned[f"14.{name}.pa_spos.tau_loss"].effect for name in ("equal_flops", "common_rate")
+    )
+    assert f"{equal:+.2f}, not {common:+.2f}" in cell("At equal cost, too?", HERE)
     for key in ("own_rates.pa_spos", "equal_flops.pa_spos", "shrinks.equal_flops"):
         assert tuned[f"14.{key}.tau_loss"].verdict == claims.SHOWN
     shrinks = claims.numbers(tuned["14.shrinks.equal_flops.tau_loss"]).removesuffix(" tau")
@@ -264,7 +268,9 @@ def test_the_first_screen_says_what_was_published():
     surely = one_by_one[one_by_one.verdict == claims.SHOWN]
     assert len(one_by_one) == 13 and set(one_by_one.tests) == {16}
     assert f"with correction over 16, it is better than {len(surely)}." in first
-    assert "all asked together" in cell("Better than 13 published rivals?", HERE)
+    assert f"(one by one, corrected, {len(surely)})" in cell(
+        "Better than 13 published rivals?", HERE
+    )
     every = better[better.measure == "tau_loss"].b
     assert {*rival_scales.METHODS} - {*every} - {"PA&DA"} == {"PA", "curriculum", "size-curriculum"}
     own = pairs[pairs.b.eq("PA&DA") & pairs.a.isin(rival_scales.CONTROLS)]
@@ -321,8 +327,8 @@ def test_what_it_says_of_the_wide_supernets_is_published():
         share = f"{100 * row.share:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]"
         assert f"{share} {which}" in first
     share = f"{100 * rows.loc[('tau_loss', 'curriculum')].share:.0f} %"
-    assert f"(at 32×32 {share}) of the gain" in first
-    assert f"{share} of the gain" in cell("Is it the run's own gradient norms?", WIDE)
+    assert f"(at 32×32 {share}) of it" in first
+    assert f"{share} of the gain" in cell("Does PA gain by its own run's gradients?", WIDE)
     cards = pd.read_csv(RESULTS / "cifar32" / "cards.csv").set_index(["method", "measure"]).value
     spos, pada = (cards[method, "tau_loss"] for method in ("SPOS", "PA&DA"))
     assert f"{pada:.2f} beside {spos:.2f}" in cell(BETTER, WIDE)
@@ -367,7 +373,7 @@ def test_what_it_says_of_inherited_accuracy_is_published():
         said = claims.numbers(own).removesuffix(" points")
         over = claims.deciding(own).over
         assert said + (" (over seeds)" if over == "seeds" else "") in first, (group, method)
-    asked = "Are inherited accuracies higher?"
+    asked = "Are accuracies with inherited weights higher?"
     pada, schedule = (f"06.generalises.{{}}.{m}_spos" for m in ("pada", "curriculum"))
     for group in ("all", "best"):
         for key in (pada, schedule):
@@ -400,8 +406,9 @@ def test_what_it_says_of_the_record_is_published():
     parts = own.removeprefix("structure")
     loss, within = "tau_loss", "within_flops"
     for said in (
-        f"by loss {level[own, loss]:.2f} beside {level['PA&DA', loss]:.2f}, among equal FLOPs "
-        f"{level[own, within]:.2f} beside {level['PA&DA', within]:.2f}; "
+        f"by loss {level[own, loss]:.2f} beside {level['PA&DA', loss]:.2f} (worse before the "
+        f"correction), among equal FLOPs "
+        f"{level[own, within]:.2f} beside {level['PA&DA', within]:.2f} ("
         f"{found['15.beats.pa_da.within_flops'].visible:.2f} would have been seen",
         f"has {level['curriculum' + parts, loss]:.3f} by loss and "
         f"{level['curriculum' + parts, within]:.3f} among equal FLOPs, PA with them "
@@ -479,8 +486,12 @@ def test_what_counts_as_equal_flops_is_as_said():
     known = Ranked(space, tuple(table.code), table.accuracy.to_numpy())
     kept, best = known.level >= 0, known.true >= np.sort(known.true)[-100]
     assert best.sum() == 100 and LEAST[0] == 31
-    said = f"where 31 or more do; these are the cheaper {kept.sum()} of {len(kept):,}"
-    assert f"{said}, and {(kept & best).sum()} of the best 100" in first
+    said = f"of our {len(kept):,} networks that leaves {kept.sum()}, the cheaper ones, and of the"
+    assert f"{said} best 100 it leaves {(kept & best).sum()}." in first
+    curves = pd.read_csv(RESULTS / "cifar" / "curves.csv").query("method == 'PA'")
+    drawn = curves.groupby("epoch")[["p_none", "p_skip_connect", "p_avg_pool_3x3"]].mean()
+    start, end = (f"{100 * share:.0f} %" for share in drawn.sum(axis=1).iloc[[0, -1]])
+    assert f"{start} of all at first and {end} at the end" in first
     assert known.flops[kept].max() < np.quantile(known.flops, 0.95)  # "the cheaper"
     rows = pd.read_csv(RESULTS / "controls" / "cards.csv")
     rows = rows.query("space == 'nasbench201' and measure == 'within_quintiles'")
