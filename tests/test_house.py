@@ -55,8 +55,8 @@ FURTHER, FURTHER_LINES = (
     ),
     200,
 )
-# Sentences for mistakes in a space of one's own.
-MESSAGES = ("spaces/checking.py", "spaces/checking_net.py")
+# Sentences for mistakes in a space or a method of one's own.
+MESSAGES = ("spaces/checking.py", "spaces/checking_net.py", "samplers/checking.py")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 SPACE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
