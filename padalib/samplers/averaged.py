@@ -8,6 +8,7 @@ which it was trained: an option that no path took for a while does not count twi
 It goes around any update rule, with any samplers: `compose(..., around=Averaged)`.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -53,6 +54,10 @@ class Averaged(UpdateRule):
         self.decay, self.epoch = given["decay"], 0
         self.means: dict[int, Tensor] = {}  # place in `weights_of` -> mean
         self.counts: dict[int, int] = {}  # steps that are in it
+
+    @property
+    def replaces(self) -> Sequence[str]:
+        return self.rule.replaces
 
     def new_epoch(self, epoch: int) -> None:
         self.epoch = epoch

@@ -57,7 +57,7 @@ class PathSampler:
         return 1.0 if self.uniform else None
 
     def log(self) -> dict[str, float]:
-        """What the table of the training curves records once an epoch."""
+        """What the table of the training curves records once an epoch: numbers, by new names."""
         return {}
 
     def state(self) -> dict[str, Any]:

@@ -1,11 +1,22 @@
 """What is wrong with a part of a method of one's own: where, and what to do."""
 
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from padalib.engine.runs import RunError
+from padalib.engine.values import plain
+
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def name(part: Any) -> str:
+    """The name of a part's class, and of the one that it goes around."""
+    inner = getattr(part, "rule", None)
+    return type(part).__name__ + (f" around {name(inner)}" if hasattr(inner, "step") else "")
 
 
 def indices(sampler: Any, found: Any, n: int) -> Tensor:
@@ -26,3 +37,30 @@ def indices(sampler: Any, found: Any, n: int) -> Tensor:
             f"{got}: return indices, of a mask `mask.nonzero()[:, 0]`"
         )
     return found
+
+
+def row(begun: dict[str, Any], parts: tuple) -> dict[str, Any]:
+    """An epoch's row of the curves, begun by the loop, with what the parts log.
+
+    RunError for what is no number, or has the name of what is there.
+    """
+    for part in parts:
+        found = part.log()
+        if not isinstance(found, Mapping):
+            raise RunError(
+                f"`log` of {name(part)} must return a dict of names and numbers, got {found!s:.80}"
+            )
+        found = plain(dict(found))  # a checkpoint holds no numbers of numpy's
+        for key, value in found.items():
+            if not (isinstance(key, str) and isinstance(value, Real)):
+                raise RunError(
+                    f"`log` of {name(part)} must return a dict of names and numbers, got "
+                    f"{value!s:.80} for {key!r}: of a tensor of one number return `float(tensor)`"
+                )
+            if key in begun and key not in getattr(part, "replaces", ()):
+                raise RunError(
+                    f"`log` of {name(part)} returns {key!r}, which the curves have already: give "
+                    "it another name"
+                )
+        begun = begun | found
+    return begun

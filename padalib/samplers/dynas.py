@@ -27,6 +27,7 @@ class ByComplexity(Accumulate):
     ValueError for an unknown option value, or several paths a step.
     """
 
+    replaces: ClassVar = ("lr",)
     refuses: ClassVar = {"warmup": "it sets the learning rate of every step"}
 
     def __init__(

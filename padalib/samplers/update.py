@@ -77,6 +77,7 @@ class UpdateRule:
     passes = 1  # forward and backward passes of each path of a step
     summed = True  # a step follows the sum of its paths' gradients, as the probes take it
     clears = False  # it drops gradients between the passes of a step
+    replaces: ClassVar[Sequence[str]] = ()  # columns of the curves that its `log` says better
     # Fields of a training config that it does not go by, and why.
     refuses: ClassVar[Mapping[str, str]] = {}
 

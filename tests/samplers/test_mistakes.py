@@ -1,16 +1,22 @@
 """Mistakes in parts of a method of one's own: a sentence says where, and what to do."""
 
+import numpy as np
 import pytest
 import torch
 
-from padalib.engine.runs import Run
+from padalib.engine.runs import Run, RunError
 from padalib.samplers import (
+    METHODS,
+    Accumulate,
     DataSampler,
+    PathSampler,
     Shuffled,
     compose,
     part,
 )
-from padalib.train import TrainConfig
+from padalib.samplers.averaged import Averaged
+from padalib.samplers.dynas import ByComplexity
+from padalib.train import TrainConfig, Trainer
 
 SMALL = {"data": "digits-small", "epochs": 1, "batch": 128}
 
@@ -78,3 +84,77 @@ def test_whole_numbers_of_any_kind_are_indices(kind):
         for s, g in zip((Given(512, 1, kind), Shuffled(512, 1)), generators, strict=True)
     ]
     assert drawn[0].dtype == torch.int64 and torch.equal(*drawn)
+
+
+# --- curves ---
+
+
+class Logs(PathSampler):
+    """Logs what it is told to."""
+
+    def __init__(self, space, epochs, kind="number"):
+        super().__init__(space, epochs)
+        self.kind = kind
+
+    def draw(self, generator):
+        return [self.space.sample(generator)]
+
+    def log(self):
+        return {
+            "taken": {"mine": 1.0, "loss": 0.0},
+            "text": {"mine": "high"},
+            "tensor": {"mine": torch.ones(())},
+            "none": {"mine": None},
+            "number for a name": {3: 1.0},
+            "nothing": None,
+            "numbers": {"mine": np.float32(0.5), "whole": 3, "yes": True, "nan": float("nan")},
+        }[self.kind]
+
+
+class AlsoLogs(Accumulate):
+    """Logs under a name that its path sampler has taken."""
+
+    def log(self):
+        return {"mine": 2.0}
+
+
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("taken", "returns 'loss', which the curves have already: give it another name"),
+        ("text", "must return a dict of names and numbers, got high for 'mine'"),
+        ("tensor", r"got tensor\(1.\) for 'mine': .* `float\(tensor\)`"),
+        ("none", "got None for 'mine'"),
+        ("number for a name", "got 1.0 for 3"),
+        ("nothing", "must return a dict of names and numbers, got None"),
+    ],
+)
+def test_what_log_returns_must_be_numbers_by_new_names(kind, said):
+    with pytest.raises(RunError, match=f"`log` of Logs {said}" if kind == "taken" else said):
+        trained(paths=part(Logs, kind=kind))
+
+
+def test_two_parts_may_not_log_under_one_name():
+    with pytest.raises(RunError, match="`log` of AlsoLogs returns 'mine', which the curves have"):
+        trained(paths=part(Logs, kind="numbers"), update=AlsoLogs)
+    with pytest.raises(RunError, match="`log` of Averaged around AlsoLogs returns 'mine'"):
+        trained(paths=part(Logs, kind="numbers"), update=AlsoLogs, around=Averaged)
+
+
+def test_numbers_of_any_kind_are_logged():
+    row = trained(paths=part(Logs, kind="numbers")).iloc[0]
+    assert (row.mine, row.whole, row.yes) == (0.5, 3, 1) and np.isnan(row.nan)
+
+
+class Slower(ByComplexity):
+    """Logs the rate, as the class it inherits from does, and more."""
+
+    def log(self):
+        return super().log() | {"slow": 1.0}
+
+
+@pytest.mark.parametrize("around", [None, Averaged])
+def test_a_rule_may_say_better_what_it_says_it_replaces(around):
+    curves = trained(update=Slower, around=around)
+    assert curves.lr.item() == Trainer(TrainConfig(**SMALL)).config.lr and curves.slow.item() == 1
+    assert METHODS["SUMNAS"].update.cls.replaces == ("clipped",)
