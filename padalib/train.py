@@ -286,7 +286,7 @@ class Trainer:
         record = self.update.step(
             self.net, self.optimizer, config.clip, archs, index, x, y, self.paths, self.data
         )
-        return index, torch.stack(record)
+        return index, checking.record(self.update, record)
 
     def broken(self) -> str | None:
         """Where a weight or a statistic is not finite, whose; the loss tells only a step later."""

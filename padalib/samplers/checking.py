@@ -39,6 +39,18 @@ def indices(sampler: Any, found: Any, n: int) -> Tensor:
     return found
 
 
+def record(rule: Any, found: Any) -> Tensor:
+    """What `step` of an update rule returned, as one tensor [3]; RunError where it is not that."""
+    good = isinstance(found, (tuple, list)) and len(found) == 3
+    if not good or any(not isinstance(one, Tensor) or one.dim() for one in found):
+        raise RunError(
+            f"`step` of {name(rule)} must return three tensors of one number each: the loss, the "
+            f"share of correct answers and the gradient's norm; got {found!s:.80}. Return "
+            "`loss, correct, norm`, and make a tensor of a number by `torch.tensor(number)`"
+        )
+    return torch.stack([one.detach() for one in found])
+
+
 def row(begun: dict[str, Any], parts: tuple) -> dict[str, Any]:
     """An epoch's row of the curves, begun by the loop, with what the parts log.
 

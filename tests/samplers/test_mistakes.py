@@ -158,3 +158,46 @@ def test_a_rule_may_say_better_what_it_says_it_replaces(around):
     curves = trained(update=Slower, around=around)
     assert curves.lr.item() == Trainer(TrainConfig(**SMALL)).config.lr and curves.slow.item() == 1
     assert METHODS["SUMNAS"].update.cls.replaces == ("clipped",)
+
+
+# --- steps ---
+
+
+class Returns(Accumulate):
+    """Steps as its base does, and returns what it is told to."""
+
+    def __init__(self, space, epochs, kind="three"):
+        super().__init__(space, epochs)
+        self.kind = kind
+
+    def step(self, *given):
+        loss, correct, norm = super().step(*given)
+        return {
+            "nothing": None,
+            "floats": (float(loss), float(correct), float(norm)),
+            "two": (loss, norm),
+            "one": (loss,),
+            "of images": (loss.expand(128), correct, norm),
+            "loss": loss,
+            "list": [loss, correct, norm],
+            "with a graph": (loss.clone().requires_grad_(), correct, norm),
+        }[self.kind]
+
+
+@pytest.mark.parametrize("kind", ["nothing", "floats", "two", "one", "of images", "loss"])
+def test_a_step_must_return_three_tensors(kind):
+    method = {"update": part(Returns, kind=kind)}
+    said = r"must return three tensors of one number each: the loss, .*; got .*`torch.tensor\("
+    with pytest.raises(RunError, match=f"`step` of Returns {said}"):
+        trained(**method)
+    with pytest.raises(RunError, match=f"`step` of Averaged around Returns {said}"):
+        trained(**method, around=Averaged)
+
+
+def test_a_step_may_return_a_list_and_no_graph_is_kept():
+    plain = trained(update=Accumulate).loss.tolist()
+    for kind in ("list", "with a graph"):
+        method = compose("mine", update=part(Returns, kind=kind))
+        assert Run(TrainConfig(method, **SMALL)).compute().table("curves").loss.tolist() == plain
+        trainer = Trainer(TrainConfig(method, **SMALL))
+        assert not trainer.step([(3, 3, 3)])[1].requires_grad
