@@ -185,6 +185,7 @@ class Part:
     code: tuple[tuple[str, str], ...] = field(default=(), init=False)  # when it was composed
 
     def __post_init__(self) -> None:
+        checking.part(self.cls)
         given = copy.deepcopy(plain(checked.options(self.cls, dict(self.options))))
         object.__setattr__(self, "options", tuple(given.items()))
         try:

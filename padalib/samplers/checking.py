@@ -19,6 +19,27 @@ def name(part: Any) -> str:
     return type(part).__name__ + (f" around {name(inner)}" if hasattr(inner, "step") else "")
 
 
+def part(given: Any) -> None:
+    """ValueError for what is no class."""
+    if not isinstance(given, type):
+        raise ValueError(
+            f"a part of a method must be a class, got {given!s:.80}, of type "
+            f"{type(given).__name__}: give the class itself, and its options by name"
+        )
+
+
+def roles(method: str, given: Mapping[str, type], bases: Mapping[str, type]) -> None:
+    """ValueError where the class that is given for a role does not inherit from the role's."""
+    for role, cls in given.items():
+        if not issubclass(cls, bases[role]):
+            fits = [other for other, base in bases.items() if issubclass(cls, base)]
+            remedy = f"give it as `{fits[0]}=`" if fits else "inherit from that"
+            raise ValueError(
+                f"{role} of {method!r} must be a class that inherits from {bases[role].__name__}, "
+                f"which {cls.__name__} does not: {remedy}"
+            )
+
+
 def indices(sampler: Any, found: Any, n: int) -> Tensor:
     """What `refill` of a data sampler returned; ValueError where it is no indices of n images."""
     who, good = type(sampler).__name__, False

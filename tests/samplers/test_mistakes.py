@@ -9,8 +9,12 @@ from padalib.samplers import (
     METHODS,
     Accumulate,
     DataSampler,
+    Method,
+    Part,
     PathSampler,
     Shuffled,
+    UniformPaths,
+    UpdateRule,
     compose,
     part,
 )
@@ -201,3 +205,33 @@ def test_a_step_may_return_a_list_and_no_graph_is_kept():
         assert Run(TrainConfig(method, **SMALL)).compute().table("curves").loss.tolist() == plain
         trainer = Trainer(TrainConfig(method, **SMALL))
         assert not trainer.step([(3, 3, 3)])[1].requires_grad
+
+
+# --- roles ---
+
+
+@pytest.mark.parametrize(
+    "parts, said",
+    [
+        ({"paths": Shuffled}, r"paths of 'x' .* PathSampler, which Shuffled .*give it as `data=`"),
+        ({"data": UniformPaths}, r"data of 'x' .* DataSampler, which .*give it as `paths=`"),
+        ({"update": part(Shuffled)}, r"update of 'x' .* UpdateRule, which .*give it as `data=`"),
+        ({"around": UniformPaths}, r"around of 'x' .* UpdateRule, which .*give it as `paths=`"),
+        ({"paths": Accumulate}, r"which Accumulate .*give it as `update=`"),
+        ({"paths": dict}, "PathSampler, which dict does not: inherit from that"),
+        ({"paths": Logs(None, 3)}, "of type Logs: give the class itself"),
+        ({"data": Shuffled(8, 3)}, "of type Shuffled: give the class itself, and its options"),
+        ({"paths": lambda generator: 1}, "must be a class, got .*, of type function"),
+        ({"paths": "PA"}, "must be a class, got PA, of type str"),
+        ({"paths": None}, "must be a class, got None, of type NoneType"),
+    ],
+)
+def test_each_role_has_a_class_of_its_own(parts, said):
+    with pytest.raises(ValueError, match=said):
+        compose("x", **parts)
+
+
+def test_a_part_is_a_class():
+    with pytest.raises(ValueError, match="of type Logs: give the class itself"):
+        Part(Logs(None, 3))
+    assert isinstance(compose("x", around=None), Method) and UpdateRule.summed
