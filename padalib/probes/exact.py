@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from padalib.engine.checked import Count, Whole, Within
 from padalib.engine.runs import Run
+from padalib.probes.checking import check_steps
 from padalib.probes.frozen import Coupled, Frozen, coupling
 from padalib.probes.population import (
     Population,
@@ -96,11 +97,7 @@ def check_population(train: TrainConfig) -> None:
     """ValueError for a run whose paths and images have no gradients of their own."""
     if train.arch is not None:
         raise ValueError(f"{train.label} is one architecture: it has no paths to draw")
-    if not train.method.update.cls.summed:
-        raise ValueError(
-            f"{train.label} takes steps that are not the sum of its paths' gradients, which are "
-            "all that this probe looks at: look at a method whose steps are"
-        )
+    check_steps(train)
     paths, data, _ = build_samplers(train, train.batch)
     if paths.group == 1 and not knows_weights(paths, data):
         raise ValueError(

@@ -27,21 +27,14 @@ from torch.nn import functional as F
 from padalib import train
 from padalib.engine.checked import Positive, Within
 from padalib.engine.runs import Run
+from padalib.probes.checking import check_steps
 from padalib.samplers import DataSampler, PathSampler
 from padalib.spaces import Arch
 from padalib.train import FromTraining, Trainer
 
 GROUPS = 16  # of paths; more would cost memory, fewer make the intervals wider (15 degrees: t 2.13)
 Draw = tuple[Tensor, float]  # the gradients [B, P] of a path's batches, and its weight u / p
-QUANTITIES = (
-    "total",
-    "path",
-    "data",
-    "signal",
-    "noise_to_signal",
-    "signal_to_noise",
-    "path_share",
-)
+QUANTITIES = ("total", "path", "data", "signal", "noise_to_signal", "signal_to_noise", "path_share")
 
 
 @dataclass(frozen=True)
@@ -66,11 +59,7 @@ class VarianceConfig(FromTraining):
 
     def check(self) -> None:
         """ValueError where the images do not fit, or a step is not what is probed."""
-        if not self.train.method.update.cls.summed:
-            raise ValueError(
-                f"{self.train.label} takes steps that are not the sum of its paths' gradients, "
-                "which is what this probe draws: look at a method whose steps are"
-            )
+        check_steps(self.train)
         super().check()
 
     def compute(self, run: Run) -> None:

@@ -33,6 +33,8 @@ class Averaged(UpdateRule):
     (SUMNAS): what it trained cannot be told from them.
     """
 
+    summed = True  # where those of `rule` are
+
     def __init__(
         self,
         space: Space,

@@ -10,6 +10,7 @@ from torch import Tensor
 from padalib.engine.runs import RunError
 from padalib.engine.values import plain
 
+STEPS = {"step", "backward", "objective"}  # of a rule, what says what a step follows
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -97,3 +98,23 @@ def row(begun: dict[str, Any], parts: tuple) -> dict[str, Any]:
                 )
         begun = begun | found
     return begun
+
+
+def unsummed(config: Any) -> str:
+    """What to do where no one says that a step of a run is the sum of its paths' gradients, or ''.
+
+    The class that says so (`summed`) speaks for itself and its bases, not for a class below it or
+    beside it that changes the step.
+    """
+    method, where, advice = config.method, (config.space, config.epochs), ""
+    for rule in (method.update.build(*where), method.rule(*where)):
+        classes = type(rule).__mro__
+        said = next(own for own in classes if "summed" in vars(own)).__mro__
+        if not rule.summed:
+            return "look at a method whose steps are"
+        if any(STEPS & vars(own).keys() for own in (rule, *classes) if own not in said):
+            advice = (
+                "look at a method whose steps are, or if these are, write `summed = True` in "
+                f"{type(rule).__name__}"
+            )
+    return advice
