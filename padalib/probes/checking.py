@@ -1,11 +1,11 @@
-"""What a probe cannot look at, in sentences: steps that are something else."""
+"""What a probe cannot look at, in sentences: steps that are something else, weights unknown."""
 
 import torch
 
 from padalib.samplers.checking import unsummed
 from padalib.spaces import Arch, Space, Supernet
 from padalib.spaces.base import remembered
-from padalib.train import TrainConfig
+from padalib.train import TrainConfig, Trainer
 
 
 def check_steps(train: TrainConfig) -> None:
@@ -36,3 +36,24 @@ def _other_heads(space: Space, arch: Arch | None, bn: str) -> str:
         if others or not torch.equal(logits, net(x, path)):
             return kind.__name__
     return ""
+
+
+def check_weights(train: TrainConfig, known: bool) -> None:
+    """ValueError where the weights are not known."""
+    if not known:
+        raise ValueError(
+            f"{train.label} does not say how likely its draws are, which this probe goes by: "
+            "write `weight` in the path sampler's class, and `weights` in the data sampler's"
+        )
+
+
+def weight_of(trainer: Trainer, arch: Arch) -> float:
+    """The weight of a path where those of others are known; ValueError where it is not."""
+    weight = trainer.paths.weight(arch)
+    if weight is None:
+        raise ValueError(
+            f"`weight` of {type(trainer.paths).__name__} gives None for the path "
+            f"{trainer.space.code(arch)} and numbers for others: give a number for each path "
+            "(infinite for one that is never drawn), or None for all"
+        )
+    return weight

@@ -3,12 +3,15 @@
 from dataclasses import dataclass, fields, replace
 
 import pytest
+import torch
 
 from padalib import spaces
+from padalib.engine.runs import Run
 from padalib.probes.agreement import AgreementConfig
+from padalib.probes.checking import weight_of
 from padalib.probes.exact import ExactConfig, check_population
-from padalib.probes.sampled import VarianceConfig
-from padalib.samplers import METHODS, Accumulate, UpdateRule, compose
+from padalib.probes.sampled import VarianceConfig, probe
+from padalib.samplers import METHODS, Accumulate, PathSampler, Shuffled, UpdateRule, compose
 from padalib.samplers.averaged import Averaged
 from padalib.samplers.checking import unsummed
 from padalib.samplers.dynas import ByComplexity
@@ -17,7 +20,7 @@ from padalib.samplers.sandwich import Distil
 from padalib.samplers.together import PartingByComplexity
 from padalib.spaces import CellSpace
 from padalib.spaces.cell_net import CellNet
-from padalib.train import TrainConfig
+from padalib.train import TrainConfig, Trainer
 
 SMALL = {"data": "digits-small", "epochs": 1, "batch": 64}
 
@@ -196,3 +199,76 @@ def test_the_further_head_of_darts_matters_for_a_network_alone():
     with pytest.raises(ValueError, match="trains on what `heads` of DartsNet gives"):
         VarianceConfig(alone).check()
     VarianceConfig(replace(alone, space=replace(space, auxiliary=0.0))).check()
+
+
+# --- weights ---
+
+
+class Silent(PathSampler):
+    """Says that it does not know."""
+
+    def draw(self, generator):
+        return [max(self.space.sample(generator) for _ in range(2))]
+
+    def weight(self, arch):
+        return None
+
+
+class Half(Silent):
+    """Knows the weights of some paths."""
+
+    def weight(self, arch):
+        return None if arch[0] == 4 else 1.5
+
+
+class Later(Silent):
+    """Knows them once it has begun."""
+
+    def __init__(self, space, epochs):
+        super().__init__(space, epochs)
+        self.begun = False
+
+    def new_epoch(self, epoch):
+        self.begun = True
+
+    def weight(self, arch):
+        return 1.5 if self.begun else None
+
+
+class SilentData(Shuffled):
+    """The same of images."""
+
+    uniform = False
+
+    def refill(self, generator):
+        return torch.randint(self.n // 2, (self.n,), generator=generator)
+
+    def weights(self, index):
+        return None
+
+
+@pytest.mark.parametrize("parts", [{"paths": Silent}, {"paths": Half}, {"data": SilentData}])
+def test_weights_that_are_none_are_not_known(parts):
+    train = config(**parts)
+    table = Run(VarianceConfig(train, paths=3)).compute().table("variance")
+    assert set(table.weights) == {"raw"} and table.bias2.isna().all() and table.total.notna().all()
+    with pytest.raises(ValueError, match=r"mine .* does not say how likely its draws are"):
+        Run(ExactConfig(train, images=4, batch=2, coupled=0)).compute()
+
+
+def test_weights_may_be_known_later_than_at_the_start():
+    train = config(paths=Later)
+    assert set(Run(VarianceConfig(train, paths=3)).compute().table("variance").weights) == {
+        "raw",
+        "importance",
+    }
+    assert set(probe(Trainer(train), 3, 2)) == {"raw"}
+
+
+def test_a_path_whose_weight_is_none_beside_others_is_named():
+    trainer = Trainer(config(paths=Half))
+    assert weight_of(trainer, (3, 3, 3)) == 1.5
+    with pytest.raises(
+        ValueError, match=r"`weight` of Half gives None for the path .* None for all"
+    ):
+        weight_of(trainer, (4, 3, 3))
