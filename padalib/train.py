@@ -17,7 +17,7 @@ from padalib.engine import checked
 from padalib.engine.checked import Count, NotNegative, Positive, Whole, Within
 from padalib.engine.devices import check_device, check_name
 from padalib.engine.runs import Run
-from padalib.samplers import Method, alone, update, watch, yoked
+from padalib.samplers import Method, alone, checking, update, watch, yoked
 from padalib.spaces import Arch, Space, Supernet
 
 STREAMS = ("data", "augment", "paths", "network")
@@ -270,7 +270,7 @@ class Trainer:
         row |= dict(zip(("loss", "accuracy", "grad_norm"), records.mean(0).tolist(), strict=True))
         row["clipped"] = float((records[:, 2] > config.clip).float().mean())
         row["unique_images"] = float(drawn.float().mean())
-        self.history.append(row | self.paths.log() | self.data.log() | self.update.log())
+        self.history.append(checking.row(row, (self.paths, self.data, self.update)))
         for column, name in ((0, "loss was"), (2, "gradient's norm was")):
             bad = (~records[:, column].isfinite()).nonzero()
             if len(bad):
@@ -286,7 +286,7 @@ class Trainer:
         record = self.update.step(
             self.net, self.optimizer, config.clip, archs, index, x, y, self.paths, self.data
         )
-        return index, torch.stack(record)
+        return index, checking.record(self.update, record)
 
     def broken(self) -> str | None:
         """Where a weight or a statistic is not finite, whose; the loss tells only a step later."""

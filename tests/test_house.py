@@ -55,8 +55,13 @@ FURTHER, FURTHER_LINES = (
     ),
     200,
 )
-# Sentences for mistakes in a space of one's own.
-MESSAGES = ("spaces/checking.py", "spaces/checking_net.py")
+# Sentences for mistakes in a space or a method of one's own, and for what a probe cannot look at.
+MESSAGES = (
+    "spaces/checking.py",
+    "spaces/checking_net.py",
+    "samplers/checking.py",
+    "probes/checking.py",
+)
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 SPACE = {
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,

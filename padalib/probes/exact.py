@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from padalib.engine.checked import Count, Whole, Within
 from padalib.engine.runs import Run
+from padalib.probes.checking import check_steps, check_weights
 from padalib.probes.frozen import Coupled, Frozen, coupling
 from padalib.probes.population import (
     Population,
@@ -27,7 +28,7 @@ from padalib.probes.population import (
     perturbed,
     search,
 )
-from padalib.probes.sampled import knows_weights
+from padalib.probes.sampled import gives_weights, knows_weights
 from padalib.ranking import metrics
 from padalib.spaces import Arch
 from padalib.train import FromTraining, TrainConfig, Trainer, build_samplers, stream
@@ -96,17 +97,9 @@ def check_population(train: TrainConfig) -> None:
     """ValueError for a run whose paths and images have no gradients of their own."""
     if train.arch is not None:
         raise ValueError(f"{train.label} is one architecture: it has no paths to draw")
-    if not train.method.update.cls.summed:
-        raise ValueError(
-            f"{train.label} takes steps that are not the sum of its paths' gradients, which are "
-            "all that this probe looks at: look at a method whose steps are"
-        )
+    check_steps(train)
     paths, data, _ = build_samplers(train, train.batch)
-    if paths.group == 1 and not knows_weights(paths, data):
-        raise ValueError(
-            f"{train.label} does not say how likely its draws are, which this probe goes by: "
-            "write `weight` in the path sampler's class, and `weights` in the data sampler's"
-        )
+    check_weights(train, paths.group > 1 or knows_weights(paths, data))
     if train.space.extent > 1:
         raise ValueError(
             f"{train.space.name} shares operations between edges: batch norm is used at several "
@@ -133,6 +126,7 @@ class ExactProbe:
         self.space = trainer.space
         members = self.space.classes()
         self.classes, self.archs = list(members), list(self.space)
+        check_weights(trainer.config, gives_weights(trainer, self.archs))
         place = {arch: k for k, same in enumerate(members.values()) for arch in same}
         self.of_class = np.array([place[arch] for arch in self.archs])  # [A]
         self.u = np.full(len(self.archs), 1 / len(self.archs))

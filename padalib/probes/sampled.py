@@ -27,21 +27,14 @@ from torch.nn import functional as F
 from padalib import train
 from padalib.engine.checked import Positive, Within
 from padalib.engine.runs import Run
+from padalib.probes.checking import check_steps, weight_of
 from padalib.samplers import DataSampler, PathSampler
 from padalib.spaces import Arch
 from padalib.train import FromTraining, Trainer
 
 GROUPS = 16  # of paths; more would cost memory, fewer make the intervals wider (15 degrees: t 2.13)
 Draw = tuple[Tensor, float]  # the gradients [B, P] of a path's batches, and its weight u / p
-QUANTITIES = (
-    "total",
-    "path",
-    "data",
-    "signal",
-    "noise_to_signal",
-    "signal_to_noise",
-    "path_share",
-)
+QUANTITIES = ("total", "path", "data", "signal", "noise_to_signal", "signal_to_noise", "path_share")
 
 
 @dataclass(frozen=True)
@@ -66,11 +59,7 @@ class VarianceConfig(FromTraining):
 
     def check(self) -> None:
         """ValueError where the images do not fit, or a step is not what is probed."""
-        if not self.train.method.update.cls.summed:
-            raise ValueError(
-                f"{self.train.label} takes steps that are not the sum of its paths' gradients, "
-                "which is what this probe draws: look at a method whose steps are"
-            )
+        check_steps(self.train)
         super().check()
 
     def compute(self, run: Run) -> None:
@@ -113,6 +102,14 @@ def _says(sampler: PathSampler | DataSampler, draws: str, weighs: str) -> bool:
     classes = [vars(own) for own in type(sampler).__mro__]
     said = next(k for k, own in enumerate(classes) if weighs in own or own.get("uniform"))
     return said <= next(k for k, own in enumerate(classes) if draws in own)
+
+
+def gives_weights(trainer: Trainer, archs: Iterable[Arch]) -> bool:
+    """Whether they are known in the trainer's state: of these paths, and of images."""
+    paths, data = trainer.paths, trainer.data
+    images = data.uniform or data.weights(torch.arange(1)) is not None
+    known = knows_weights(paths, data) and images
+    return known and all(paths.weight(arch) is not None for arch in archs)
 
 
 @dataclass(frozen=True)
@@ -271,7 +268,7 @@ def probe(
     (bn='batch') it has not, because q also shifts the statistics. Where the sampler is not uniform,
     its paths are drawn uniformly, see above. 'difference': raw - importance, means only.
     The samplers draw as in the epoch that has just ended, from its p and q. 'raw' alone where the
-    weights are not known (`knows_weights`). ValueError where a gradient is not finite.
+    weights are not known (`gives_weights`). ValueError where a gradient is not finite.
     """
     config = trainer.config
     # Draws differ between training seeds, or intervals over seeds would miss the probe's own noise,
@@ -279,7 +276,7 @@ def probe(
     names = (*train.STREAMS, "uniform")
     rng = {name: train.stream(seed, f"probe {config.seed} {name}") for name in names}
     some = [trainer.space.sample(rng["uniform"]) for _ in range(64)]
-    known = knows_weights(trainer.paths, trainer.data)
+    known = gives_weights(trainer, some)
     uniform = not known or all(abs(trainer.paths.weight(arch) - 1) < 1e-4 for arch in some)
     kinds = ("raw", "importance") if known else ("raw",)
     trainer.net.train()
@@ -309,7 +306,7 @@ def probe(
         raw, own = stacked["raw"], {"raw": (stacked["raw"], 1.0)}
         if not known:
             return own
-        weighted, weight = stacked["importance"], 1.0 if uniform else trainer.paths.weight(even[0])
+        weighted, weight = stacked["importance"], 1.0 if uniform else weight_of(trainer, even[0])
         return own | {"importance": (weighted, weight), "difference": (raw - weighted, 1.0)}
 
     return collect(draw, [p.numel() for p in trainer.net.parameters()], paths, error)

@@ -1,7 +1,7 @@
 """Training methods, each a composition of a path sampler, a data sampler and an update rule."""
 
 from padalib.engine import words
-from padalib.samplers import close, density, dynas, magic, nsas, rsa, sandwich, sumnas
+from padalib.samplers import checking, close, density, dynas, magic, nsas, rsa, sandwich, sumnas
 from padalib.samplers.balanced import BalancedPaths
 from padalib.samplers.base import (
     DataSampler,
@@ -20,6 +20,7 @@ from padalib.samplers.spos import Bootstrap, Shuffled, UniformPaths
 from padalib.samplers.update import Accumulate, UpdateRule
 from padalib.samplers.yoked import ReplayedPaths
 
+ROLES = {"paths": PathSampler, "data": DataSampler, "update": UpdateRule, "around": UpdateRule}
 METHODS: dict[str, Method] = {}  # the published ones and their variants, by name
 
 
@@ -38,10 +39,10 @@ def compose(
     If any of it changes later, the method is refused until it is composed again. ValueError for
     the name of one of `METHODS`, unless it is the same.
     """
-    given = {"paths": paths, "data": data, "update": update, "around": around}
-    parts = {
-        role: own if isinstance(own, Part) else part(own) for role, own in given.items() if own
-    }
+    given = {"paths": paths, "data": data, "update": update}
+    given |= {} if around is None else {"around": around}
+    parts = {role: own if isinstance(own, Part) else part(own) for role, own in given.items()}
+    checking.roles(name, {role: own.cls for role, own in parts.items()}, ROLES)
     method = Method(name, **parts).with_options(name, **options)
     if METHODS.get(name, method) != method:
         raise ValueError(f"{name!r} is the name of a method of other parts: choose another name")

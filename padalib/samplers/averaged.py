@@ -8,6 +8,7 @@ which it was trained: an option that no path took for a while does not count twi
 It goes around any update rule, with any samplers: `compose(..., around=Averaged)`.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -32,6 +33,8 @@ class Averaged(UpdateRule):
     (SUMNAS): what it trained cannot be told from them.
     """
 
+    summed = True  # where those of `rule` are
+
     def __init__(
         self,
         space: Space,
@@ -53,6 +56,10 @@ class Averaged(UpdateRule):
         self.decay, self.epoch = given["decay"], 0
         self.means: dict[int, Tensor] = {}  # place in `weights_of` -> mean
         self.counts: dict[int, int] = {}  # steps that are in it
+
+    @property
+    def replaces(self) -> Sequence[str]:
+        return self.rule.replaces
 
     def new_epoch(self, epoch: int) -> None:
         self.epoch = epoch

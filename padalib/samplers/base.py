@@ -12,6 +12,7 @@ from torch import Tensor
 from padalib.engine import checked, origin
 from padalib.engine.source import code_of, difference
 from padalib.engine.values import Speller, plain
+from padalib.samplers import checking
 from padalib.spaces import Arch, Entries, Space, Supernet
 
 
@@ -56,7 +57,7 @@ class PathSampler:
         return 1.0 if self.uniform else None
 
     def log(self) -> dict[str, float]:
-        """What the table of the training curves records once an epoch."""
+        """What the table of the training curves records once an epoch: numbers, by new names."""
         return {}
 
     def state(self) -> dict[str, Any]:
@@ -141,16 +142,14 @@ class DataSampler:
         self.stream = self.stream[:0]
 
     def refill(self, generator: torch.Generator) -> Tensor:
-        """The next indices of the stream, any number of them."""
+        """The next indices of the stream [k], whole numbers in 0..n-1, any number of them."""
         raise NotImplementedError(f"{type(self).__name__} must define refill(generator)")
 
     def draw(self, size: int, generator: torch.Generator) -> Tensor:
         """The next `size` indices, int64 [size]."""
         while len(self.stream) < size:
-            more = self.refill(generator)
-            if not len(more):
-                raise ValueError(f"refill of {type(self).__name__} returned no index")
-            self.stream = torch.cat([self.stream, more])
+            more = checking.indices(self, self.refill(generator), self.n)
+            self.stream = torch.cat([self.stream, more.to(self.stream)])
         batch, self.stream = self.stream[:size], self.stream[size:]
         return batch
 
@@ -186,6 +185,7 @@ class Part:
     code: tuple[tuple[str, str], ...] = field(default=(), init=False)  # when it was composed
 
     def __post_init__(self) -> None:
+        checking.part(self.cls)
         given = copy.deepcopy(plain(checked.options(self.cls, dict(self.options))))
         object.__setattr__(self, "options", tuple(given.items()))
         try:

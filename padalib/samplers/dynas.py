@@ -27,6 +27,8 @@ class ByComplexity(Accumulate):
     ValueError for an unknown option value, or several paths a step.
     """
 
+    summed = True  # the rate and the momentum are its own, not what it follows
+    replaces: ClassVar = ("lr",)
     refuses: ClassVar = {"warmup": "it sets the learning rate of every step"}
 
     def __init__(

@@ -33,6 +33,7 @@ class Reptile(Accumulate):
     }
 
     summed, clears, passes = False, True, 2
+    replaces: ClassVar = ("clipped",)  # the loop's own is of the means
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Reptile(Accumulate):
         self.taken, self.clipped = 0, torch.zeros(())
 
     def log(self) -> dict[str, float]:
-        return {"clipped": float(self.clipped) / self.taken}  # the loop's own is of the means
+        return {"clipped": float(self.clipped) / self.taken}
 
     def step(self, net, optimizer, clip, archs, index, x, y, paths, data):
         weights = weights_of(optimizer)

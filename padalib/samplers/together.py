@@ -17,6 +17,7 @@ from padalib.spaces import Space
 class PartingByComplexity(ByComplexity, Parting):
     """`Parting` with the rates and the momentum of `ByComplexity`; ValueError as these two."""
 
+    summed = Parting.summed
     refuses: ClassVar = ByComplexity.refuses | Parting.refuses
 
     def __init__(

@@ -75,8 +75,11 @@ class UpdateRule:
     """
 
     passes = 1  # forward and backward passes of each path of a step
-    summed = True  # a step follows the sum of its paths' gradients, as the probes take it
+    # A step follows the sum of its paths' gradients, as the probes take it: for a class and its
+    # bases. One that writes `objective`, `backward` or `step` says it anew, or is not probed.
+    summed = True
     clears = False  # it drops gradients between the passes of a step
+    replaces: ClassVar[Sequence[str]] = ()  # columns of the curves that its `log` says better
     # Fields of a training config that it does not go by, and why.
     refuses: ClassVar[Mapping[str, str]] = {}
 
@@ -114,6 +117,8 @@ class Accumulate(UpdateRule):
 
     With one path a step this is SPOS's (and PA's) rule, with a fair group FairNAS's.
     """
+
+    summed = True
 
     def objective(self, k: int, loss: Tensor, logits: Sequence[Tensor]) -> Tensor:
         """What the kth path of the step descends on.

@@ -18,6 +18,7 @@ from padalib.probes.sampled import VarianceConfig
 from padalib.ranking import report
 from padalib.ranking.ranked import CONTROLS, Ranked
 from padalib.ranking.scores import ScoreConfig
+from padalib.samplers.checking import unsummed
 from padalib.spaces import Space
 from padalib.study import controls, figures, outcomes, variance
 from padalib.study.claims import Claim
@@ -108,7 +109,7 @@ def probes(trainings: Sequence[TrainConfig], paths: int) -> list[VarianceConfig]
 
     Not of methods whose steps are not sums of gradients, which the probe refuses.
     """
-    sums = [config for config in trainings if config.method.update.cls.summed]
+    sums = [config for config in trainings if not unsummed(config)]
     return [VarianceConfig(config, paths=paths) for config in sums]
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from padalib import samplers
 from padalib.engine.runs import Config
 from padalib.probes.sampled import VarianceConfig
+from padalib.samplers.checking import unsummed
 from padalib.spaces import Space
 from padalib.study import claims
 from padalib.study.effects import RATIO_BOUND, Effect, difference, judge_rows, ratio
@@ -34,7 +35,7 @@ def probes(scale: Scale) -> list[VarianceConfig]:
     return [
         VarianceConfig(config, epoch, paths, scale.batches)
         for config in scale.trainings()
-        if config.method.update.cls.summed
+        if not unsummed(config)
         for epoch, paths in (
             *((epoch, scale.paths) for epoch in scale.keep),
             (scale.epochs, scale.final_paths),

@@ -1,0 +1,120 @@
+"""What is wrong with a part of a method of one's own: where, and what to do."""
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from padalib.engine.runs import RunError
+from padalib.engine.values import plain
+
+STEPS = {"step", "backward", "objective"}  # of a rule, what says what a step follows
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def name(part: Any) -> str:
+    """The name of a part's class, and of the one that it goes around."""
+    inner = getattr(part, "rule", None)
+    return type(part).__name__ + (f" around {name(inner)}" if hasattr(inner, "step") else "")
+
+
+def part(given: Any) -> None:
+    """ValueError for what is no class."""
+    if not isinstance(given, type):
+        raise ValueError(
+            f"a part of a method must be a class, got {given!s:.80}, of type "
+            f"{type(given).__name__}: give the class itself, and its options by name"
+        )
+
+
+def roles(method: str, given: Mapping[str, type], bases: Mapping[str, type]) -> None:
+    """ValueError where the class that is given for a role does not inherit from the role's."""
+    for role, cls in given.items():
+        if not issubclass(cls, bases[role]):
+            fits = [other for other, base in bases.items() if issubclass(cls, base)]
+            remedy = f"give it as `{fits[0]}=`" if fits else "inherit from that"
+            raise ValueError(
+                f"{role} of {method!r} must be a class that inherits from {bases[role].__name__}, "
+                f"which {cls.__name__} does not: {remedy}"
+            )
+
+
+def indices(sampler: Any, found: Any, n: int) -> Tensor:
+    """What `refill` of a data sampler returned; ValueError where it is no indices of n images."""
+    who, good = type(sampler).__name__, False
+    got = f"an object of type {type(found).__name__}"
+    if isinstance(found, Tensor):
+        got = f"{found.dtype} of shape {tuple(found.shape)}"
+        good = found.dtype in WHOLE and found.dim() == 1
+    if good and len(found) == 0:
+        raise ValueError(f"refill of {who} returned no index")
+    if good:
+        low, high = (int(end) for end in found.aminmax())
+        good, got = low >= 0 and high < n, f"numbers from {low} to {high}"
+    if not good:
+        raise ValueError(
+            f"refill of {who} must return a tensor [k] of whole numbers from 0 to {n - 1}, got "
+            f"{got}: return indices, of a mask `mask.nonzero()[:, 0]`"
+        )
+    return found
+
+
+def record(rule: Any, found: Any) -> Tensor:
+    """What `step` of an update rule returned, as one tensor [3]; RunError where it is not that."""
+    good = isinstance(found, (tuple, list)) and len(found) == 3
+    if not good or any(not isinstance(one, Tensor) or one.dim() for one in found):
+        raise RunError(
+            f"`step` of {name(rule)} must return three tensors of one number each: the loss, the "
+            f"share of correct answers and the gradient's norm; got {found!s:.80}. Return "
+            "`loss, correct, norm`, and make a tensor of a number by `torch.tensor(number)`"
+        )
+    return torch.stack([one.detach() for one in found])
+
+
+def row(begun: dict[str, Any], parts: tuple) -> dict[str, Any]:
+    """An epoch's row of the curves, begun by the loop, with what the parts log.
+
+    RunError for what is no number, or has the name of what is there.
+    """
+    for part in parts:
+        found = part.log()
+        if not isinstance(found, Mapping):
+            raise RunError(
+                f"`log` of {name(part)} must return a dict of names and numbers, got {found!s:.80}"
+            )
+        found = plain(dict(found))  # a checkpoint holds no numbers of numpy's
+        for key, value in found.items():
+            if not (isinstance(key, str) and isinstance(value, Real)):
+                raise RunError(
+                    f"`log` of {name(part)} must return a dict of names and numbers, got "
+                    f"{value!s:.80} for {key!r}: of a tensor of one number return `float(tensor)`"
+                )
+            if key in begun and key not in getattr(part, "replaces", ()):
+                raise RunError(
+                    f"`log` of {name(part)} returns {key!r}, which the curves have already: give "
+                    "it another name"
+                )
+        begun = begun | found
+    return begun
+
+
+def unsummed(config: Any) -> str:
+    """What to do where no one says that a step of a run is the sum of its paths' gradients, or ''.
+
+    The class that says so (`summed`) speaks for itself and its bases, not for a class below it or
+    beside it that changes the step.
+    """
+    method, where, advice = config.method, (config.space, config.epochs), ""
+    for rule in (method.update.build(*where), method.rule(*where)):
+        classes = type(rule).__mro__
+        said = next(own for own in classes if "summed" in vars(own)).__mro__
+        if not rule.summed:
+            return "look at a method whose steps are"
+        if any(STEPS & vars(own).keys() for own in (rule, *classes) if own not in said):
+            advice = (
+                "look at a method whose steps are, or if these are, write `summed = True` in "
+                f"{type(rule).__name__}"
+            )
+    return advice

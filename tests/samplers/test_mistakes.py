@@ -1,0 +1,237 @@
+"""Mistakes in parts of a method of one's own: a sentence says where, and what to do."""
+
+import numpy as np
+import pytest
+import torch
+
+from padalib.engine.runs import Run, RunError
+from padalib.samplers import (
+    METHODS,
+    Accumulate,
+    DataSampler,
+    Method,
+    Part,
+    PathSampler,
+    Shuffled,
+    UniformPaths,
+    UpdateRule,
+    compose,
+    part,
+)
+from padalib.samplers.averaged import Averaged
+from padalib.samplers.dynas import ByComplexity
+from padalib.train import TrainConfig, Trainer
+
+SMALL = {"data": "digits-small", "epochs": 1, "batch": 128}
+
+
+def trained(**parts):
+    """The curves of a run of a method of these parts."""
+    return Run(TrainConfig(compose("mine", **parts), **SMALL)).compute().table("curves")
+
+
+# --- images ---
+
+
+class Given(DataSampler):
+    """Returns what it is told to."""
+
+    def __init__(self, n, epochs, kind="int64"):
+        super().__init__(n, epochs)
+        self.kind = kind
+
+    def refill(self, generator):
+        order = torch.randperm(self.n, generator=generator)
+        return {
+            "mask": order < 100,
+            "float": order.float(),
+            "column": order[:, None],
+            "list": order.tolist(),
+            "array": order.numpy(),
+            "below": order - 1,
+            "from 1": order + 1,
+            "one number": order[0],
+            "none": order[:0],
+        }.get(self.kind, order.to(getattr(torch, self.kind, torch.int64)))
+
+
+@pytest.mark.parametrize(
+    "kind, got",
+    [
+        ("mask", r"got torch.bool of shape \(512,\): .*`mask.nonzero\(\)\[:, 0\]`"),
+        ("float", r"got torch.float32 of shape \(512,\)"),
+        ("column", r"got torch.int64 of shape \(512, 1\)"),
+        ("one number", r"got torch.int64 of shape \(\)"),
+        ("list", "got an object of type list"),
+        ("array", "got an object of type ndarray"),
+        ("below", "got numbers from -1 to 510"),
+        ("from 1", "got numbers from 1 to 512"),
+    ],
+)
+def test_what_refill_returns_must_be_indices(kind, got):
+    with pytest.raises(
+        ValueError, match=f"refill of Given must .* whole numbers from 0 to 511, {got}"
+    ):
+        trained(data=part(Given, kind=kind))
+
+
+def test_a_sampler_that_returns_no_image_says_so():
+    with pytest.raises(ValueError, match="refill of Given returned no index"):
+        trained(data=part(Given, kind="none"))
+
+
+@pytest.mark.parametrize("kind", ["int32", "int16", "int64"])
+def test_whole_numbers_of_any_kind_are_indices(kind):
+    generators = [torch.Generator().manual_seed(3) for _ in range(2)]
+    drawn = [
+        s.draw(64, g)
+        for s, g in zip((Given(512, 1, kind), Shuffled(512, 1)), generators, strict=True)
+    ]
+    assert drawn[0].dtype == torch.int64 and torch.equal(*drawn)
+
+
+# --- curves ---
+
+
+class Logs(PathSampler):
+    """Logs what it is told to."""
+
+    def __init__(self, space, epochs, kind="number"):
+        super().__init__(space, epochs)
+        self.kind = kind
+
+    def draw(self, generator):
+        return [self.space.sample(generator)]
+
+    def log(self):
+        return {
+            "taken": {"mine": 1.0, "loss": 0.0},
+            "text": {"mine": "high"},
+            "tensor": {"mine": torch.ones(())},
+            "none": {"mine": None},
+            "number for a name": {3: 1.0},
+            "nothing": None,
+            "numbers": {"mine": np.float32(0.5), "whole": 3, "yes": True, "nan": float("nan")},
+        }[self.kind]
+
+
+class AlsoLogs(Accumulate):
+    """Logs under a name that its path sampler has taken."""
+
+    def log(self):
+        return {"mine": 2.0}
+
+
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("taken", "returns 'loss', which the curves have already: give it another name"),
+        ("text", "must return a dict of names and numbers, got high for 'mine'"),
+        ("tensor", r"got tensor\(1.\) for 'mine': .* `float\(tensor\)`"),
+        ("none", "got None for 'mine'"),
+        ("number for a name", "got 1.0 for 3"),
+        ("nothing", "must return a dict of names and numbers, got None"),
+    ],
+)
+def test_what_log_returns_must_be_numbers_by_new_names(kind, said):
+    with pytest.raises(RunError, match=f"`log` of Logs {said}" if kind == "taken" else said):
+        trained(paths=part(Logs, kind=kind))
+
+
+def test_two_parts_may_not_log_under_one_name():
+    with pytest.raises(RunError, match="`log` of AlsoLogs returns 'mine', which the curves have"):
+        trained(paths=part(Logs, kind="numbers"), update=AlsoLogs)
+    with pytest.raises(RunError, match="`log` of Averaged around AlsoLogs returns 'mine'"):
+        trained(paths=part(Logs, kind="numbers"), update=AlsoLogs, around=Averaged)
+
+
+def test_numbers_of_any_kind_are_logged():
+    row = trained(paths=part(Logs, kind="numbers")).iloc[0]
+    assert (row.mine, row.whole, row.yes) == (0.5, 3, 1) and np.isnan(row.nan)
+
+
+class Slower(ByComplexity):
+    """Logs the rate, as the class it inherits from does, and more."""
+
+    def log(self):
+        return super().log() | {"slow": 1.0}
+
+
+@pytest.mark.parametrize("around", [None, Averaged])
+def test_a_rule_may_say_better_what_it_says_it_replaces(around):
+    curves = trained(update=Slower, around=around)
+    assert curves.lr.item() == Trainer(TrainConfig(**SMALL)).config.lr and curves.slow.item() == 1
+    assert METHODS["SUMNAS"].update.cls.replaces == ("clipped",)
+
+
+# --- steps ---
+
+
+class Returns(Accumulate):
+    """Steps as its base does, and returns what it is told to."""
+
+    def __init__(self, space, epochs, kind="three"):
+        super().__init__(space, epochs)
+        self.kind = kind
+
+    def step(self, *given):
+        loss, correct, norm = super().step(*given)
+        return {
+            "nothing": None,
+            "floats": (float(loss), float(correct), float(norm)),
+            "two": (loss, norm),
+            "one": (loss,),
+            "of images": (loss.expand(128), correct, norm),
+            "loss": loss,
+            "list": [loss, correct, norm],
+            "with a graph": (loss.clone().requires_grad_(), correct, norm),
+        }[self.kind]
+
+
+@pytest.mark.parametrize("kind", ["nothing", "floats", "two", "one", "of images", "loss"])
+def test_a_step_must_return_three_tensors(kind):
+    method = {"update": part(Returns, kind=kind)}
+    said = r"must return three tensors of one number each: the loss, .*; got .*`torch.tensor\("
+    with pytest.raises(RunError, match=f"`step` of Returns {said}"):
+        trained(**method)
+    with pytest.raises(RunError, match=f"`step` of Averaged around Returns {said}"):
+        trained(**method, around=Averaged)
+
+
+def test_a_step_may_return_a_list_and_no_graph_is_kept():
+    plain = trained(update=Accumulate).loss.tolist()
+    for kind in ("list", "with a graph"):
+        method = compose("mine", update=part(Returns, kind=kind))
+        assert Run(TrainConfig(method, **SMALL)).compute().table("curves").loss.tolist() == plain
+        trainer = Trainer(TrainConfig(method, **SMALL))
+        assert not trainer.step([(3, 3, 3)])[1].requires_grad
+
+
+# --- roles ---
+
+
+@pytest.mark.parametrize(
+    "parts, said",
+    [
+        ({"paths": Shuffled}, r"paths of 'x' .* PathSampler, which Shuffled .*give it as `data=`"),
+        ({"data": UniformPaths}, r"data of 'x' .* DataSampler, which .*give it as `paths=`"),
+        ({"update": part(Shuffled)}, r"update of 'x' .* UpdateRule, which .*give it as `data=`"),
+        ({"around": UniformPaths}, r"around of 'x' .* UpdateRule, which .*give it as `paths=`"),
+        ({"paths": Accumulate}, r"which Accumulate .*give it as `update=`"),
+        ({"paths": dict}, "PathSampler, which dict does not: inherit from that"),
+        ({"paths": Logs(None, 3)}, "of type Logs: give the class itself"),
+        ({"data": Shuffled(8, 3)}, "of type Shuffled: give the class itself, and its options"),
+        ({"paths": lambda generator: 1}, "must be a class, got .*, of type function"),
+        ({"paths": "PA"}, "must be a class, got PA, of type str"),
+        ({"paths": None}, "must be a class, got None, of type NoneType"),
+    ],
+)
+def test_each_role_has_a_class_of_its_own(parts, said):
+    with pytest.raises(ValueError, match=said):
+        compose("x", **parts)
+
+
+def test_a_part_is_a_class():
+    with pytest.raises(ValueError, match="of type Logs: give the class itself"):
+        Part(Logs(None, 3))
+    assert isinstance(compose("x", around=None), Method) and UpdateRule.summed
