@@ -25,8 +25,9 @@ FLOORS = {
 # number, which only they can do; tell who writes a sampler what its draws are not; and refuse steps
 # of no path or of more than are counted, options that a rule would not go by, a network that draws
 # from streams of its own or goes by more than its weights, and importance weights that nobody has
-# said; and say which name was meant, or is taken.
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2747
+# said; say which name was meant, or is taken; and say whose weights got no gradient, or why no
+# probabilities are learned.
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2751
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (

@@ -53,8 +53,13 @@ class GradientSplit(FromTraining):
         return f"gradient distances of {self.train.label}"
 
     def check(self) -> None:
-        """ValueError where a batch has more images than there are."""
+        """ValueError where no position can be split, or a batch has more images than there are."""
         super().check()
+        if not self.open:
+            raise ValueError(
+                f"every {self.train.space.kind} of {self.train.space.name} has one option only, or "
+                "is split already, so there is nothing to split: score one supernet, by ScoreConfig"
+            )
         if self.batch > (n := len(self.train.images())):
             raise ValueError(
                 f"batch must be at most {n:,} (of the training set), got {self.batch:,}"

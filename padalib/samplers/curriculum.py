@@ -14,6 +14,7 @@ from padalib.engine import checked
 from padalib.engine.checked import NotNegative
 from padalib.samplers.base import ProductPaths
 from padalib.spaces import Space
+from padalib.spaces.checking import unlearned
 
 
 class Curriculum(ProductPaths):
@@ -36,7 +37,7 @@ class Curriculum(ProductPaths):
                 score = float(weights) ** power if weights else 0.0
                 found.setdefault(entry, []).append(score)
         if not any(map(any, found.values())):
-            raise ValueError(f"no option of {space.name} has weights: {space.positions[0].options}")
+            raise ValueError(unlearned(space))
         alike = all(all(own) or not any(own) for own in found.values())
         super().__init__(space, epochs, shared=alike)
         if alike:

@@ -14,6 +14,7 @@ from padalib.engine import checked
 from padalib.engine.checked import Count, Within
 from padalib.samplers.base import ProductPaths
 from padalib.spaces import Arch, Space, Supernet
+from padalib.spaces.checking_net import unused
 
 
 class GradNormPaths(ProductPaths):
@@ -115,6 +116,8 @@ class GradNormPaths(ProductPaths):
             ]
         live = [(entry, weights) for entry, weights, is_live in sampled if is_live]
         gradients = [weight.grad for _, weights in live for weight in weights]
+        if any(gradient is None for gradient in gradients):
+            raise ValueError(unused(net, archs))
         norms = iter(torch._foreach_norm(gradients) if live else [])
         for entry, weights in live:
             own = [next(norms) for _ in weights]

@@ -24,6 +24,7 @@ from padalib.engine import checked
 from padalib.engine.checked import NotNegative, Within
 from padalib.samplers.base import ProductPaths
 from padalib.spaces import IDENTITIES, Space
+from padalib.spaces.checking import unlearned
 
 Share = Annotated[float, Within(0, 1)]
 
@@ -56,7 +57,7 @@ class ResidualPaths(ProductPaths):
             scores[list(own)] = torch.tensor(shares(space, place, share, given["power"])).double()
         scores[list(self.entries.uniform)] = 0
         if not scores.any():
-            raise ValueError(f"no option of {space.name} has weights: {space.positions[0].options}")
+            raise ValueError(unlearned(space))
         self.fixed = self.normal(scores).float()
 
     def new_epoch(self, epoch: int) -> None:

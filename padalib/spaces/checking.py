@@ -25,7 +25,7 @@ def check(space: Space) -> None:
 @remembered
 def _checked(space: Space) -> None:
     _positions(space)
-    for arch in space.some():
+    for arch in dict.fromkeys([*space.some(), *checking_net.shifted(space)]):
         _functions(space, arch)
     checking_net.check(space)
 
@@ -109,3 +109,23 @@ def _functions(space: Space, arch: Arch) -> None:
             f"live of {space.name} must say True or False of each of {len(arch)} positions, got "
             f"{live!r} for {arch}"
         )
+
+
+# --- what a sampler misses ---
+
+
+def unlearned(space: Space) -> str:
+    """Why no probability would favour options with weights."""
+    own = [
+        any(space.weights(place, option) for option in range(len(position.options)))
+        for place, position in enumerate(space.positions)
+    ]
+    if not any(own):
+        return f"no option of {space.name} has weights: {space.positions[0].options}"
+    learned = any(position.table for position in space.positions)
+    said = " and options with weights" if learned else ""
+    return (
+        f"no position of {space.name} has probabilities that are learned{said}: leave out "
+        "table='' of a Position whose options have weights, or use a method that learns none, such "
+        "as SPOS"
+    )

@@ -3,7 +3,9 @@
 Nothing is computed: networks are built, and images passed through them, on torch's meta device.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations, count, islice
+from math import comb
 from typing import Any
 
 import torch
@@ -27,23 +29,68 @@ HINTS = {  # what torch or Python says, and what to do about it
     "cannot be one)",
 }
 
+FEW = 32  # architectures that are all looked at: about as many paths as of a large space
+
 
 def check(space: Space) -> None:
     """ValueError that says what is wrong with the networks of a space, where, and what to do."""
-    archs = list(space.some())
     with torch.device("meta"):
         net = _tried(space, "making the network", lambda: space.network("batch", None, "float32"))
         _network(space, net)
         _choices(space, net)
-        used = {arch: _used(space, net, arch) for arch in archs}
+        used = {arch: _used(space, net, arch) for arch in _paths(space, net)}
         _credited(space, net, used)
-        for arch in map(space.canonical, archs):
+        least = tuple(own[0] for _, own in _ends(space, net))
+        for arch in dict.fromkeys(map(space.canonical, [*shifted(space), least])):
             alone = _tried(
                 space,
                 f"making the network of {space.code(arch)} alone",
                 lambda arch=arch: space.network("running", arch, "float32"),
             )
             _used(space, alone, arch, " alone")
+
+
+def shifted(space: Space) -> Iterator[Arch]:
+    """As `some`, but each position one option on from the one before it."""
+    sizes = [len(position.options) for position in space.positions]
+    for k in range(max(sizes)):
+        yield tuple((k + place) % n for place, n in enumerate(sizes))
+
+
+def _paths(space: Space, net: Supernet) -> list[Arch]:
+    """Those that are looked at, few of a large space.
+
+    Of any two positions, one has its largest option where the other has one of its smallest, and
+    the other way round. So a network that asks one position for another is seen, and one that
+    leaves out a position where another one has no weights.
+    """
+    if space.architectures <= FEW:
+        return list(dict.fromkeys([*space.some(), *space]))
+    ends = _ends(space, net)
+    # Sets of equal size: none holds another, so each position is changed without each other one.
+    n = next(n for n in count(1) if comb(n, n // 2) >= len(ends))
+    sets = list(islice(combinations(range(n), n // 2), len(ends)))
+    split = (
+        tuple(
+            least[k % len(least)] if k in own else most
+            for own, (most, least) in zip(sets, ends, strict=True)
+        )
+        for k in range(n)
+    )
+    return list(dict.fromkeys([*space.some(), *shifted(space), *split]))
+
+
+def _ends(space: Space, net: Supernet) -> list[tuple[int, list[int]]]:
+    """Of each position the first option with most weights, and those of the others with fewest."""
+    sizes = {key: sum(w.numel() for w in _weights(made)) for key, made in net.choices().items()}
+    found = []
+    for place, position in enumerate(space.positions):
+        own = [sizes.get((place // space.extent, k), 0) for k in range(len(position.options))]
+        most = own.index(max(own))
+        others = own[:most] + own[most + 1 :] or own
+        least = [k for k, size in enumerate(own) if size == min(others) and k != most]
+        found.append((most, least or [most]))
+    return found
 
 
 PARTS = ("_parameters", "_buffers", "_modules")  # of a module, where torch keeps what it holds
@@ -181,8 +228,10 @@ def _credited(space: Space, net: Supernet, used: dict[Arch, set[nn.Parameter]]) 
                 "choose: in features(x, arch) each option is a number from 0, in the order of the "
                 "options"
             )
-    # Where a position is dead, what stands after it may be left out as well.
-    alive = [own for arch, own in used.items() if all(space.live(arch))] or [set()]
+    # Where a position is dead, what stands after it may be left out as well. What joins unlike
+    # options belongs to none of them: it is not seen where all positions choose alike.
+    alike = [arch for arch in space.some() if all(space.live(arch))]
+    alive = [used[arch] for arch in alike] or [set()]
     names = {parameter: name for name, parameter in net.named_parameters()}
     for parameter in set.union(*alive) - set.intersection(*alive) - set(_all(net)):
         raise ValueError(
@@ -197,3 +246,20 @@ def _weights(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
 
 def _all(net: Supernet) -> list[nn.Parameter]:
     return [p for modules in net.choices().values() for m in modules for p in m.parameters()]
+
+
+def unused(net: Supernet, archs: list[Arch]) -> str:
+    """What is wrong where weights that paths choose got no gradient from them."""
+    space = net.space
+    arch, place, option = next(
+        (arch, place, option)
+        for arch in archs
+        for place, option, weights, live in net.owned(arch)
+        if live and any(weight.grad is None for weight in weights)
+    )
+    name = space.positions[place].options[option]
+    return (
+        f"{name!r} of {space.kind} {place} got no gradient from the path {space.code(arch)} "
+        f"({space.decode(arch)}) of {space.name}: use its weights in features(x, arch), or say "
+        "False of that position in live(arch)"
+    )

@@ -270,3 +270,15 @@ def test_measuring_leaves_no_trace_and_is_the_same_again(monkeypatch, tmp_path):
 def test_what_cannot_be_split_is_said(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_where_no_position_has_a_choice_nothing_is_trained_for_a_split():
+    config = replace(SPOS, space=replace(MINI, ops=("nor_conv_3x3",)))
+    said = "every edge of mini has one option only, or is split already, so there is nothing to spl"
+    for asked in (
+        lambda: SplitScores(config, repeats=1, size=16).check(),
+        lambda: gm_nas(config, repeats=1, size=16),
+        lambda: Run(GradientSplit(replace(config, epochs=1), repeats=1, batch=16)).compute(),
+    ):
+        with pytest.raises(ValueError, match=said):
+            asked()

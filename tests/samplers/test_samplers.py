@@ -379,6 +379,46 @@ def test_curriculum_in_other_spaces():
         Curriculum(replace(MINI, ops=("none", "skip_connect")), epochs=2)
 
 
+def test_weights_without_a_gradient_are_named():
+    net = MINI.build()
+    net(torch.randn(2, 1, 16, 16), (3, 3, 3)).sum().backward()
+    said = (
+        r"^'nor_conv_1x1' of edge 1 got no gradient from the path 3-2-3 \(.*\) of mini: use its "
+        r"weights in features\(x, arch\), or say False of that position in live\(arch\)$"
+    )
+    with pytest.raises(ValueError, match=said):
+        GradNormPaths(MINI, epochs=2).observe([(3, 3, 3), (3, 2, 3)], net, 1.0)
+
+
+class Unlearned(spaces.ChainSpace):
+    """A chain of which nobody learns the first blocks."""
+
+    learned = 0
+
+    @property
+    def positions(self):
+        tables = ["op" if k < self.learned else "" for k in range(5)]
+        return tuple(spaces.Position(f"block {k}", self.options, tables[k]) for k in range(5))
+
+
+class Mixed(Unlearned):
+    """One block that is learned, and has no weights."""
+
+    learned = 1
+
+    def weights(self, position, option):
+        return 0 if position == 0 else super().weights(position, option)
+
+
+@pytest.mark.parametrize("paths", [Curriculum, ResidualPaths])
+def test_weights_of_which_nobody_learns_probabilities_are_not_called_none(paths):
+    with pytest.raises(ValueError, match=r"^no position of own has probabilities that are lea.*: "):
+        paths(Unlearned("own"), 2)
+    said = "^no position of own has probabilities that are learned and options with weights: "
+    with pytest.raises(ValueError, match=said):
+        paths(Mixed("own"), 2)
+
+
 # --- DA ---
 
 

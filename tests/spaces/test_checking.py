@@ -1,8 +1,10 @@
 """Mistakes that a newcomer makes in a space of her own, and what she is told."""
 
 import pytest
+import torch
 
 from padalib import spaces
+from padalib.spaces import checking_net
 from padalib.train import TrainConfig
 
 GOOD = """
@@ -183,6 +185,16 @@ MISTAKES = {
         r"the path 0-0 \(conv3\|conv3\) does not use weights that choices\(\) gives to 'conv3' of "
         "position 1",
     ),
+    "one position asked for the other": (
+        ZIPPED,
+        "branch[min(arch[0], len(branch) - 1)](x) for branch in self.branches",
+        r"the path 0-1 .* does not use weights that choices\(\) gives to 'conv5' of position 1",
+    ),
+    "one position left out beside an option": (
+        ZIPPED,
+        ZIPPED + " if arch != (2, 0) or branch is self.branches[0]",
+        r"the path 2-0 \(off\|conv3\) does not use weights .* 'conv3' of position 1: .* in live",
+    ),
     "options counted from the end": (
         ZIPPED,
         "branch[-1 - option](x) for branch, option in zip(self.branches, arch)",
@@ -282,3 +294,93 @@ def test_mistakes_in_a_chain(old, new, said):
     spaces.check(made(CHAIN))
     with pytest.raises((ValueError, TypeError), match=said):
         spaces.check(made(CHAIN.replace(old, new, 1)))
+
+
+LONG = """
+from dataclasses import dataclass
+from functools import cached_property
+from torch import nn
+from padalib.spaces import Norm, Position, Space, Supernet
+
+@dataclass(frozen=True)
+class Mine(Space):
+    name: str = "long"
+    size: int = 8
+    in_channels: int = 1
+    classes_out: int = 10
+
+    @cached_property
+    def positions(self):
+        return tuple(Position(f"p{k}", ("conv1", "off", "conv3", "skip")) for k in range(7))
+
+    def network(self, bn, arch, precision):
+        return Net(self, bn, arch, precision)
+
+class Net(Supernet):
+    def __init__(self, space, bn, arch, precision):
+        super().__init__(space, bn, arch, precision)
+        self.stem, self.head = nn.Conv2d(1, 4, 3, 2), nn.Linear(4, 10)
+        self.norm = Norm(4, **self.norm_options)
+        self.joint = nn.Conv2d(4, 4, 1)
+        self.ops = nn.ModuleList(
+            nn.ModuleDict({"0": nn.Conv2d(4, 4, 1), "2": nn.Conv2d(4, 4, 3, padding=1)})
+            for _ in space.positions
+        )
+
+    def features(self, x, arch):
+        x = self.norm(self.stem(x)).relu()
+        for k, own in enumerate(self.ops):
+            option = arch[k]
+            if option in (0, 2):
+                x = x + own[str(option)](x)
+        return x.relu().mean((2, 3))
+
+    def choices(self):
+        return {(k, int(o)): [own[o]] for k, own in enumerate(self.ops) for o in own}
+"""
+CHOSEN = "option = arch[k]"
+ASKED = r"of long|weights that choices\(\) gives to 'conv\d' of position \d"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"option = arch[{k}]" for k in range(7)),
+        "option = arch[k - 1]",
+        "option = arch[max(k, 1)]",  # of two positions only
+        "option = arch[k if k != 5 else 1]",
+        "option = 1 if k and arch[k - 1] == 1 else arch[k]",
+        "option = 1 if k and arch[0] == 1 else arch[k]",
+        "option = 1 if k == 6 and arch[4] == 1 else arch[k]",
+        "option = 1 if k == 0 and arch[6] == 1 else arch[k]",
+    ],
+)
+def test_a_path_that_goes_by_another_position_is_seen_in_a_space_too_large_to_look_at_whole(line):
+    assert CHOSEN in LONG
+    with pytest.raises(ValueError, match=ASKED):
+        spaces.check(made(LONG.replace(CHOSEN, line)))
+
+
+def test_what_joins_unlike_options_belongs_to_none():
+    spaces.check(made(LONG))
+    joint = "if k and (option == 0) != (arch[k - 1] == 0):\n                x = self.joint(x)\n"
+    spaces.check(made(LONG.replace("if option in", f"{joint}            if option in")))
+
+
+@pytest.mark.parametrize("name", ["darts", "mobilenet", "nasbench201", "nb1shot1-3", "chain-mini"])
+def test_few_paths_show_each_position_without_each_other_one(name):
+    space = spaces.get(name)
+    with torch.device("meta"):
+        net = space.network("batch", None, "float32")
+        paths, ends = checking_net._paths(space, net), checking_net._ends(space, net)
+    sizes = [len(position.options) for position in space.positions]
+    assert len(paths) <= 2 * max(sizes) + 7 and paths[0] == (0,) * len(sizes)
+    assert [{*own} for own in zip(*paths, strict=True)] == [{*range(n)} for n in sizes]
+    for a, (most, _) in enumerate(ends):
+        for b, (_, least) in enumerate(ends):
+            assert a == b or any(arch[a] == most and arch[b] in least for arch in paths)
+
+
+def test_a_small_space_is_looked_at_whole():
+    space = spaces.CellSpace("few", nodes=3, ops=("none", *spaces.CONVS), channels=4, cells=1)
+    assert sorted(checking_net._paths(space, space.build())) == list(space)
