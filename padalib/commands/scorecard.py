@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -286,8 +287,14 @@ def draw(scored: Scored) -> Figure:
 
 
 def write(scored: Scored) -> Path:
-    """Write `build/report/<space>/<name>/`: card.csv, bias.csv, the figure; returns the folder."""
-    folder = paths.project_root() / "build" / "report" / scored.space / scored.name
+    """Write `build/report/<space>/<name>/`: card.csv, bias.csv, the figure; returns the folder.
+
+    Names of spaces are written as in addresses of the web, so they lead nowhere else.
+    """
+    space = quote(scored.space, safe="")
+    if not space.strip("."):  # of dots alone: a way up
+        space = space.replace(".", "%2E")
+    folder = paths.project_root() / "build" / "report" / space / scored.name
     rows = pd.concat(card.assign(name=name) for name, card in scored.cards.items())
     for name, table in (("card", rows), ("bias", scored.bias)):
         content = table.to_csv(index=False, lineterminator="\n").encode()

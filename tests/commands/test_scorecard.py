@@ -295,3 +295,21 @@ def test_scores_of_the_whole_space_stand_beside_those_of_full_scale():
     found, notes = scorecard.published(known, known.table.index)
     assert "SPOS 16/64/1000" in found and not any("controls" in label for label in found)
     assert any("rank 1,000 architectures, your file 15,625" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("../../odd name", "..%2F..%2Fodd%20name"),
+        ("..", "%2E%2E"),
+        (".", "%2E"),
+        ("/tmp/odd", "%2Ftmp%2Fodd"),
+        ("ours", "ours"),
+    ],
+)
+def test_odd_names_of_spaces_lead_nowhere_else(scores, tmp_path, monkeypatch, name, place):
+    found = replace(scorecard.read(scores, "mini"), space=name)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    folder = scorecard.write(found).resolve()
+    assert folder == tmp_path.resolve() / "build" / "report" / place / "mine"
+    assert (folder / "card.csv").exists()
