@@ -226,15 +226,27 @@ def text(scored: Scored) -> str:
     lines += [reproduction.columns(["measure", *names], rows, widths), ""]
     measures = ("tau", "within_flops", "with_flops") if others else ()
     lines += [_place(by, measure, scored.free) for measure in measures]
-    lines += ["", "What it likes more than the truth does: change of rank (sd) by one more option"]
-    more = effects.liked(scored.bias.assign(name=""), "name").loc[""]
+    lines += ["", *_liked(scored.bias)]
+    return "\n".join(line for line in lines if line is not None)
+
+
+def _liked(bias: pd.DataFrame) -> list[str]:
+    """The options that a ranking likes more than the truth does, or why that cannot be told."""
+    if bias.empty:
+        return [
+            "What it likes more than the truth does cannot be told: these architectures do not "
+            "differ in how many of each option they have"
+        ]
+    more = effects.liked(bias.assign(name=""), "name").loc[""]
     said = [
         [row.option, f"{row.value:+.2f}", f"{row.true:+.2f}", more[row.option]]
-        for row in scored.bias.itertuples()
+        for row in bias.itertuples()
     ]
     heads = ["option", "yours", "truth", "yours - truth"]
-    lines.append(reproduction.columns(heads, said, (0, 8, 8, 28)))
-    return "\n".join(line for line in lines if line is not None)
+    return [
+        "What it likes more than the truth does: change of rank (sd) by one more option",
+        reproduction.columns(heads, said, (0, 8, 8, 28)),
+    ]
 
 
 def _cell(card: pd.DataFrame, measure: str, interval: bool) -> str:

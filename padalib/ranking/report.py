@@ -43,6 +43,11 @@ MEASURES = {
     "common_error": "what seeds agree on better than with the truth: between seeds - tau",
 }
 
+BIAS = (
+    "option", "value", "low", "high", "true", "true_low", "true_high", "bias", "bias_seeds_low",
+    "bias_seeds_high", "bias_archs_low", "bias_archs_high", "bias_low", "bias_high",
+)  # fmt: skip
+
 
 def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None) -> pd.DataFrame:
     """The report card: a row for each of `MEASURES`.
@@ -118,7 +123,7 @@ def bias(scores: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
     low, high (over seeds and architectures), true, true_low, true_high; and what is judged: bias,
     value - true, on the same architectures, with intervals bias_seeds_low, bias_seeds_high,
     bias_archs_low, bias_archs_high, bias_low, bias_high (both together). NaN where a ranking has
-    all alike.
+    all alike; no rows where all architectures have as many of each option.
     """
     names = list(dict.fromkeys(o for p in ranked.space.positions for o in p.options))
     counts = np.zeros((len(ranked.codes), len(names)))
@@ -143,7 +148,8 @@ def bias(scores: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
             | {"true": true.value, "true_low": true.value - near, "true_high": true.value + near}
             | {"bias" if name == "value" else f"bias_{name}": bias[name] for name in bias}
         )
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows, columns=BIAS)
+    return found.astype({"option": str} | dict.fromkeys(BIAS[1:], float))  # also of none
 
 
 # --- parts ---

@@ -1,5 +1,6 @@
 """The card of anybody's scores: aligned by architecture, told in words, and written."""
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -295,6 +296,22 @@ def test_scores_of_the_whole_space_stand_beside_those_of_full_scale():
     found, notes = scorecard.published(known, known.table.index)
     assert "SPOS 16/64/1000" in found and not any("controls" in label for label in found)
     assert any("rank 1,000 architectures, your file 15,625" in note for note in notes)
+
+
+def test_where_no_options_effect_can_be_told_the_rest_is(tmp_path, monkeypatch, capsys):
+    """Architectures that have the same options in another order."""
+    codes = ["-".join(code) for code in sorted(set(itertools.permutations("00112")))]
+    scores = np.random.default_rng(0).normal(size=len(codes))
+    pd.DataFrame({"code": codes, "score": scores}).to_csv(tmp_path / "same.csv", index=False)
+    root = truth.load("chain-mini")
+    monkeypatch.setattr(truth, "load", lambda *_: root)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    assert main(["report", str(tmp_path / "same.csv"), "--space", "chain-mini"]) == 0
+    said = capsys.readouterr().out
+    assert "cannot be told: these architectures do not differ in how many of each option" in said
+    folder = tmp_path / "build/report/chain-mini/same"
+    assert pd.read_csv(folder / "bias.csv").columns.tolist() == list(report.BIAS)
+    assert (folder / "report.png").exists() and len(pd.read_csv(folder / "card.csv")) > 20
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The report card: planted rankings come out as what they are."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -252,3 +253,13 @@ def test_scores_that_rank_against_the_truth_keep_the_size_of_what_they_have_in_c
     found = report.card(scores, own).set_index("measure")
     assert found.value["tau"] == -1 and found.value["between_seeds"] == 1
     assert found.value["common_error"] == 2 == found.high["common_error"]
+
+
+def test_where_all_have_as_many_of_each_option_no_bias_is_told():
+    chain = spaces.get("chain-mini")
+    codes = ["-".join(code) for code in sorted(set(itertools.permutations("00112")))]
+    own = report.Ranked(chain, tuple(codes), np.arange(len(codes)) + 0.0)
+    none = report.bias(pd.DataFrame({0: own.true}, index=codes), own)
+    some = report.bias(pd.DataFrame({0: ranked().true}, index=list(CODES)), ranked())
+    assert none.empty and list(none) == list(some) == list(report.BIAS)
+    assert pd.concat([none, some]).equals(some)  # as of several spaces: of the same types
