@@ -70,7 +70,8 @@ def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None)
     table = pd.DataFrame([{"measure": name} | rows[name] for name in MEASURES if name in rows])
     apart = table.measure.isin(("more_seeds", "common_error"))  # differences of two taus
     at_least = np.where(table.measure.str.match("p_at|regret"), 0.0, np.where(apart, -2.0, -1.0))
-    at_most = np.where(table.measure.str.match("regret"), np.inf, np.where(apart, 2.0, 1.0))
+    most_lost = np.ptp(ranked.true)
+    at_most = np.where(table.measure.str.match("regret"), most_lost, np.where(apart, 2.0, 1.0))
     for column in table.columns[2:]:  # an interval may not leave the range of its measure
         table[column] = table[column].clip(at_least, at_most)
     return table.assign(seeds=n, architectures=len(ranked.true))

@@ -255,6 +255,15 @@ def test_scores_that_rank_against_the_truth_keep_the_size_of_what_they_have_in_c
     assert found.value["common_error"] == 2 == found.high["common_error"]
 
 
+def test_no_more_is_lost_than_there_is():
+    own = ranked(np.where(np.arange(125) < 60, 50.0, 52.5))
+    rng = np.random.default_rng(2)
+    card = report.card(pd.DataFrame(rng.normal(size=(125, 3)), index=list(CODES)), own)
+    rows = card[card.measure.str.match("regret")]
+    ends = rows[["seeds_low", "seeds_high", "archs_low", "archs_high", "low", "high"]]
+    assert ends.max(axis=None) == 2.5 and ends.min(axis=None) == 0
+
+
 def test_where_all_have_as_many_of_each_option_no_bias_is_told():
     chain = spaces.get("chain-mini")
     codes = ["-".join(code) for code in sorted(set(itertools.permutations("00112")))]
