@@ -185,7 +185,22 @@ def _doubts(card: pd.DataFrame, seeds: int) -> list[str]:
             "for between_seeds, limit, more_seeds, and the intervals over architectures of p_at "
             "and regret"
         )
+    if seeds > 1 and np.isnan(by.value["limit"]):
+        notes.append(_no_limit(by))
     return notes
+
+
+def _no_limit(by: pd.DataFrame) -> str:
+    """Why a card has no limit of infinitely many seeds, by measure."""
+    why = (
+        f"seeds agree with each other by tau {_cell(by, 'between_seeds', interval=True)} and with "
+        f"the truth by {by.value['tau']:.3f}"
+    )
+    if by.low["between_seeds"] > 0:
+        more = "so all that parts them from it, or from its opposite, may be noise"
+    else:
+        more = "so they may be nothing but noise. Score more seeds, or train each longer"
+    return f"What infinitely many seeds would reach (limit) cannot be told: {why}, {more}"
 
 
 def _noise(known: Truth, split: str, codes: Collection[str]) -> Iterator[str]:
@@ -216,7 +231,8 @@ def text(scored: Scored) -> str:
     names = [own[0], *scored.free]
     rows = []
     for measure, meaning in report.MEASURES.items():
-        if np.isnan(by[own[0]].value.get(measure, np.nan)):
+        value = by[own[0]].value.get(measure)  # unknown ones that a note tells of are shown
+        if value is None or (np.isnan(value) and measure not in ("limit", "more_seeds")):
             continue
         cells = [f"{meaning} ({measure})"]
         cells += [_cell(by[name], measure, interval=name == own[0]) for name in names]

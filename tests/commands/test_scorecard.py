@@ -298,6 +298,38 @@ def test_scores_of_the_whole_space_stand_beside_those_of_full_scale():
     assert any("rank 1,000 architectures, your file 15,625" in note for note in notes)
 
 
+# --- what cannot be told ---
+
+
+def test_noise_is_said_to_have_no_limit(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = [
+        pd.DataFrame(
+            {"code": [MINI.code(a) for a in MINI], "seed": k, "score": rng.normal(size=125)}
+        )
+        for k in (0, 1)
+    ]
+    pd.concat(rows).to_csv(tmp_path / "noise.csv", index=False)
+    told = scorecard.text(scorecard.read(tmp_path / "noise.csv", "mini"))
+    assert re.search(
+        r"\(limit\) cannot be told: seeds agree .* nothing but noise\. Score more", told
+    )
+    assert re.search(r"infinitely many seeds +- +- +-\n", told) and "nan" not in told
+    assert re.search(r"would add: limit - +- +- +-\n", told)
+
+
+def test_seeds_that_may_err_by_noise_alone_are_said_to_have_no_limit(tmp_path):
+    true = truth.load("mini").accuracy()
+    noise = 0.5 * true.std() * np.random.default_rng(7).normal(size=125)
+    rows = [
+        pd.DataFrame({"code": true.index, "seed": k, "score": true + sign * noise})
+        for k, sign in enumerate((1, -1))
+    ]
+    pd.concat(rows).to_csv(tmp_path / "two.csv", index=False)
+    notes = scorecard.read(tmp_path / "two.csv", "mini").notes
+    assert any(note.endswith("or from its opposite, may be noise") for note in notes)
+
+
 def test_where_no_options_effect_can_be_told_the_rest_is(tmp_path, monkeypatch, capsys):
     """Architectures that have the same options in another order."""
     codes = ["-".join(code) for code in sorted(set(itertools.permutations("00112")))]
