@@ -234,7 +234,7 @@ def truth(args: Namespace) -> None:
             f"only the tables of {', '.join(layouts.KEPT)}, on digits and by their own recipe, are "
             "published: leave --publish out"
         )
-    truth_tables.check(asked, args.archs)
+    truth_tables.check(asked, args.archs, args.seeds)
     for space in asked or layouts.KEPT:
         if plain and space in layouts.KEPT:
             print(truth_tables.make(space, args.seeds, args.workers, args.publish))

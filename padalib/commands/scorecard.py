@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -184,7 +185,22 @@ def _doubts(card: pd.DataFrame, seeds: int) -> list[str]:
             "for between_seeds, limit, more_seeds, and the intervals over architectures of p_at "
             "and regret"
         )
+    if seeds > 1 and np.isnan(by.value["limit"]):
+        notes.append(_no_limit(by))
     return notes
+
+
+def _no_limit(by: pd.DataFrame) -> str:
+    """Why a card has no limit of infinitely many seeds, by measure."""
+    why = (
+        f"seeds agree with each other by tau {_cell(by, 'between_seeds', interval=True)} and with "
+        f"the truth by {by.value['tau']:.3f}"
+    )
+    if by.low["between_seeds"] > 0:
+        more = "so all that parts them from it, or from its opposite, may be noise"
+    else:
+        more = "so they may be nothing but noise. Score more seeds, or train each longer"
+    return f"What infinitely many seeds would reach (limit) cannot be told: {why}, {more}"
 
 
 def _noise(known: Truth, split: str, codes: Collection[str]) -> Iterator[str]:
@@ -215,7 +231,8 @@ def text(scored: Scored) -> str:
     names = [own[0], *scored.free]
     rows = []
     for measure, meaning in report.MEASURES.items():
-        if np.isnan(by[own[0]].value.get(measure, np.nan)):
+        value = by[own[0]].value.get(measure)  # unknown ones that a note tells of are shown
+        if value is None or (np.isnan(value) and measure not in ("limit", "more_seeds")):
             continue
         cells = [f"{meaning} ({measure})"]
         cells += [_cell(by[name], measure, interval=name == own[0]) for name in names]
@@ -225,15 +242,27 @@ def text(scored: Scored) -> str:
     lines += [reproduction.columns(["measure", *names], rows, widths), ""]
     measures = ("tau", "within_flops", "with_flops") if others else ()
     lines += [_place(by, measure, scored.free) for measure in measures]
-    lines += ["", "What it likes more than the truth does: change of rank (sd) by one more option"]
-    more = effects.liked(scored.bias.assign(name=""), "name").loc[""]
+    lines += ["", *_liked(scored.bias)]
+    return "\n".join(line for line in lines if line is not None)
+
+
+def _liked(bias: pd.DataFrame) -> list[str]:
+    """The options that a ranking likes more than the truth does, or why that cannot be told."""
+    if bias.empty:
+        return [
+            "What it likes more than the truth does cannot be told: these architectures do not "
+            "differ in how many of each option they have"
+        ]
+    more = effects.liked(bias.assign(name=""), "name").loc[""]
     said = [
         [row.option, f"{row.value:+.2f}", f"{row.true:+.2f}", more[row.option]]
-        for row in scored.bias.itertuples()
+        for row in bias.itertuples()
     ]
     heads = ["option", "yours", "truth", "yours - truth"]
-    lines.append(reproduction.columns(heads, said, (0, 8, 8, 28)))
-    return "\n".join(line for line in lines if line is not None)
+    return [
+        "What it likes more than the truth does: change of rank (sd) by one more option",
+        reproduction.columns(heads, said, (0, 8, 8, 28)),
+    ]
 
 
 def _cell(card: pd.DataFrame, measure: str, interval: bool) -> str:
@@ -286,8 +315,14 @@ def draw(scored: Scored) -> Figure:
 
 
 def write(scored: Scored) -> Path:
-    """Write `build/report/<space>/<name>/`: card.csv, bias.csv, the figure; returns the folder."""
-    folder = paths.project_root() / "build" / "report" / scored.space / scored.name
+    """Write `build/report/<space>/<name>/`: card.csv, bias.csv, the figure; returns the folder.
+
+    Names of spaces are written as in addresses of the web, so they lead nowhere else.
+    """
+    space = quote(scored.space, safe="")
+    if not space.strip("."):  # of dots alone: a way up
+        space = space.replace(".", "%2E")
+    folder = paths.project_root() / "build" / "report" / space / scored.name
     rows = pd.concat(card.assign(name=name) for name, card in scored.cards.items())
     for name, table in (("card", rows), ("bias", scored.bias)):
         content = table.to_csv(index=False, lineterminator="\n").encode()

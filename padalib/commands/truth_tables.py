@@ -17,8 +17,9 @@ from padalib.spaces import Space
 SEEDS = 3  # of each architecture, where no table says how many
 
 
-def check(asked: Iterable[str], drawn: int | None = None) -> None:
-    """ValueError for a space that is unknown or too large, before any of them is trained."""
+def check(asked: Iterable[str], drawn: int | None = None, seeds: int | None = None) -> None:
+    """ValueError for an unknown or too large space, or too many seeds, before any is trained."""
+    alone.check_seeds(range(seeds or SEEDS))
     for each in asked:
         _check_size(named.space(each), drawn or 0)
 

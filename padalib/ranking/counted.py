@@ -13,6 +13,7 @@ from padalib.data import ImageSet
 from padalib.engine import checked
 from padalib.ranking import scores
 from padalib.spaces import Arch, Space, Supernet
+from padalib.spaces.base import LISTED
 
 # An architecture and a share of the images, to its score: higher is better. Equal shares mean the
 # same images.
@@ -51,7 +52,8 @@ class Limits:
 
     `most`: name -> limit; names are 'flops', 'params' and the columns of `table`, which has a row
     for each code (latencies, say). What was not measured (NaN) is within no limit. ValueError for
-    a name that is neither, a limit that is no positive number, or a code that `table` lacks.
+    a name that is neither, a limit that is no positive number, a code that `table` lacks, or what
+    it has twice.
     """
 
     space: Space | str  # a name becomes the space of that name
@@ -70,6 +72,14 @@ class Limits:
             )
         for name, most in self.most.items():
             checked.fit(f"the limit on {name}", most, checked.Positive)
+        axes = () if self.table is None else zip(("rows", "columns"), self.table.axes, strict=True)
+        for kind, names in axes:
+            if names.has_duplicates:
+                name = names[names.duplicated()][0]
+                raise ValueError(
+                    f"the table of costs has {(names == name).sum()} {kind} for {name} of "
+                    f"{self.space.name}: keep one of them"
+                )
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """What `arch` costs, of all that is limited."""
@@ -129,6 +139,7 @@ class Counted:
         self._share, self._by_code, self._top = 0.0, {}, ""
         self._in_a_row = 0
         self._named: dict[Arch, tuple[Arch, str]] = {}
+        self._drew, self._within = False, None  # whether one was drawn; all within, once listed
 
     def _names(self, arch: Arch) -> tuple[Arch, str]:
         """Its function's representative, and its own code."""
@@ -211,11 +222,18 @@ class Counted:
             raise Over
 
     def draw(self, rng: torch.Generator) -> Arch:
-        """A uniform architecture within the limits; ValueError where none is found."""
-        for _ in range(TRIES):
+        """A uniform architecture within the limits.
+
+        After `TRIES` in vain one of all that are, where the space can be listed. ValueError where
+        none is; `Over` where that cannot be told, and one was drawn or scored before.
+        """
+        for _ in range(TRIES if self._within is None else 0):
             if self.fits(arch := self.space.sample(rng)):
+                self._drew = True
                 return arch
-        raise self.nothing_fits(TRIES)
+        if self._within is None:
+            self._within = self._list_within()
+        return self._within[int(torch.randint(len(self._within), (), generator=rng))]
 
     def draw_new(self, rng: torch.Generator) -> Arch:
         """The same, never scored on all images before."""
@@ -223,10 +241,17 @@ class Counted:
             pass
         return arch
 
-    def nothing_fits(self, tries: int) -> ValueError:
-        """The error of limits that allowed none of so many."""
+    def _list_within(self) -> list[Arch]:
+        """All that the limits allow, at least one; else how `draw` ends."""
+        listable = self.space.architectures <= LISTED
+        within = [arch for arch in self.space if self.fits(arch)] if listable else []
+        if within:
+            return within
+        if self._drew or self._rows:
+            raise Over
         limits = f" ({self.allowed})" if isinstance(self.allowed, Limits) else ""
-        return ValueError(
-            f"the limits{limits} allow none of {tries:,} architectures of {self.space.name}, one "
-            "after another: set higher ones"
+        some = "" if listable else f"{TRIES:,} random ones of "
+        raise ValueError(
+            f"the limits{limits} allow none of {some}the {self.space.architectures:,} "
+            f"architectures of {self.space.name}: set higher ones"
         )

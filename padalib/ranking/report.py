@@ -43,6 +43,11 @@ MEASURES = {
     "common_error": "what seeds agree on better than with the truth: between seeds - tau",
 }
 
+BIAS = (
+    "option", "value", "low", "high", "true", "true_low", "true_high", "bias", "bias_seeds_low",
+    "bias_seeds_high", "bias_archs_low", "bias_archs_high", "bias_low", "bias_high",
+)  # fmt: skip
+
 
 def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None) -> pd.DataFrame:
     """The report card: a row for each of `MEASURES`.
@@ -65,7 +70,8 @@ def card(scores: pd.DataFrame, ranked: Ranked, loss: pd.DataFrame | None = None)
     table = pd.DataFrame([{"measure": name} | rows[name] for name in MEASURES if name in rows])
     apart = table.measure.isin(("more_seeds", "common_error"))  # differences of two taus
     at_least = np.where(table.measure.str.match("p_at|regret"), 0.0, np.where(apart, -2.0, -1.0))
-    at_most = np.where(table.measure.str.match("regret"), np.inf, np.where(apart, 2.0, 1.0))
+    most_lost = np.ptp(ranked.true)
+    at_most = np.where(table.measure.str.match("regret"), most_lost, np.where(apart, 2.0, 1.0))
     for column in table.columns[2:]:  # an interval may not leave the range of its measure
         table[column] = table[column].clip(at_least, at_most)
     return table.assign(seeds=n, architectures=len(ranked.true))
@@ -118,7 +124,7 @@ def bias(scores: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
     low, high (over seeds and architectures), true, true_low, true_high; and what is judged: bias,
     value - true, on the same architectures, with intervals bias_seeds_low, bias_seeds_high,
     bias_archs_low, bias_archs_high, bias_low, bias_high (both together). NaN where a ranking has
-    all alike.
+    all alike; no rows where all architectures have as many of each option.
     """
     names = list(dict.fromkeys(o for p in ranked.space.positions for o in p.options))
     counts = np.zeros((len(ranked.codes), len(names)))
@@ -143,7 +149,8 @@ def bias(scores: pd.DataFrame, ranked: Ranked) -> pd.DataFrame:
             | {"true": true.value, "true_low": true.value - near, "true_high": true.value + near}
             | {"bias" if name == "value" else f"bias_{name}": bias[name] for name in bias}
         )
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows, columns=BIAS)
+    return found.astype({"option": str} | dict.fromkeys(BIAS[1:], float))  # also of none
 
 
 # --- parts ---
@@ -236,6 +243,10 @@ def agreement(
     Kendall's tau as a correlation, r = sin(pi/2 tau) (Greiner 1909); the mean of many seeds
     correlates with the truth by r / sqrt(r between seeds) (Spearman 1904). Intervals: over
     architectures from the influence of each; over seeds by leaving out one at a time.
+
+    `limit` and `more_seeds` are NaN where the interval of the agreement reaches 0, or where seeds
+    agree by less than they would if noise were all that parts them from the truth. Where that is so
+    without one of the seeds, their interval over seeds has no ends.
     """
     if len(vectors) < 2:
         return {}
@@ -254,11 +265,7 @@ def agreement(
         float(np.mean([e.value for e in between.values()])),
         np.mean([e.influence for e in between.values()], axis=0),
     )
-    point, step = values(every), 1e-5
-    slopes = [
-        (_agreed(tau.value + step, agreed.value) - point) / step,
-        (_agreed(tau.value, agreed.value + step) - point) / step,
-    ]
+    point, slopes = values(every), _slopes(tau.value, agreed.value)
     estimates = [
         Estimate(value, a * tau.influence + b * agreed.influence)
         for value, a, b in zip(point, *slopes, strict=True)
@@ -273,11 +280,15 @@ def agreement(
             each = np.array(left)[:, place]
             t = stats.t.ppf(0.975, n - 1)
             over_seeds = t * math.sqrt((n - 1) / n * np.square(each - each.mean()).sum())
+            if np.isnan(each).any():
+                over_seeds = math.inf
         half = math.hypot(0.0 if math.isnan(over_seeds) else over_seeds, own)
         value = estimate.value
         rows[name] = {"value": value, "seeds_low": value - over_seeds}
         rows[name] |= {"seeds_high": value + over_seeds, "archs_low": value - own}
         rows[name] |= {"archs_high": value + own, "low": value - half, "high": value + half}
+    if not rows["between_seeds"]["low"] > 0:
+        rows |= {name: dict.fromkeys(rows[name], math.nan) for name in ("limit", "more_seeds")}
     return rows
 
 
@@ -287,8 +298,21 @@ def _agreed(tau: float, between: float) -> np.ndarray:
     return np.array([between, limit, limit - tau, between - tau])
 
 
+def _slopes(tau: float, between: float, step: float = 1e-5) -> list[np.ndarray]:
+    """How `_agreed` changes with tau, and with the agreement; NaN where it is."""
+    point, slopes = _agreed(tau, between), []
+    for more in (np.array([step, 0.0]), np.array([0.0, step])):
+        up, down = (_agreed(*(np.array([tau, between]) + sign * more)) for sign in (1, -1))
+        slopes.append(np.where(np.isnan(up), point - down, up - point) / step)
+    return slopes
+
+
 def _limit(tau: float, between: float) -> float:
-    r = math.sin(math.pi / 2 * tau) / math.sqrt(max(math.sin(math.pi / 2 * between), 1e-9))
+    """NaN where seeds do not agree, or the correlation of their mean would be above 1."""
+    agreed = math.sin(math.pi / 2 * between)
+    r = math.sin(math.pi / 2 * tau) / math.sqrt(agreed) if agreed > 0 else math.nan
+    if not abs(r) <= 1 + 1e-9:  # of seeds that err by nothing it is 1, but for rounding
+        return math.nan
     return 2 / math.pi * math.asin(max(-1.0, min(1.0, r)))
 
 

@@ -149,11 +149,12 @@ def halving(counted: Counted, seed: Seed = 0, eta: int = 3, rungs: int = 3) -> p
     def steps(rng: torch.Generator) -> None:
         drawn: dict[Arch, Arch] = {}  # by function
         known = 0  # of the draws, one after another
-        while len(drawn) < size and known < PATIENCE:
-            arch = counted.draw(rng)
-            before = len(drawn)
-            drawn.setdefault(counted.space.canonical(arch), arch)
-            known = 0 if len(drawn) > before else known + 1
+        with contextlib.suppress(Over):  # where no more are found, these are halved
+            while len(drawn) < size and known < PATIENCE:
+                arch = counted.draw(rng)
+                before = len(drawn)
+                drawn.setdefault(counted.space.canonical(arch), arch)
+                known = 0 if len(drawn) > before else known + 1
         kept = list(drawn.values())
         for rung in range(rungs):
             scores = [counted(arch, eta**rung / last) for arch in kept]
@@ -168,7 +169,8 @@ def nsga(
 ) -> pd.DataFrame:
     """NSGA-II (Deb et al., 2002): high scores at a low `cost`, by Optuna's ask and tell.
 
-    What is not allowed is told to have failed. ImportError, with what to install, without Optuna.
+    What is not allowed is told to have failed; where nearly nothing is, the first generation is
+    drawn at random from what is. ImportError, with what to install, without Optuna.
     """
     try:
         import optuna
@@ -178,30 +180,44 @@ def nsga(
         ) from None
     checked.whole("population", population, 2, TRIES)
 
-    def steps(_: torch.Generator) -> None:
+    def steps(rng: torch.Generator) -> None:
         sampler = optuna.samplers.NSGAIISampler(population_size=population, seed=seed)
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-        refused = 0
-        while refused < PATIENCE:
-            trial = study.ask()
+        members = refused = 0
+        filled = False  # whether the first generation had to be drawn within the limits
+        while True:
+            if refused >= PATIENCE:
+                if filled or members >= population:
+                    raise Over
+                filled, refused = True, 0
+                with contextlib.suppress(Over):
+                    for _ in range(population - members):
+                        study.enqueue_trial(dict(zip(names, counted.draw(rng), strict=True)))
+            trial, spent = study.ask(), counted.cost
             arch = tuple(
-                trial.suggest_categorical(str(k), range(len(position.options)))
-                for k, position in enumerate(counted.space.positions)
+                trial.suggest_categorical(name, range(len(position.options)))
+                for name, position in zip(names, counted.space.positions, strict=True)
             )
-            if counted.fits(arch):
+            if fits := counted.fits(arch):
                 study.tell(trial, (counted(arch), float(cost(arch))))
-                refused = 0
+                members += 1
             else:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                refused += 1
-        raise counted.nothing_fits(PATIENCE)
+            good = counted.cost > spent if filled else fits  # of few, most are known soon
+            refused = 0 if good else refused + 1
 
+    names = [str(k) for k in range(len(counted.space.positions))]
     loud = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         return _run(counted, steps, seed)
     finally:
         optuna.logging.set_verbosity(loud)
+
+
+def stream(seed: int) -> torch.Generator:
+    """The draws of a search with that seed; ValueError where it is none."""
+    return torch.Generator().manual_seed(checked.whole("seed", seed, 0, 2**63 - 1))
 
 
 def front(scores: pd.Series, costs: pd.Series) -> list[str]:
@@ -221,10 +237,7 @@ def _run(counted: Counted, steps: Callable[[torch.Generator], None], seed: Seed)
             f"this Counted has {len(counted.table)} evaluations already: make a new one, with its "
             "table as known= to go on with a search that was cut"
         )
-    if isinstance(seed, torch.Generator):
-        rng = seed
-    else:
-        rng = torch.Generator().manual_seed(checked.whole("seed", seed, 0, 2**63 - 1))
+    rng = seed if isinstance(seed, torch.Generator) else stream(seed)
     with contextlib.suppress(Over):
         steps(rng)
     return counted.table

@@ -7,7 +7,7 @@ from padalib.data import ImageSet
 from padalib.engine.checked import Count, Positive, Whole
 from padalib.engine.runs import Run
 from padalib.ranking import search
-from padalib.ranking.counted import Counted, Limits, scorer
+from padalib.ranking.counted import Counted, Limits, Score, scorer
 from padalib.ranking.scores import BrokenNetwork
 from padalib.train import FromTraining
 
@@ -42,9 +42,15 @@ class SearchConfig(FromTraining):
         return f"search of {self.train.label}"
 
     def check(self) -> None:
-        """ValueError for fewer images than are asked for."""
+        """ValueError for fewer images than are asked for, or a limit that nothing meets."""
         super().check()
         self._images()
+        self._counted(lambda arch, share: 0.0).draw(search.stream(self.seed))
+
+    def _counted(self, score: Score) -> Counted:
+        space = self.train.space
+        limits = None if self.flops is None else Limits(space, {"flops": self.flops})
+        return Counted(space, score, self.evaluations, limits)
 
     def _images(self) -> ImageSet:
         images = datasets.load(self.train.data)[self.split]
@@ -53,13 +59,12 @@ class SearchConfig(FromTraining):
     def compute(self, run: Run) -> None:
         """Train if need be, then search; a network that is broken fails the run."""
         trainer = self.trainer()
-        space, images = self.train.space, self._images().to(self.device)
-        limits = None if self.flops is None else Limits(space, {"flops": self.flops})
-        score = scorer(trainer.net, images, calibration=trainer.images)
-        counted = Counted(space, score, self.evaluations, limits)
+        images = self._images().to(self.device)
+        counted = self._counted(scorer(trainer.net, images, calibration=trainer.images))
         try:
-            table = search.elitist(counted, self.seed, **search.scaled(self.evaluations))
+            search.elitist(counted, self.seed, **search.scaled(self.evaluations))
         except BrokenNetwork as error:
             run.fail(f"at epoch {trainer.epoch}, {error}")
-        run.log(f"looked at {len(table)} architectures")
-        run.write_table("search", table)
+        finally:  # whatever ends it, what was scored is kept
+            run.write_table("search", counted.table)
+        run.log(f"looked at {len(counted.table)} architectures")

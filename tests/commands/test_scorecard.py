@@ -1,5 +1,6 @@
 """The card of anybody's scores: aligned by architecture, told in words, and written."""
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -295,3 +296,69 @@ def test_scores_of_the_whole_space_stand_beside_those_of_full_scale():
     found, notes = scorecard.published(known, known.table.index)
     assert "SPOS 16/64/1000" in found and not any("controls" in label for label in found)
     assert any("rank 1,000 architectures, your file 15,625" in note for note in notes)
+
+
+# --- what cannot be told ---
+
+
+def test_noise_is_said_to_have_no_limit(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = [
+        pd.DataFrame(
+            {"code": [MINI.code(a) for a in MINI], "seed": k, "score": rng.normal(size=125)}
+        )
+        for k in (0, 1)
+    ]
+    pd.concat(rows).to_csv(tmp_path / "noise.csv", index=False)
+    told = scorecard.text(scorecard.read(tmp_path / "noise.csv", "mini"))
+    assert re.search(
+        r"\(limit\) cannot be told: seeds agree .* nothing but noise\. Score more", told
+    )
+    assert re.search(r"infinitely many seeds +- +- +-\n", told) and "nan" not in told
+    assert re.search(r"would add: limit - +- +- +-\n", told)
+
+
+def test_seeds_that_may_err_by_noise_alone_are_said_to_have_no_limit(tmp_path):
+    true = truth.load("mini").accuracy()
+    noise = 0.5 * true.std() * np.random.default_rng(7).normal(size=125)
+    rows = [
+        pd.DataFrame({"code": true.index, "seed": k, "score": true + sign * noise})
+        for k, sign in enumerate((1, -1))
+    ]
+    pd.concat(rows).to_csv(tmp_path / "two.csv", index=False)
+    notes = scorecard.read(tmp_path / "two.csv", "mini").notes
+    assert any(note.endswith("or from its opposite, may be noise") for note in notes)
+
+
+def test_where_no_options_effect_can_be_told_the_rest_is(tmp_path, monkeypatch, capsys):
+    """Architectures that have the same options in another order."""
+    codes = ["-".join(code) for code in sorted(set(itertools.permutations("00112")))]
+    scores = np.random.default_rng(0).normal(size=len(codes))
+    pd.DataFrame({"code": codes, "score": scores}).to_csv(tmp_path / "same.csv", index=False)
+    root = truth.load("chain-mini")
+    monkeypatch.setattr(truth, "load", lambda *_: root)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    assert main(["report", str(tmp_path / "same.csv"), "--space", "chain-mini"]) == 0
+    said = capsys.readouterr().out
+    assert "cannot be told: these architectures do not differ in how many of each option" in said
+    folder = tmp_path / "build/report/chain-mini/same"
+    assert pd.read_csv(folder / "bias.csv").columns.tolist() == list(report.BIAS)
+    assert (folder / "report.png").exists() and len(pd.read_csv(folder / "card.csv")) > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("../../odd name", "..%2F..%2Fodd%20name"),
+        ("..", "%2E%2E"),
+        (".", "%2E"),
+        ("/tmp/odd", "%2Ftmp%2Fodd"),
+        ("ours", "ours"),
+    ],
+)
+def test_odd_names_of_spaces_lead_nowhere_else(scores, tmp_path, monkeypatch, name, place):
+    found = replace(scorecard.read(scores, "mini"), space=name)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    folder = scorecard.write(found).resolve()
+    assert folder == tmp_path.resolve() / "build" / "report" / place / "mine"
+    assert (folder / "card.csv").exists()

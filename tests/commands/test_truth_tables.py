@@ -58,6 +58,21 @@ def test_a_space_that_is_too_large_is_refused(root, capsys):
     assert alone.build.asked == []
 
 
+def test_more_seeds_than_anybody_trains_are_refused(root, capsys):
+    for more in (["--archs", "3"], []):
+        assert main(["truth", "mini", "--seeds", f"{10**20 - 1}", *more]) == 2
+        said = capsys.readouterr()
+        assert "1,000 seeds at most, got 99,999,999,999,999,999,999: ask for fewer" in said.err
+        assert not said.out
+    assert alone.build.asked == []
+    with pytest.raises(ValueError, match=r"1,000 seeds at most, got 1,001: ask"):
+        alone.check_seeds(range(1001))
+    alone.check_seeds(range(1000))
+    for seeds in ((), (1, 2), (0, 2), range(1, 10**20)):
+        with pytest.raises(ValueError, match=r"seeds must be 0, 1, \.\.\. without a gap, got \["):
+            alone.check_seeds(seeds)
+
+
 def test_without_a_name_all_kept_tables_are_made(root, monkeypatch):
     made = []
     monkeypatch.setattr("padalib.commands.truth_tables.make", lambda name, *_: made.append(name))

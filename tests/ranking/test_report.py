@@ -1,5 +1,6 @@
 """The report card: planted rankings come out as what they are."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -252,3 +253,89 @@ def test_scores_that_rank_against_the_truth_keep_the_size_of_what_they_have_in_c
     found = report.card(scores, own).set_index("measure")
     assert found.value["tau"] == -1 and found.value["between_seeds"] == 1
     assert found.value["common_error"] == 2 == found.high["common_error"]
+
+
+def agreed(columns, true=None):
+    """The rows of agreement between vectors of scores."""
+    own = ranked(true)
+    fn = report.smooth(own)["tau"]
+    return report.agreement(columns, [fn(column) for column in columns], own.clusters)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_noise_has_no_limit(n):
+    """It has one only where seeds agree by chance, and then one that is not certain."""
+    known = []
+    for seed in range(20):
+        rows = agreed(list(np.random.default_rng(seed).normal(size=(n, 125))))
+        limit, between = rows["limit"], rows["between_seeds"]
+        assert math.isnan(limit["value"]) == math.isnan(rows["more_seeds"]["value"])
+        assert not math.isnan(rows["common_error"]["value"])
+        if not math.isnan(limit["value"]):
+            known.append(limit)
+            assert between["low"] > 0 and limit["high"] - limit["low"] > 0.2
+        else:
+            assert all(map(math.isnan, limit.values()))
+    assert len(known) <= 3
+
+
+def test_what_is_beyond_a_correlation_of_one_is_no_limit():
+    """Seeds that agree with the truth more than noise alone would let them."""
+    own, rng = ranked(), np.random.default_rng(7)
+    noise = rng.normal(size=125)
+    for sign in (1, -1):
+        rows = agreed([sign * own.true + 0.5 * noise, sign * own.true - 0.5 * noise])
+        assert rows["between_seeds"]["low"] > 0 and math.isnan(rows["limit"]["value"])
+        assert math.isnan(rows["more_seeds"]["low"])
+
+
+def test_a_limit_that_one_seed_decides_is_not_certain_over_seeds():
+    own = ranked()
+    columns = list(own.true + np.random.default_rng(1).normal(size=(5, 125)))
+    rows = agreed(columns)
+    assert rows["limit"]["value"] == pytest.approx(0.8995, abs=1e-3)
+    alone = [agreed(columns[:k] + columns[k + 1 :])["limit"]["value"] for k in range(5)]
+    assert list(map(math.isnan, alone)) == [False, False, True, False, False]
+    assert rows["limit"]["seeds_low"] == -math.inf and rows["limit"]["high"] == math.inf
+    assert math.isfinite(rows["between_seeds"]["high"] + rows["common_error"]["high"])
+    wide = pd.DataFrame(dict(enumerate(columns)), index=list(CODES))
+    card = report.card(wide, own).set_index("measure")
+    assert (card.low["limit"], card.high["limit"]) == (-1, 1)
+    assert (card.low["more_seeds"], card.high["more_seeds"]) == (-2, 2)
+
+
+def test_a_limit_close_to_one_is_not_certain():
+    """Right below where it ends the slope is steep, not 0."""
+    tau = 0.5
+    r = math.sin(math.pi / 2 * tau) / (1 - 1e-8)
+    between = 2 / math.pi * math.asin(r**2)
+    for sign in (1, -1):
+        slopes = report._slopes(sign * tau, between)
+        assert abs(slopes[0][1]) > 100 and abs(slopes[1][1]) > 100
+
+
+def test_a_seed_that_orders_nothing_has_no_limit():
+    own = ranked()
+    rows = agreed([own.true, np.ones(125)])
+    assert math.isnan(rows["limit"]["value"]) and math.isnan(rows["more_seeds"]["value"])
+    flat = agreed([own.true, own.true], np.ones(125))  # nor where the truth does
+    assert flat["between_seeds"]["value"] == 1 and math.isnan(flat["limit"]["value"])
+
+
+def test_no_more_is_lost_than_there_is():
+    own = ranked(np.where(np.arange(125) < 60, 50.0, 52.5))
+    rng = np.random.default_rng(2)
+    card = report.card(pd.DataFrame(rng.normal(size=(125, 3)), index=list(CODES)), own)
+    rows = card[card.measure.str.match("regret")]
+    ends = rows[["seeds_low", "seeds_high", "archs_low", "archs_high", "low", "high"]]
+    assert ends.max(axis=None) == 2.5 and ends.min(axis=None) == 0
+
+
+def test_where_all_have_as_many_of_each_option_no_bias_is_told():
+    chain = spaces.get("chain-mini")
+    codes = ["-".join(code) for code in sorted(set(itertools.permutations("00112")))]
+    own = report.Ranked(chain, tuple(codes), np.arange(len(codes)) + 0.0)
+    none = report.bias(pd.DataFrame({0: own.true}, index=codes), own)
+    some = report.bias(pd.DataFrame({0: ranked().true}, index=list(CODES)), ranked())
+    assert none.empty and list(none) == list(some) == list(report.BIAS)
+    assert pd.concat([none, some]).equals(some)  # as of several spaces: of the same types

@@ -19,6 +19,7 @@ from padalib.ranking import scores as scoring
 from padalib.ranking import search
 from padalib.ranking.counted import COLUMNS, Counted, Limits, scorer
 from padalib.spaces import Position, Space
+from padalib.spaces.base import LISTED
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 NASBENCH = paths.data_root() / "nasbench201.csv"  # before a test gets a root of its own
@@ -47,6 +48,26 @@ class Uneven(Space):
 
 
 UNEVEN = Uneven()
+
+
+@dataclass(frozen=True)
+class Long(Space):
+    """Positions of two options each; of 20 there are too many architectures to list."""
+
+    name: str = "long"
+    size: int = 8
+    in_channels: int = 1
+    classes_out: int = 2
+    length: int = 20
+
+    @cached_property
+    def positions(self):
+        return tuple(Position(f"{k}", ("a", "b")) for k in range(self.length))
+
+    def flops(self, arch):
+        return 1 + sum(arch)
+
+
 SMALL = {
     "random": search.random,
     "aging": functools.partial(search.aging, population=4, sample=2),
@@ -317,16 +338,65 @@ def test_a_table_of_costs():
         Limits(UNEVEN, {"phone": 2.0}, table[:-1])((2, 0, 3))
 
 
+def test_what_a_table_of_costs_has_twice_is_named():
+    codes = [UNEVEN.code(arch) for arch in UNEVEN]
+    table = pd.DataFrame({"phone": np.arange(12.0)}, index=codes)
+    with pytest.raises(
+        ValueError, match="table of costs has 2 rows for 0-0-3 of uneven: keep one of them"
+    ):
+        Limits(UNEVEN, {"phone": 2.0}, pd.concat([table, table[3:5]]))
+    with pytest.raises(ValueError, match="has 3 columns for phone of uneven: keep one of them"):
+        Limits(UNEVEN, {"phone": 2.0}, pd.concat([table] * 3, axis=1))
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_where_nothing_fits_a_sentence_says_so(name):
     limits = Limits(UNEVEN, {"flops": 0.5})
     with pytest.raises(
         ValueError,
-        match=r"the limits \(flops of at most 0.5\) allow none of 10,000 architectures of uneven",
+        match=r"limits \(flops of at most 0.5\) allow none of the 12 architectures of uneven: set",
     ):
         SMALL[name](Counted(UNEVEN, value, 4, limits))
-    with pytest.raises(ValueError, match="the limits allow none of"):
+    with pytest.raises(ValueError, match="the limits allow none of the 12"):
         SMALL[name](Counted(UNEVEN, value, 4, lambda arch: False))
+    long = Long()
+    assert long.architectures > LISTED
+    with pytest.raises(
+        ValueError, match="none of 10,000 random ones of the 1,048,576 architectures of long"
+    ):
+        SMALL[name](Counted(long, lambda arch, share: 0.0, 4, lambda arch: False))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_tight_limit_is_met(name, monkeypatch):
+    """Three of 2^16 architectures, which random draws do not meet: those that are allowed."""
+    space = Long(length=16)
+    few = {(1,) * 16, (0,) * 16, (1, 0) * 8}
+    drawn = []
+    monkeypatch.setattr(Long, "sample", lambda self, rng: drawn.append(1) or (0,) * 15 + (1,))
+    own = Counted(space, lambda arch, share: sum(arch), 9, few.__contains__)
+    table = SMALL[name](own, seed=0)
+    assert {space.parse(code) for code in table.code} == few
+    assert table.found.iloc[-1] == space.code((1,) * 16)
+    assert len(drawn) == counting.TRIES  # the list is made once
+
+
+def test_draws_from_the_list_are_uniform(monkeypatch):
+    few = [(0, 0, 1), (1, 0, 2), (2, 0, 3)]
+    monkeypatch.setattr(Uneven, "sample", lambda self, rng: (0, 0, 0))
+    own, rng = Counted(UNEVEN, value, 9, few.__contains__), torch.Generator().manual_seed(0)
+    drawn = [own.draw(rng) for _ in range(3000)]
+    assert all(abs(drawn.count(arch) - 1000) < 100 for arch in few)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_where_no_more_can_be_found_a_search_ends_with_its_table(name, monkeypatch):
+    """In a space that cannot be listed, whose draws are allowed a few times only."""
+    some = iter(np.eye(20, dtype=int)[:6].tolist())
+    monkeypatch.setattr(Long, "sample", lambda self, rng: tuple(next(some, (0,) * 20)))
+    allowed = lambda arch: sum(arch) == 1  # noqa: E731
+    table = SMALL[name](Counted(Long(), lambda arch, share: arch[0], 9, allowed), seed=0)
+    assert len(set(table.code)) >= 6 and table.best_so_far.iloc[-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -416,7 +486,7 @@ def test_nsga_finds_the_front():
         population=4,
     )
     pd.testing.assert_frame_equal(resumed, limited)
-    with pytest.raises(ValueError, match="allow none of 1,000 architectures of uneven"):
+    with pytest.raises(ValueError, match="allow none of the 12 architectures of uneven"):
         search.nsga(Counted(UNEVEN, value, 4, Limits(UNEVEN, {"flops": 0.5})), UNEVEN.flops)
 
 
@@ -424,6 +494,21 @@ def test_without_optuna_a_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match="NSGA-II is Optuna's, which is not installed: `pip inst"):
         search.nsga(Counted(UNEVEN, value, 4), UNEVEN.flops)
+
+
+def test_nsga_meets_a_tight_limit(monkeypatch):
+    pytest.importorskip("optuna", reason="optuna is not installed: pip install optuna")
+    space = Long(length=16)
+    few = {(1,) * 16, (0,) * 16, (1, 0) * 8}
+    own = Counted(space, lambda arch, share: sum(arch), 9, few.__contains__)
+    table = search.nsga(own, space.flops, population=20)
+    assert {space.parse(code) for code in table.code} == few
+    # Of what cannot be listed only what was met; then it ends.
+    some = iter(np.eye(20, dtype=int)[:6].tolist())
+    monkeypatch.setattr(Long, "sample", lambda self, rng: tuple(next(some, (0,) * 20)))
+    met = {tuple(row) for row in np.eye(20, dtype=int)[:6].tolist()}
+    own = Counted(Long(), lambda arch, share: arch[0], 9, met.__contains__)
+    assert set(search.nsga(own, Long().flops, population=8).code) == set(map(Long().code, met))
 
 
 def test_patience_is_what_ends_a_search_that_finds_nothing_new():

@@ -189,6 +189,8 @@ def test_seeds_of_families_add_up_in_squares():
     assert found.intervals[1].high == pytest.approx(0.02) and found.intervals[1].n == 85
     assert found.intervals[2].high > found.intervals[0].high and found.verdict == claims.OPPOSITE
     assert "lacks to 1: 0.20 to 0.30" in found.evidence
+    unknown = cards.iloc[::2].assign(value=np.nan, **dict.fromkeys(ends, np.nan))
+    assert verdicts._more_seeds(pd.concat([cards, unknown]), 85) == found
 
 
 # --- where they come from ---

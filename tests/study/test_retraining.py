@@ -10,10 +10,12 @@ import torch
 from scipy import stats
 
 from padalib import data, spaces
+from padalib.engine import launch
 from padalib.engine.identity import key
-from padalib.engine.runs import Run
+from padalib.engine.runs import Run, RunError
 from padalib.ranking import search
 from padalib.ranking.counted import Counted, Limits, scorer
+from padalib.ranking.scores import BrokenNetwork
 from padalib.ranking.searched import SearchConfig
 from padalib.study import claims, recipes, retraining, scales
 from padalib.study.recipes import RECIPES
@@ -398,6 +400,39 @@ def test_a_search_run_finds_what_the_search_finds():
     pd.testing.assert_frame_equal(found, again, check_dtype=False)
     assert len(found) == 10
     assert all(train.space.flops(train.space.parse(code)) <= 1e6 for code in found.code)
+
+
+def test_a_limit_that_nothing_meets_is_refused_before_anything_is_trained():
+    train = TrainConfig(data="digits-small", epochs=1, seed=7)
+    config = SearchConfig(train, evaluations=10, flops=1.0)
+    with pytest.raises(ValueError, match=r"flops of at most 1\) allow none of the 125 archit"):
+        launch.grid([config], workers=1)
+    assert not Run(train).folder.exists()
+    least = min(map(train.space.flops, train.space))  # of one function alone
+    run = Run(SearchConfig(train, evaluations=10, flops=least)).compute()
+    found = run.table("search")
+    assert len(found) >= 1 and {train.space.flops(train.space.parse(c)) for c in found.code} == {
+        least
+    }
+
+
+@pytest.mark.parametrize("error", [BrokenNetwork("its weights are no numbers"), KeyError("odd")])
+def test_what_was_scored_is_kept_whatever_ends_a_search(error, monkeypatch):
+    train = TrainConfig(data="digits-small", epochs=1)
+    run, scored = Run(SearchConfig(train, evaluations=10, images=32, seed=5)), []
+
+    def score(arch, share):
+        if len(scored) == 3:
+            raise error
+        scored.append(arch)
+        return float(sum(arch))
+
+    monkeypatch.setattr("padalib.ranking.searched.scorer", lambda *_, **__: score)
+    with pytest.raises((RunError, KeyError)):
+        run.compute()
+    assert not run.done
+    kept = pd.read_csv(run.folder / "search.csv")
+    assert [train.space.parse(code) for code in kept.code] == scored
 
 
 def test_searches_refuse_what_cannot_be_searched():

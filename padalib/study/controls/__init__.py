@@ -331,7 +331,8 @@ def _error(cards: pd.DataFrame, main: str, functions: int) -> list[Claim]:
             rows = own[own.method == method].set_index("measure")
             if measure not in rows.index or math.isnan(rows.seeds_low[measure]):
                 continue
-            row = rows.loc[measure]
+            row, limit = rows.loc[measure], rows.value.limit
+            reached = "unknown" if math.isnan(limit) else f"{limit:.3f}"
             intervals = [
                 Interval(row.seeds_low, row.seeds_high, "seeds", int(row.seeds)),
                 Interval(row.archs_low, row.archs_high, "distinct architectures", functions),
@@ -339,7 +340,7 @@ def _error(cards: pd.DataFrame, main: str, functions: int) -> list[Claim]:
             ]
             said = (
                 f"{method}: tau {rows.value.tau:.3f} with the truth, "
-                f"{rows.value.between_seeds:.3f} between seeds, {rows.value.limit:.3f} in the "
+                f"{rows.value.between_seeds:.3f} between seeds, {reached} in the "
                 f"limit of infinitely many; {claims.said(row.value, intervals)}"
             )
             key, named = f"06.{measure}.{method.lower()}", f"{statement} ({method})"

@@ -71,7 +71,8 @@ def _more_seeds(cards: pd.DataFrame, functions: int) -> Claim:
     Families have seeds of their own, so their errors add up in squares. They have the same
     architectures: the mean of their half-widths is no less than its own.
     """
-    rows = cards[(cards.measure == "more_seeds") & (cards.seeds > 2)]
+    cards = cards[(cards.seeds > 2) & cards.value.notna()]  # what cannot be told has no share
+    rows = cards[cards.measure == "more_seeds"]
     families = zip(rows.seeds_low, rows.seeds_high, rows.seeds - 1, strict=True)
     error, freedom = effects.together(*(effects.behind(*own) for own in families))
     over = Doubt(error / len(rows), freedom)
@@ -79,7 +80,7 @@ def _more_seeds(cards: pd.DataFrame, functions: int) -> Claim:
     effect = float(rows.value.mean())
     row = outcomes.row(effect, over, int(rows.seeds.sum()), archs, functions)
     intervals = outcomes.intervals(pd.Series(row))
-    lack = 1 - cards[(cards.measure == "limit") & (cards.seeds > 2)].value
+    lack = 1 - cards[cards.measure == "limit"].value
     evidence = (
         f"Mean over {len(rows)} families of three seeds and more {claims.said(effect, intervals)}; "
         f"by family {rows.value.min():+.3f} to {rows.value.max():+.3f}. What the limit lacks to 1: "
