@@ -40,8 +40,8 @@ def check(space: Space) -> None:
         _choices(space, net)
         used = {arch: _used(space, net, arch) for arch in _paths(space, net)}
         _credited(space, net, used)
-        least = tuple(own[0] for _, own in _ends(space, net))
-        for arch in dict.fromkeys(map(space.canonical, [*shifted(space), least])):
+        # Alone nothing is shared: what goes by another position does not find its modules.
+        for arch in dict.fromkeys(map(space.canonical, [*space.some(), next(shifted(space))])):
             alone = _tried(
                 space,
                 f"making the network of {space.code(arch)} alone",

@@ -361,6 +361,17 @@ def test_a_path_that_goes_by_another_position_is_seen_in_a_space_too_large_to_lo
         spaces.check(made(LONG.replace(CHOSEN, line)))
 
 
+def test_a_network_alone_that_is_built_by_another_position_is_seen():
+    ops = '{"0": nn.Conv2d(4, 4, 1), "2": nn.Conv2d(4, 4, 3, padding=1)}'
+    some = "{o: op for o, op in %s.items() if arch is None or int(o) == arch[%s]}"
+    assert ops in LONG
+    built = LONG.replace("for _ in space.pos", "for k, _ in enumerate(space.pos")
+    built = built.replace("space.positions\n        )\n\n", "space.positions)\n        )\n\n")
+    spaces.check(made(built.replace(ops, some % (ops, "k"))))
+    with pytest.raises(ValueError, match=r"the path 0-1-2-3-0-1-2 \(.*\) alone of long fails"):
+        spaces.check(made(built.replace(ops, some % (ops, "0"))))
+
+
 def test_what_joins_unlike_options_belongs_to_none():
     spaces.check(made(LONG))
     joint = "if k and (option == 0) != (arch[k - 1] == 0):\n                x = self.joint(x)\n"
