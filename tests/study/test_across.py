@@ -420,9 +420,12 @@ def test_the_forest_has_a_line_for_each_question_and_space(planted):
     assert len(labels) == len(lines)
     assert labels[:2] == ["PA&DA − SPOS", "mini"] and "PA − SPOS (no schedule)" in labels
     assert "DA − SPOS †" in labels and "mean over spaces" in labels
-    assert [axes.get_title(loc="left") for axes in (left, right)] == list(
-        controls.OUTCOMES.values()
-    )
+    assert planted["contrasts"].fifths.any()  # so the right panel has two outcomes
+    whole = [*controls.OUTCOMES.values()]
+    told = [axes.get_title(loc="left") for axes in (left, right)]
+    assert told == [whole[0], f"{whole[1]} (or fifths)"]
+    equal = planted | {"contrasts": planted["contrasts"].assign(fifths=False)}
+    assert plots.draw(equal).axes[1].get_title(loc="left") == whole[1]
     said = plots.caption(scales.get("spaces"), planted)
     assert "PA − SPOS with a schedule: shown in 1 of 2 spaces." in said
 
