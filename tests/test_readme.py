@@ -522,6 +522,36 @@ def test_what_it_says_of_room_above_the_largest_is_published():
     assert f"less than the {seen[0]:.2f} and {seen[1]:.2f} that" in first
 
 
+def test_what_it_says_of_training_again_is_published():
+    first = README.partition("## What the paper claims")[0]
+    found = claims.read(RESULTS / "retraining")
+    wanted = {
+        ("spos", "nasbench201"): claims.NOT_SHOWN, ("spos", "mobilenet6"): claims.NOT_SHOWN,
+        ("most_flops", "nasbench201"): claims.SHOWN,
+        ("largest_network", "nasbench201"): claims.OPPOSITE,
+        ("random_draws", "nasbench201"): claims.NOT_SHOWN,
+        ("untrained", "nasbench201"): claims.NOT_SHOWN,
+        ("random_draws", "mobilenet6"): claims.NOT_SHOWN,
+        ("untrained", "mobilenet6"): claims.NOT_SHOWN,
+    }  # fmt: skip
+    for (other, space), verdict in wanted.items():
+        own = found[f"13.retrained.pada.{other}.{space}"]
+        assert own.verdict == verdict, (other, space)
+        assert claims.numbers(own).removesuffix(" points") in first, (other, space)
+    mobile = [own for key, own in found.items() if key.endswith("mobilenet6")]
+    assert {own.verdict for own in mobile} == {claims.NOT_SHOWN}  # "nothing is shown"
+    others = ("spos", "random_draws", "untrained")
+    seen = [found[f"13.retrained.pada.{other}.mobilenet6"].visible for other in others]
+    said = f"where {min(seen):.1f} to {max(seen):.1f} points would have been seen"
+    assert said in cell("Is what it finds better when trained again, briefly?", OTHERS)
+    check = found["13.check.nasbench201"]
+    assert claims.numbers(check).replace("+", "").removesuffix(" tau") in first
+    noise = pd.read_csv(RESULTS / "retraining" / "retraining_noise.csv").set_index("space")
+    sd = noise.sd[["nasbench201", "mobilenet6"]]
+    assert f"differs by {sd.iloc[0]:.2f} and {sd.iloc[1]:.2f} points (sd)" in first
+    assert noise.archs["nasbench201"] == 18 and "these 18" in first
+
+
 def test_what_it_says_of_digits_in_favour_of_the_claim_is_published():
     first = README.partition("## What the paper claims")[0]
     own = claims.read(RESULTS / "laptop")
