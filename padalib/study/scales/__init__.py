@@ -306,7 +306,7 @@ SCALES["spaces"] = across.make(SCALES["controls"])
 SCALES["search"] = search.make(SCALES["controls"], SCALES["spaces"])
 SCALES["rivals"] = rivals.make(SCALES["controls"], SCALES["spaces"])
 SCALES["record"] = record.make(SCALES["controls"], SCALES["spaces"])
-SCALES["options"] = record.options(SCALES["controls"])
+SCALES |= {each.name: each for each in record.options(SCALES["controls"])}
 SCALES["retraining"] = retraining.make(ON_CIFAR, FRESH)
 SCALES |= variance.make(ON_CIFAR, FRESH)
 

@@ -1,18 +1,20 @@
 """The scale of the record: what is tried, on which seeds it is chosen, and where it is reported.
 
 What it reports of SPOS and PA are runs of `controls`; elsewhere it takes the scale of NAS-Bench-
-Macro from `spaces`. And the scale of PA&DA's options.
+Macro from `spaces`. And the scales of PA&DA's options, on digits and in NAS-Bench-201.
 """
 
 from dataclasses import replace
 
+from padalib import spaces
 from padalib.study.record.parts import TRIED, fitted
 from padalib.study.scale import Scale
 
 CHOICE_SEEDS, SEEDS = (0, 1), tuple(range(5, 10))
-# Of PA&DA's options: yoked runs swap their schedules two by two, so pairs are the units; these are
-# all that `controls` has of PA and yoked PA. Options that are not `pada_options.FIRST` have fewer.
-PAIRED = tuple(range(5, 21))
+# Of PA&DA's options: yoked runs swap their schedules two by two, so pairs are the units. On digits as
+# many as an afternoon trains; in NAS-Bench-201 all that `controls` has of PA and yoked PA. Options
+# that are not `pada_options.FIRST` have fewer.
+PAIRED = {"options": tuple(range(5, 17)), "options-cifar": tuple(range(5, 21))}
 # All of `pada_options.OPTIONS`.
 ABLATED = (
     *("plain mean", "raw norms", "norms by size", "live only", "free options", "per edge"),
@@ -51,8 +53,17 @@ def planned(controls: Scale, across: Scale) -> Scale:
     )
 
 
-def options(controls: Scale) -> Scale:
-    """The scale `options`, from `controls`, with the runs of PA, DA and their controls there."""
+def options(controls: Scale) -> tuple[Scale, Scale]:
+    """The scale `options`, in `mini`, and all else as in `controls-chain`.
+
+    And `options-cifar`, which has the runs of PA, DA and their controls in `controls`; it was not
+    run yet.
+    """
     own = {"methods": ("PA", "DA"), "secondary": (), "studies": ("pada_options", "norms")}
-    own |= {"seeds": PAIRED, "ablated": ABLATED, "notebooks": ("16",), "beside": ()}
-    return replace(controls, name="options", **own)
+    own |= {"ablated": ABLATED, "notebooks": ("16",), "beside": (), "common": False}
+    (chain,) = [each for each in controls.beside if each.space.name == "chain-mini"]
+    made = (replace(chain, space=spaces.get("mini")), controls)
+    return tuple(
+        replace(each, name=name, seeds=seeds, **own)
+        for each, (name, seeds) in zip(made, PAIRED.items(), strict=True)
+    )
