@@ -12,8 +12,8 @@ from padalib.study.scale import Scale
 
 CHOICE_SEEDS, SEEDS = (0, 1), tuple(range(5, 10))
 # Of PA&DA's options: yoked runs swap their schedules two by two, so pairs are the units. On digits
-# as many as an afternoon trains; in NAS-Bench-201 all that `controls` has of PA and yoked PA. Options
-# that are not `pada_options.FIRST` have fewer.
+# as many as an afternoon trains; in NAS-Bench-201 all that `controls` has of PA and yoked PA.
+# Options that are not `pada_options.FIRST` have fewer.
 PAIRED = {"options": tuple(range(5, 17)), "options-cifar": tuple(range(5, 21))}
 # All of `pada_options.OPTIONS`.
 ABLATED = (
