@@ -22,7 +22,15 @@ from padalib.study.rivals import pairs as rivals_pairs
 from padalib.study.rivals import table as rivals_table
 from padalib.study.rivals.costs import EQUAL_STEPS
 from padalib.study.scales import rivals as rival_scales
-from padalib.study.scales.rivals import CHOSEN, METHODS, OURS, PUBLISHED, RIVALS, SEVERAL, SINGLE
+from padalib.study.scales.rivals import (
+    METHODS,
+    OURS,
+    PUBLISHED,
+    RIVALS,
+    SEVERAL,
+    SINGLE,
+    SPOS_ITSELF,
+)
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 SMOKE = scales.get("smoke")
@@ -409,27 +417,15 @@ def test_methods_of_several_supernets_have_the_images_of_the_others():
     assert list(found.values()) == [*SEVERAL] * len(SMOKE.seeds)
     assert [sum(c.epochs for c in own.trainings) for own, name in found.items()
             if name != "GM-NAS"] == [6, 3] * 2  # fmt: skip
-    assert rivals.of_several(SMOKE.beside[0]) == ()
+    (chain,) = SMOKE.beside  # one level of complexity: EFS-NAS would be one supernet
+    assert rivals.of_several(chain) == ("few-shot NAS", "GM-NAS")
+    assert list(rivals.scorings_of_several(chain).values()) == ["few-shot NAS", "GM-NAS"] * 2
     names = [config.train.method.name for config in rivals.memories(SMOKE)]
     assert names == [*(name for name in SINGLE if name not in SMOKE.left_out), *SEVERAL]
     assert [config.train.method.name for config in rivals.timings(SMOKE)] == names
 
 
-# --- how the others are chosen ---
-
-
-def test_the_rule_takes_the_four_best_of_those_that_mean_something_elsewhere(few):
-    own = known(MINI)
-    noise = dict(zip(METHODS, np.linspace(0.2, 3.0, len(METHODS)), strict=True))
-    order = [name for name in METHODS if name not in ("SPOS", *rivals.SPOS_ITSELF)]
-    table = rivals.choose(controls.measure(scores(own, noise, (0, 1)), own), SMOKE)
-    assert table.method[table.chosen].tolist()[:1] == order[:1] and table.chosen.sum() == 4
-    assert not set(table.method) & {"SPOS", *rivals.SPOS_ITSELF}
-    assert table.both.is_monotonic_decreasing
-    assert table.both.tolist() == pytest.approx(
-        ((table.tau_loss + table.within_flops) / 2).tolist()
-    )
-    assert set(table.method[table.trained]) == {"PA", "PA&DA", "size-curriculum"}  # smoke's chain
+# --- other spaces ---
 
 
 def test_what_is_left_out_elsewhere_is_spos_there():
@@ -443,7 +439,7 @@ def test_what_is_left_out_elsewhere_is_spos_there():
             alike = paths.group == 1 and (plain.data.cls, plain.update.cls) == (
                 Shuffled, Accumulate,
             )  # fmt: skip
-            if method in rivals.SPOS_ITSELF:
+            if method in SPOS_ITSELF:
                 assert alike and [paths.weight(a) for a in archs] == pytest.approx([1.0] * 20)
     uneven = samplers.get("sbs").paths.build(MINI, 4)
     assert uneven.weight((3, 3, 3)) != pytest.approx(1)
@@ -453,15 +449,6 @@ def np_rng(seed):
     import torch
 
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.mark.skipif(
-    not CHOSEN or not (ROOT / "data/results/rivals/chosen.csv").exists(),
-    reason="rivals is not published, or not trained in other spaces yet",
-)
-def test_the_scale_trains_elsewhere_what_the_rule_chose():
-    table = pd.read_csv(ROOT / "data/results/rivals/chosen.csv")
-    assert set(table.method[table.chosen]) == set(CHOSEN)
 
 
 # --- what explains tau ---
@@ -624,31 +611,27 @@ def test_the_study_asks_for_each_method_and_the_starved_one_at_equal_steps():
 def test_the_scale_shares_its_runs_with_controls_and_spaces(monkeypatch):
     monkeypatch.setattr(data, "fingerprint", lambda name: name)  # photographs may not be there
     scale, finished, across = (scales.get(name) for name in ("rivals", "controls", "spaces"))
-    chosen = ("PA", OURS, "size-curriculum", "sandwich")
     own = {key(config) for config in rivals.scorings(scale)}
     for method in ("SPOS", "PA", "PA&DA", "curriculum"):
         for seed in scale.seeds:
             assert key(finished.scoring(finished.training(method, seed))) in own
     assert scale.seeds == finished.seeds[: len(scale.seeds)] and scale.ranked == 1000
     assert scale.rank_images is None and set(scale.methods) == set(SINGLE)
-    macro12, chain = elsewhere(chosen)
+    planned = rival_scales.planned(finished, across)
+    assert scale == replace(planned, equal_steps=0, beside=())
+    chain, macro12 = planned.beside
     assert {key(c) for c in rivals.scorings(macro12)} >= {
-        key(across.scoring(across.training(m, s))) for m in ("SPOS", "PA") for s in across.seeds
+        key(across.scoring(across.training(m, s))) for m in ("SPOS", OURS) for s in across.seeds
     }
     (of_chain,) = [each for each in finished.beside if each.space.name == "chain-mini"]
     assert {key(c) for c in rivals.scorings(chain)} >= {
-        key(of_chain.scoring(of_chain.training("SPOS", s))) for s in of_chain.seeds
+        key(of_chain.scoring(of_chain.training("SPOS", s))) for s in chain.seeds
     }
+    assert chain.seeds == of_chain.seeds[:16]
     for each in (macro12, chain):
-        assert {"SPOS", OURS, *chosen} == set(each.methods)
-        assert not set(each.methods) & set(rivals.SPOS_ITSELF)
-
-
-def elsewhere(chosen):
-    """The scales of the other spaces, once methods are chosen for them."""
-    finished, across = scales.get("controls"), scales.get("spaces")
-    (of_chain,) = [each for each in finished.beside if each.space.name == "chain-mini"]
-    return rival_scales.elsewhere(across, of_chain, chosen)
+        trained = {*rivals.methods(each), *rivals.of_several(each)}
+        assert trained == {"SPOS", OURS, *RIVALS} - {*SPOS_ITSELF}
+        assert len(trained & {*PUBLISHED}) == 11
 
 
 class Book:
@@ -671,16 +654,12 @@ def test_a_table_of_scores_is_read_for_each_space(monkeypatch, redraw):
     monkeypatch.setattr(controls, "ranked", lambda scale, reference: reference)
     monkeypatch.setattr(controls, "measure", lambda scores, known: known)
     monkeypatch.setattr(rivals, "near", lambda measured, seeds: [OURS, "GM-NAS"])
-    scale = replace(
-        scales.get("rivals"),
-        equal_steps=2,
-        near_seeds=(8, 9),
-        beside=elsewhere(("PA", "sandwich")),
-    )
+    planned = rival_scales.planned(scales.get("controls"), scales.get("spaces"))
+    scale = replace(planned, equal_steps=2, near_seeds=(8, 9))
     others = [Book(each, redraw) for each in scale.beside]
     book = Book(scale, redraw, others)
     found = rivals.read(book)
-    assert list(found.spaces) == ["nasbench201", "macro12", "chain-mini"]
+    assert list(found.spaces) == ["nasbench201", "chain-mini", "macro12"]
     assert {name: known for name, (_, known) in found.spaces.items()} == {
         "nasbench201": "rivals", "macro12": "rivals-macro12", "chain-mini": "rivals-chain",
     }  # fmt: skip
@@ -692,9 +671,10 @@ def test_a_table_of_scores_is_read_for_each_space(monkeypatch, redraw):
         "scores": (runs + more + near, None), "parts": (more, None), "curves": (runs, None),
         "cost": (timed, 1), "memory": (timed, None),
     }  # fmt: skip
-    there = others[0].scale
-    scored = 0 if redraw else len(there.methods) * len(there.seeds)
+    there = others[0].scale  # few-shot NAS and GM-NAS have several supernets there, too
+    scored = 0 if redraw else (len(there.methods) + 2) * len(there.seeds)
     assert others[0].asked == {"scores": (scored, None)}
+    assert others[0].named == (set() if redraw else {None, "few-shot NAS", "GM-NAS"})
 
 
 # --- the figures ---

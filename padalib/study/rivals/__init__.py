@@ -1,17 +1,15 @@
 """Every rival at equal compute: does PA&DA surpass other improved approaches?
 
 Fixed before any of these runs was made: the rivals, the seeds, which of them have more seeds
-(`near`), the two outcomes and the bound of `controls`, and how the methods are chosen that other
-spaces see (`choose`). All methods have the
-same images through forward and backward. One of several passes a step, SUMNAS, takes so few steps
-then that it is also trained as many steps as SPOS, on more images: that run stands beside, and is
-in no comparison. Methods of several supernets divide the images among them.
+(`near`), the two outcomes and the bound of `controls`. All methods have the same images through
+forward and backward. One of several passes a step, SUMNAS, takes so few steps then that it is also
+trained as many steps as SPOS, on more images: that run stands beside, and is in no comparison.
+Methods of several supernets divide the images among them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from padalib.engine.runs import Config
@@ -24,14 +22,19 @@ from padalib.study.controls import BOUND, OTHERS, OUTCOMES, Measured, scheduled
 from padalib.study.rivals import costs, pairs, supernets, why
 from padalib.study.rivals.costs import EQUAL_STEPS
 from padalib.study.scale import Scale
-from padalib.study.scales.rivals import CHOSEN, METHODS, OURS, RIVALS, SEVERAL, SINGLE, STARVED
+from padalib.study.scales.rivals import (
+    METHODS,
+    OURS,
+    RIVALS,
+    SEVERAL,
+    SINGLE,
+    SPOS_ITSELF,
+    STARVED,
+)
 from padalib.study.workbook import Workbook
 from padalib.train import TrainConfig
 
 FIGURE, COST_FIGURE, WHY_FIGURE = "12_rivals", "12_cost", "12_explained"
-# Where every option has weights these draw uniform paths: they are SPOS itself.
-SPOS_ITSELF = ("curriculum", "balanced", "sbs", "EFS-NAS")
-BEST = 4  # so many methods are trained in the other spaces
 NEAR = 0.05  # of tau: what is as close to the best has more seeds
 
 
@@ -39,14 +42,15 @@ NEAR = 0.05  # of tau: what is as close to the best has more seeds
 
 
 def methods(scale: Scale) -> tuple[str, ...]:
-    """Those of one supernet: all where PA has a schedule; elsewhere those that the scale chose."""
+    """Those of one supernet: all where PA has a schedule; elsewhere those of the scale."""
     every = SINGLE if scheduled(scale.space) else scale.methods
     return tuple(name for name in every if name not in scale.left_out)
 
 
 def of_several(scale: Scale) -> tuple[str, ...]:
-    """Those of several supernets: all, or elsewhere those that were chosen."""
-    return SEVERAL if scheduled(scale.space) else tuple(m for m in SEVERAL if m in CHOSEN)
+    """Those of several supernets, but for what is SPOS itself where PA has no schedule."""
+    itself = () if scheduled(scale.space) else SPOS_ITSELF
+    return tuple(name for name in SEVERAL if name not in (*scale.left_out, *itself))
 
 
 def trainings(scale: Scale) -> list[TrainConfig]:
@@ -182,8 +186,7 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     space and by each outcome). more: the same by other measures. differences: all pairs of methods
     in the main space (Holm over the pairs, by each outcome). near: which methods have more seeds,
     and their means over the first ones. ranks: each method's place in that space. cards; costs;
-    by_part, comparable: see `supernets`. chosen: how the methods of the other spaces were.
-    runs_explained, explained: see `why`.
+    by_part, comparable: see `supernets`. runs_explained, explained: see `why`.
     """
     measured = {name: controls.measure(*own) for name, own in found.spaces.items()}
     cards = [controls.cards(*own)[0].assign(space=name) for name, own in found.spaces.items()]
@@ -201,7 +204,6 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
         "costs": costs.table(found, scale, draws, *of_main),
         "by_part": supernets.by_part(*found.spaces[main]),
         "comparable": supernets.comparable(*found.spaces[main], BOUND),
-        "chosen": choose(of_main[0], scale),
         "near": nearest(of_main[0], scale),
         "runs_explained": why.runs(equal, draws, found.spaces[main], of_main[0], scale.space),
     }
@@ -260,23 +262,4 @@ def nearest(measured: Measured, scale: Scale) -> pd.DataFrame:
     )
     table["near"] = table.index.isin(near(measured, seeds))
     table["seeds"] = pairs.values(measured, next(iter(OUTCOMES))).notna().sum()
-    return table.rename_axis("method").reset_index()
-
-
-def choose(measured: Measured, scale: Scale) -> pd.DataFrame:
-    """The rule: the four with the highest mean of the two outcomes in the main space.
-
-    Of the methods that are not SPOS, nor SPOS itself where every option has weights. `trained`:
-    whether the other spaces have it. The best of many are flattered where they were chosen, and not
-    in spaces that had no part in the choice.
-    """
-    table = pd.DataFrame({name: pairs.means(measured, name) for name in OUTCOMES})
-    table = table.drop(index=["SPOS", *SPOS_ITSELF], errors="ignore")
-    table["both"] = table.mean(axis=1)
-    table = table.sort_values("both", ascending=False, kind="stable")
-    table["chosen"] = np.arange(len(table)) < BEST
-    elsewhere = {
-        name for each in scale.beside if not scheduled(each.space) for name in each.methods
-    }
-    table["trained"] = table.index.isin(elsewhere)
     return table.rename_axis("method").reset_index()

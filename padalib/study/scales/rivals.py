@@ -3,7 +3,6 @@
 Its runs are those of `controls` and `spaces` wherever these have them.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from padalib import spaces
@@ -23,16 +22,29 @@ RIVALS = (*PUBLISHED, *CONTROLS)
 METHODS = (*PARTS, OURS, *RIVALS)
 SINGLE = tuple(name for name in METHODS if name not in SEVERAL)
 
+# Where every option has weights these draw uniform paths: they are SPOS itself.
+SPOS_ITSELF = ("curriculum", "balanced", "sbs", "EFS-NAS")
+# In other spaces, besides those of `SEVERAL`. PA and DA stand beside SPOS there in `controls` and
+# `spaces`.
+ELSEWHERE = ("SPOS", OURS, *(name for name in RIVALS if name not in (*SEVERAL, *SPOS_ITSELF)))
+
 SEEDS = (5, 6, 7)
 NEAR_SEEDS = tuple(range(8, 13))  # more of what is near the best by the first ones, `rivals.near`
-# What is planned and was not run yet is empty here: three seeds of the starved method at equal
-# steps; and the four best (`rivals.choose`) in `elsewhere`.
-EQUAL_STEPS = 0
-CHOSEN: tuple[str, ...] = ()
 
 
 def make(controls: Scale, across: Scale) -> Scale:
-    """The scale `rivals`, from `controls` with its `controls-chain`, and from `spaces`."""
+    """The scale `rivals`: of `planned` what was run."""
+    return replace(planned(controls, across), equal_steps=0, beside=())
+
+
+def planned(controls: Scale, across: Scale) -> Scale:
+    """All of it: from `controls`, from its `controls-chain`, and from `spaces`.
+
+    What `make` leaves out was not run yet: the starved method at equal steps, and other spaces.
+    First four methods were to be trained there, the best here. When their names were known, PA&DA,
+    its parts and a control of ours, no published rival was among them: so all are, and that was
+    decided before any was trained there.
+    """
     (chain,) = [each for each in controls.beside if each.space.name == "chain-mini"]
     main = replace(
         controls,
@@ -41,7 +53,7 @@ def make(controls: Scale, across: Scale) -> Scale:
         seeds=SEEDS,
         methods=SINGLE,
         secondary=(),
-        equal_steps=EQUAL_STEPS,
+        equal_steps=3,
         near_seeds=NEAR_SEEDS,
         # As the public code does for this space: two levels, so four supernets at the end. Eight
         # batches, for the splits of both levels have one epoch.
@@ -51,12 +63,9 @@ def make(controls: Scale, across: Scale) -> Scale:
         notebooks=("12",),
         beside=(),
     )
-    return replace(main, beside=elsewhere(across, chain) if CHOSEN else ())
-
-
-def elsewhere(across: Scale, chain: Scale, chosen: Sequence[str] = CHOSEN) -> tuple[Scale, ...]:
-    """The chosen methods beside SPOS and PA&DA where every option has weights."""
-    names = dict.fromkeys(("SPOS", OURS, *(name for name in chosen if name in SINGLE)))
-    few = {"methods": tuple(names), "secondary": (), "studies": ("rivals",), "beside": ()}
+    few = {"methods": ELSEWHERE, "secondary": (), "studies": ("rivals",), "beside": ()}
     macro12 = replace(across, name="rivals-macro12", finished=None, **few)
-    return macro12, replace(chain, name="rivals-chain", **few)
+    return replace(
+        main,
+        beside=(replace(chain, name="rivals-chain", seeds=chain.seeds[:16], **few), macro12),
+    )
