@@ -19,7 +19,7 @@ $(error nothing reads $(filter-out SCALE WORKERS PYTHON LAB,$(GIVEN)); known are
 endif
 
 # Of padalib/study/scales/. A typo is told before anything is installed.
-NAMES := smoke laptop cifar controls tuning record options spaces search rivals retraining budget cifar32 interventions along exposure full paper paper-cifar100
+NAMES := smoke laptop cifar controls tuning record options options-cifar spaces search rivals retraining budget cifar32 interventions along exposure full paper paper-cifar100
 ifneq ($(filter reproduce figures compare publish html,$(MAKECMDGOALS)),)
 ifneq ($(words $(SCALE)) $(filter-out $(NAMES),$(SCALE)),1 )
 $(error unknown scale '$(SCALE)': choose one of $(NAMES))

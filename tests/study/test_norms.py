@@ -12,7 +12,7 @@ from padalib.engine.identity import key
 from padalib.study import claims, norms, scales
 
 MINI = spaces.get("mini")
-OPTIONS = scales.get("options")
+ON_CIFAR, ON_DIGITS = scales.get("options-cifar"), scales.get("options")
 
 
 def made(noise):
@@ -60,14 +60,16 @@ def test_only_what_is_scored_is_held_against_the_truth():
 
 def test_it_scores_runs_that_other_studies_train(monkeypatch):
     monkeypatch.setattr(data, "fingerprint", lambda name: name)
-    found, trained = norms.configs(OPTIONS), scales.get("controls")
-    assert len(found) == 2 * norms.SEEDS < 2 * len(OPTIONS.seeds)
+    found, trained = norms.configs(ON_CIFAR), scales.get("controls")
+    assert len(found) == 2 * norms.SEEDS < 2 * len(ON_CIFAR.seeds)
     for config in found:
         name, seed = config.train.method.name, config.train.seed
         assert key(config.train) == key(trained.training(name, seed))
-        assert config.images is None and config.splits == (OPTIONS.rank_split,)
-    every = OPTIONS.ranked_archs()
+        assert config.images is None and config.splits == (ON_CIFAR.rank_split,)
+    every = ON_CIFAR.ranked_archs()
     assert found[0].scored() == every[:900:3] and len({config.codes for config in found}) == 1
-    assert norms.configs(replace(OPTIONS, ranked=40))[0].scored() == every[:40]
+    assert norms.configs(replace(ON_CIFAR, ranked=40))[0].scored() == every[:40]
+    (all_of_them, *_) = norms.configs(ON_DIGITS)
+    assert len(all_of_them.scored()) == 85 and all_of_them.train.data == "digits"
     (small, *_) = norms.configs(scales.get("smoke"))
     assert len(small.codes) == 16 and {*small.scored()} <= {*MINI.classes()}

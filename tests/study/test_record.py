@@ -17,7 +17,7 @@ from padalib.study.record import costs, parts, plots
 from padalib.study.scales import record as record_scales
 
 MINI = spaces.get("mini")
-OPTIONS, SMOKE = map(scales.get, ("options", "smoke"))
+OPTIONS, SMOKE = map(scales.get, ("options-cifar", "smoke"))
 RECORD = record_scales.planned(scales.get("controls"), scales.get("spaces"))
 ROOT = Path(__file__).resolve().parents[2]
 WINNER = "structure + averaging"
@@ -422,14 +422,15 @@ def test_each_option_is_a_question_with_a_correction_of_its_own():
     }  # fmt: skip
 
 
-def test_what_differs_most_has_all_seeds(no_data):
-    asked = [config.train.method.name for config in pada_options.configs(OPTIONS)]
-    assert set(pada_options.FIRST) < set(OPTIONS.ablated)
-    for name in OPTIONS.ablated:
-        method = pada_options.variant(OPTIONS, name, 5).method.name
-        assert asked.count(method) == (16 if name in pada_options.FIRST else 8), name
-    assert asked.count("PA") == asked.count("yoked PA") == 16 and asked.count("DA") == 8
-    assert set(OPTIONS.seeds) == set(scales.get("controls").seeds)
+@pytest.mark.parametrize(("scale", "most"), [(OPTIONS, 16), (scales.get("options"), 12)])
+def test_what_differs_most_has_all_seeds(no_data, scale, most):
+    asked = [config.train.method.name for config in pada_options.configs(scale)]
+    assert set(pada_options.FIRST) < set(scale.ablated) == set(pada_options.OPTIONS)
+    for name in scale.ablated:
+        method = pada_options.variant(scale, name, 5).method.name
+        assert asked.count(method) == (most if name in pada_options.FIRST else 8), name
+    assert asked.count("PA") == asked.count("yoked PA") == most and asked.count("DA") == 8
+    assert set(OPTIONS.seeds) == set(scales.get("controls").seeds)  # whose runs it takes
 
 
 # --- figure ---
