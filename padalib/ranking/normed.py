@@ -7,6 +7,7 @@ for all architectures, as a network alone would have; 'recalibrated', set anew o
 for each architecture, as SPOS has it (Guo et al., ECCV 2020).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,7 +16,8 @@ import torch
 from padalib import spaces
 from padalib.engine.runs import Run
 from padalib.ranking.scores import ScoreConfig
-from padalib.spaces import Supernet
+from padalib.spaces import Arch, Supernet
+from padalib.spaces.network import set_statistics
 from padalib.train import STREAMS, Trainer, stream
 
 RUNNING, WAYS = "running", spaces.BN_MODES
@@ -36,7 +38,7 @@ class NormScores(ScoreConfig):
                 "it is ranked: give a run with bn='batch'"
             )
 
-    changes = 1  # what it computes has changed so often, see `padalib.RECIPE`
+    changes = 2  # what it computes has changed so often, see `padalib.RECIPE`
 
     @property
     def label(self) -> str:
@@ -57,7 +59,7 @@ class NormScores(ScoreConfig):
 def renormed(trainer: Trainer, plain: Supernet, way: str) -> Supernet:
     """A network with the weights of `plain` that normalises in another way.
 
-    For 'running' with the statistics that training would have left, see `collect`.
+    For 'running' with statistics over the paths that training draws, see `collect`.
     """
     config = trainer.config
     net = config.space.build(0, config.arch, way, config.precision)
@@ -68,21 +70,22 @@ def renormed(trainer: Trainer, plain: Supernet, way: str) -> Supernet:
     return net
 
 
-@torch.no_grad()
 def collect(net: Supernet, trainer: Trainer) -> None:
-    """Running statistics over one more epoch of training's batches and paths, without a step.
+    """Statistics over one more epoch of training's batches and paths, without a step.
 
-    As in training the last tens of batches count, for the average forgets a tenth with each; the
-    weights hardly move at its end. An option that no path has keeps mean 0 and variance 1.
+    Plain averages: one that forgets, as training's own, would start from mean 0 and variance 1, and
+    keep most of these where paths come seldom. What no path visits keeps them.
     """
+    set_statistics(net, _passes(trainer))
+
+
+def _passes(trainer: Trainer) -> Iterator[tuple[torch.Tensor, Arch]]:
     config, paths, data = trainer.config, trainer.paths, trainer.data
     rng = {name: stream(config.seed, f"norm {name}") for name in STREAMS}
-    net.train()
     for _ in range(trainer.steps):
         for arch in paths.draw(rng["paths"]):
             index = data.draw(config.batch, rng["data"])
             x, _ = trainer.images.batch(
                 index, rng["augment"], config.crop, config.flip, config.cutout
             )
-            net(x, arch)
-    net.eval()
+            yield x, arch

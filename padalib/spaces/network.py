@@ -193,9 +193,17 @@ def _matrices(module: nn.Module) -> tuple[nn.Parameter, ...]:
     return tuple(p for p in module.parameters() if p.dim() > 1)
 
 
-@torch.no_grad()
 def recalibrate(net: Supernet, arch: Sequence[int], batches: Iterable[Tensor]) -> None:
     """Set the running statistics of `net` to those of `batches` through `arch` (plain averages)."""
+    set_statistics(net, ((x, arch) for x in batches))
+
+
+@torch.no_grad()
+def set_statistics(net: Supernet, passes: Iterable[tuple[Tensor, Sequence[int]]]) -> None:
+    """Set the running statistics of `net` to plain averages over `passes`, each images and a path.
+
+    What no path visits keeps mean 0 and variance 1. ValueError for no pass, or for bn='batch'.
+    """
     if net.bn == "batch":
         raise ValueError("a supernet built with bn='batch' has no statistics to recalibrate")
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
@@ -204,7 +212,7 @@ def recalibrate(net: Supernet, arch: Sequence[int], batches: Iterable[Tensor]) -
         norm.momentum = None  # torch's cumulative average
     net.train()
     seen = 0
-    for x in batches:
+    for x, arch in passes:
         net(x, arch)
         seen += 1
     net.eval()
