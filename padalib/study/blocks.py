@@ -1,12 +1,9 @@
 """What methods and seeds leave of a measure: runs of one seed share weights and order of data.
 
 The additive model of a randomised block design, method + seed, by least squares, so that methods
-may lack seeds. What it leaves is the error of a run, pooled over methods as in Tukey's test of all
-pairs (Biometrics 1949): with many more degrees of freedom than the seeds of two methods have, at
-the price that the error is taken to be the same for all methods.
+may lack seeds.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,13 +16,6 @@ class Left(NamedTuple):
 
     values: np.ndarray  # [N], or [N, K] of several measures
     freedom: int
-
-    @property
-    def sd(self) -> float:
-        """Standard deviation of a run's error; NaN where no degree is left, or of several."""
-        if self.freedom < 1 or self.values.ndim > 1:
-            return math.nan
-        return math.sqrt(float(np.square(self.values).sum()) / self.freedom)
 
 
 def left(values: np.ndarray, *factors: Sequence) -> Left:

@@ -61,6 +61,15 @@ def together(*doubts: Doubt) -> Doubt:
 UNKNOWN = Doubt(math.nan)
 
 
+def welch(a: Sequence[float], b: Sequence[float]) -> Doubt:
+    """Of mean(a) - mean(b), seeds unpaired and of unequal spread (Welch, Biometrika 1947).
+
+    A side with one value, such as a count of FLOPs, is taken as known; two such tell nothing.
+    """
+    sides = [spread(side) for side in (a, b) if len(side) > 1]
+    return together(*sides) if sides else UNKNOWN
+
+
 class Effect(NamedTuple):
     """A mean over seeds, its 95 % interval (Student's) and the p value of no effect."""
 

@@ -92,3 +92,16 @@ def test_what_is_liked_in_words():
     found = effects.liked(table, "method")
     assert list(found.index) == ["b", "a"] and list(found) == ["skip", "conv"]
     assert found.loc["b"].tolist() == ["+0.10 [-0.05, +0.25]", "-0.30 [-0.40, -0.20]"]
+
+
+def test_welch_is_scipys_and_takes_a_count_as_known():
+    a, b = [0.3, 0.5, 0.45], [0.2, 0.1]
+    gap, own = np.mean(a) - np.mean(b), effects.welch(a, b)
+    found = stats.ttest_ind(a, b, equal_var=False)
+    assert own.p(gap) == pytest.approx(found.pvalue)
+    ends = gap - own.half, gap + own.half
+    assert ends == pytest.approx(tuple(found.confidence_interval()))
+    one = stats.ttest_1samp(a, 0.2)
+    assert effects.welch(a, [0.2]).p(np.mean(a) - 0.2) == pytest.approx(one.pvalue)
+    assert effects.welch([0.4, 0.4], [0.2]).error == 0
+    assert math.isnan(effects.welch([0.4], [0.2]).error)

@@ -106,19 +106,6 @@ def test_claims_are_of_tables_that_were_read_again(made):
     assert len(plots.draw(made).axes) == 6
 
 
-def test_welch_is_scipys_and_takes_a_count_as_known():
-    a, b = [0.3, 0.5, 0.45], [0.2, 0.1]
-    gap, own = np.mean(a) - np.mean(b), full_scale.welch(a, b)
-    found = stats.ttest_ind(a, b, equal_var=False)
-    assert own.p(gap) == pytest.approx(found.pvalue)
-    ends = gap - own.half, gap + own.half
-    assert ends == pytest.approx(tuple(found.confidence_interval()))
-    one = stats.ttest_1samp(a, 0.2)
-    assert full_scale.welch(a, [0.2]).p(np.mean(a) - 0.2) == pytest.approx(one.pvalue)
-    assert full_scale.welch([0.4, 0.4], [0.2]).error == 0
-    assert math.isnan(full_scale.welch([0.4], [0.2]).error)
-
-
 def few(name, values, influence=0.0):
     return {(name, "tau"): [Estimate(value, np.full(4, influence)) for value in values]}
 

@@ -20,7 +20,6 @@ from padalib.ranking import metrics, report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.study import effects, outcomes
-from padalib.study.effects import Doubt
 from padalib.study.workbook import Workbook
 
 BOUND = 0.03  # of tau: differences within it count as none; chosen before any was seen
@@ -207,7 +206,7 @@ def _difference(found: Estimates, one: tuple, other: tuple, clusters: np.ndarray
     a, b = found[one], found[other]
     sides = [[e.value for e in side] for side in (a, b)]
     same = one[0] == other[0]
-    over = effects.spread(np.subtract(*sides)) if same else welch(*sides)
+    over = effects.spread(np.subtract(*sides)) if same else effects.welch(*sides)
     seeds = len(a) if same or len(b) == 1 else len(a) + len(b)
     gap = outcomes.combine((1, -1), (_mean(a), _mean(b)))
     return {
@@ -215,15 +214,6 @@ def _difference(found: Estimates, one: tuple, other: tuple, clusters: np.ndarray
         **{"a": one[0], "b": other[0]},
         **outcomes.doubted(gap, over, seeds, clusters),
     }
-
-
-def welch(a: Sequence[float], b: Sequence[float]) -> Doubt:
-    """Of mean(a) - mean(b), seeds unpaired and of unequal spread (Welch, Biometrika 1947).
-
-    A side with one value, such as a count of FLOPs, is taken as known; two such tell nothing.
-    """
-    sides = [effects.spread(side) for side in (a, b) if len(side) > 1]
-    return effects.together(*sides) if sides else effects.UNKNOWN
 
 
 def order(found: Estimates, families: list[str], clusters: np.ndarray) -> pd.DataFrame:

@@ -87,18 +87,12 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], found: Sequence[claim
         said.append(f"{outcomes.seen(own)}.")
     pairs = tables["differences"]
     seeds, near = len(scale.seeds), len(scale.seeds) + len(scale.near_seeds)
-    more = (
-        f" (*: {near}, of what is within {rivals.NEAR:g} of the best; differences and ranks are "
-        "over seeds that both, or all, have, so points with and without * are not to be subtracted)"
-        if near > seeds
-        else ""
-    )
+    more = f" (*: {near}, of what is within {rivals.NEAR:g} of the best)" if near > seeds else ""
     return (
         f"Scale {scale.name}, {seeds} seeds{more}. {' '.join(said)} In brackets: mean rank over "
         "seeds that all have. Bars at the right join neighbours no two of which are told apart, "
-        f"after Holm's correction over {int(pairs.tests.iloc[0])} pairs, with one error of a run "
-        f"for all ({pairs.seeds_freedom.iloc[0]:.0f} degrees of freedom). Thick bars: 95 % over "
-        f"seeds; {outcomes.THIN}."
+        f"after Holm's correction over {int(pairs.tests.iloc[0])} pairs, by Welch's test: seeds of "
+        f"some methods lie farther apart. Thick bars: 95 % over seeds; {outcomes.THIN}."
     )
 
 
