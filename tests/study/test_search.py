@@ -370,11 +370,8 @@ class Book:
     """A workbook whose tables are kept in memory."""
 
     def __init__(self, space, truth):
-        self.scale, self.redraw, self.saved = SimpleNamespace(space=space, truth=truth), False, {}
-
-    def reference(self, archs, name):
-        codes = [self.scale.space.code(arch) for arch in archs]
-        return pd.DataFrame({"code": codes, "accuracy": np.arange(len(codes), dtype=float)})
+        self.scale = SimpleNamespace(space=space, truth=truth, data=truth)
+        self.redraw, self.saved = False, {}
 
     def save(self, name, rows):
         self.saved[name] = rows
@@ -416,7 +413,11 @@ def test_latencies_are_found_by_operation_not_by_number(monkeypatch, capsys):
     whole = spaces.get("nasbench201")
     codes = [whole.code(arch) for arch in whole]
     costs = pd.DataFrame({"phone_latency": np.arange(len(codes), dtype=float)}, index=codes)
-    monkeypatch.setattr(search.truth, "load", lambda space, dataset: SimpleNamespace(seeds=[]))
+    accuracy = pd.Series(50.0, [whole.code(arch) for arch in whole])
+    alike = SimpleNamespace(
+        seeds=[], main_split="test", accuracy=lambda _: accuracy, told=None, dataset="cifar10"
+    )
+    monkeypatch.setattr(search.truth, "load", lambda space, dataset: alike)
     monkeypatch.setattr(search.latency, "load", lambda: costs)
     book = Book(spaces.get("conv64"), "cifar10")
     own = search.known(book)
@@ -435,8 +436,10 @@ def test_latencies_are_found_by_operation_not_by_number(monkeypatch, capsys):
 
 
 def test_the_projects_own_truth_has_its_noise():
-    own = search.known(Book(MINI, "digits"))
+    book = Book(MINI, "digits")
+    own = search.known(book)
     assert len(own.table) == 85 and own.table.members.sum() == len(MINI)
+    assert list(book.saved) == ["functions"]  # and no second table of the same accuracies
     assert own.table.noise[LARGE] > 0 and own.table.FLOPs[LARGE] == own.table.FLOPs.max()
     said = verdicts.described(own, Searches(24, 10), (0, 1, 2))
     assert "125 architectures, 85 distinct functions" in said and "3 supernets" in said
