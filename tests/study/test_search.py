@@ -451,9 +451,13 @@ def test_the_projects_own_truth_has_its_noise():
 def test_figures_show_every_method_search_and_control():
     own = made_up()
     tables, _ = analysed(own, budget=20, draws=2, boosted=[("SPOS", DEAD, None)])
-    left, middle, right = plots.draw(tables).axes
-    labels = [text.get_text() for text in left.get_legend().get_texts()]
-    assert labels == [*search.NAMES.values(), "the supernet's favourite"]
+    figure = plots.draw(tables)
+    left, middle, right = figure.axes
+    labels = [text.get_text().strip() for text in figure.legends[0].get_texts()]
+    searches = [*search.NAMES.values(), "the supernet's favourite"]  # the second line of words
+    assert labels[1::2] == searches and labels[::2] == [*METHODS, "", ""]
+    figure.draw_without_rendering()
+    assert figure.legends[0].get_window_extent().y0 > left.get_window_extent().y1  # covers no line
     assert len(middle.lines) == 3
     names = [label.get_text() for label in right.get_yticklabels()]
     assert names == ["SPOS", "PA&DA", UNTRAINED, "largest", "random draw"]

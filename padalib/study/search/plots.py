@@ -1,6 +1,7 @@
 """Figures of the study of search: regret, what was found, and accuracy within limits."""
 
 import math
+from itertools import chain, zip_longest
 
 import numpy as np
 import pandas as pd
@@ -45,21 +46,27 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             middle.plot(rows.index, rows["mean"], color=_colour(method))
         for axes in (left, middle):
             axes.set_yscale("asinh", linear_width=1)
-            room = 1.9 if axes is left else 1.05  # for the legend
-            top = np.sinh(room * np.arcsinh(axes.get_ylim()[1]))
+            top = np.sinh(1.05 * np.arcsinh(axes.get_ylim()[1]))
             axes.set(xlabel="evaluations", ylabel="regret (points)", ylim=(0, top))
             _ticks(axes, axes.yaxis)
-        left.legend(loc="upper right", handlelength=2.5)
         left.set_title(f"searches, on {shown}'s supernets")
         middle.set_title(f"methods, by {NAMES[MAIN]}")
         _finals(right, tables, methods)
-        handles = [Line2D([], [], color=_colour(m), label=m) for m in methods]
-        figure.legend(handles=handles, loc="outside upper center", ncols=6)
+        shades = [Line2D([], [], color=_colour(m), label=m) for m in methods]
+        _key(figure, shades, left.get_legend_handles_labels()[0])
     return figure
 
 
 def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby("evaluations").regret.agg(["mean"])
+def _key(figure: Figure, *rows: list[Line2D]) -> None:
+    """A legend above all panels, so that it covers no line: a line of words for each of `rows`."""
+    empty = Line2D([], [], ls="", label=" ")
+    handles = list(chain(*zip_longest(*rows, fillvalue=empty)))  # it is filled by columns
+    look = {"handlelength": 2.5, "columnspacing": 1.2}
+    figure.legend(handles=handles, loc="outside upper center", ncols=max(map(len, rows)), **look)
+
+
 
 
 def _ticks(axes: Axes, axis: object) -> None:
@@ -87,15 +94,16 @@ def _finals(axes: Axes, tables: dict[str, pd.DataFrame], methods: list[str]) -> 
             mean, _, _, low, high = metrics.seeds_summary(rows[rows.method == method].regret)
             ends = [max(0.0, low), high] if math.isfinite(low) else [mean, mean]
             axes.plot(ends, [place + shift] * 2, color=shade, lw=0.8)
-            axes.plot(mean, place + shift, mark, color=shade, mfc="white", ms=4)
+            look = {"mfc": "white", "ms": 4, "clip_on": False, "zorder": 3}  # whole also at zero
+            axes.plot(mean, place + shift, mark, color=shade, **look)
     free = tables["search_controls"].query("limit == @FREE").set_index("control").regret
     names = [*methods, "largest", "random draw"]
     for place, control in enumerate((LARGEST, DRAWN), start=len(methods)):
-        axes.plot(free[control], place, "D", color=figures.GREY, ms=4)
+        axes.plot(free[control], place, "D", color=figures.GREY, ms=4, clip_on=False)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="regret (points)", title="end: ○ search, □ favourite", xlim=(0, None))
     _ticks(axes, axes.xaxis)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
 
 
 def caption(own: Known, tables: dict[str, pd.DataFrame], scale: str) -> str:
