@@ -470,6 +470,19 @@ def test_figures_show_every_method_search_and_control():
     assert "SPOS" in plots.caption_fronts(own, tables["fronts"], "laptop")
 
 
+def test_every_line_of_a_front_is_seen():
+    own = made_up()
+    tables, _ = analysed(own, budget=20, draws=2)
+    rows = tables["fronts"]
+    (axes,) = plots.draw_fronts(own, rows).axes
+    low, high = axes.get_ylim()
+    lines = rows[rows.method != LARGEST].accuracy
+    assert (rows.method == UNTRAINED).any() and low < lines.min() and lines.max() < high < 100
+    assert len(axes.get_yticks()) > 1
+    own.table["accuracy"] += 10.0  # the best has no error at all
+    plots.draw_fronts(own, rows.assign(accuracy=rows.accuracy + 10.0)).draw_without_rendering()
+
+
 def test_a_few_that_cost_next_to_nothing_do_not_squeeze_a_front():
     own = made_up()
     own.table["phone_latency"] = np.linspace(10.0, 20.0, len(own.table))

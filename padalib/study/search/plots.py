@@ -22,7 +22,8 @@ ACROSS = 4  # cells in a row
 RARE, FAR = 0.01, 5  # share of functions that a front may leave out, if they cost so much less
 DEAREST = "the dearest"  # within a limit; free of one, the largest network
 UNITS = {"latency": "ms", "energy": "mJ"}  # of costs that are looked up
-LOWEST = 0.4  # share of functions that a front leaves out, for they are the least accurate
+NO_ERROR = 0.1  # percent: less is drawn as this
+ACCURACIES = (0, 50, 70, 80, 85, 90, 92, 94, 96, 98, 99)  # where a front may have a tick
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
@@ -212,11 +213,14 @@ def caption_found(own: Known, found: pd.DataFrame, scale: str) -> str:
 
 
 def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
-    """Accuracy alone against each cost: all functions, the best within a limit, the favourites."""
+    """Accuracy alone against each cost: all functions, the best within a limit, the favourites.
+
+    Heights are the logarithm of the error, so that the best are told apart where lines go far down.
+    """
     costs = _orders(own, fronts)
     columns = min(3, len(costs))
     rows = -(-len(costs) // columns)
-    floor = float(np.quantile(own.table.accuracy, LOWEST))
+    floor = _floor(fronts)
     with figures.style():
         figure = Figure(figsize=(6.75, 2.2 * rows + 0.3))
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -228,7 +232,10 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
                 each = fronts[(fronts.cost == cost) & (fronts.method == name)]
                 axes.plot(each.most, each.accuracy, **line)
             axes.set(xlabel=_with_unit(cost), ylabel="accuracy alone (%)")
-            axes.set_ylim(floor, own.table.accuracy.max() + 0.5)
+            axes.set_yscale("function", functions=(_height, lambda y: 100 - np.exp(-y)))
+            axes.set_ylim(*_room(floor, own.table.accuracy.max()))
+            low, high = axes.get_ylim()
+            axes.set_yticks([tick for tick in ACCURACIES if low <= tick <= high])
             axes.set_xscale("log")
             least, usual = own.table[cost].min(), own.table[cost].quantile(RARE)
             if usual > FAR * least:  # a few that cost next to nothing would squeeze the rest
@@ -246,6 +253,22 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
 
 def _orders(own: Known, fronts: pd.DataFrame) -> list[str]:
     """The costs, without those that put all functions in the order of an earlier one."""
+def _floor(fronts: pd.DataFrame) -> float:
+    """The lowest accuracy of any line."""
+    return float(fronts.accuracy[fronts.method != LARGEST].min())
+
+
+def _height(accuracy: np.ndarray) -> np.ndarray:
+    return -np.log(np.maximum(100 - np.asarray(accuracy, float), NO_ERROR))
+
+
+def _room(low: float, high: float) -> tuple[float, float]:
+    """Limits of accuracy with a little room below the lowest and above the highest."""
+    ends = _height(np.array([low, high]))
+    below, above = ends + 0.05 * (ends[1] - ends[0]) * np.array([-1, 1])
+    return 100 - math.exp(-below), 100 - math.exp(-above)
+
+
     found: dict[bytes, str] = {}
     for cost in dict.fromkeys(fronts.cost):
         found.setdefault(own.table[cost].rank().to_numpy().tobytes(), cost)
@@ -264,7 +287,7 @@ def _lines(fronts: pd.DataFrame) -> dict[str, dict]:
         LARGEST: {"color": "black", "ls": "", "marker": "x", "ms": 3, "zorder": 3},
     }
     line = {"drawstyle": "steps-post"}
-    looks[UNTRAINED] = line | {"color": "black", "lw": 1.2, "ls": ":"}
+    looks[UNTRAINED] = line | {"color": "black", "lw": 1.8, "ls": (0, (1, 0.8)), "zorder": 3}
     return {
         name: looks.get(name, line | {"color": _colour(name), "lw": 1.2})
         for name in dict.fromkeys(fronts.method)
@@ -281,9 +304,10 @@ def caption_fronts(own: Known, fronts: pd.DataFrame, scale: str) -> str:
     said = ", ".join(f"{DEAREST if n == LARGEST else n} {x:.2f}" for n, x in lost.items())
     only = f", and over {len(costs)} costs" if len(costs) > 1 else f" on {_with_unit(costs[0])}"
     return (
-        f"Scale {scale}, {own.space.name}. Dots: functions, but for the {100 * LOWEST:.0f} % of "
-        f"lowest accuracy and, where they would squeeze the rest, the cheapest {100 * RARE:.0f} %; "
+    below = 100 * (own.table.accuracy < _floor(fronts)).mean()
+        f"Scale {scale}, {own.space.name}. Dots: functions, but for the {below:.0f} % that are "
+        f"below all lines and, where they would squeeze the rest, the cheapest {100 * RARE:.0f} %; "
         "dashed: the best within a limit; crosses: what costs most within it; lines: what a "
-        "supernet scores highest within it, where that is not below the axis. "
+        "supernet scores highest within it. Heights: the logarithm of the error. "
         f"Mean regret over the limits{only}, in points: {said}."
     )
