@@ -506,6 +506,8 @@ def test_found_cells_are_drawn_with_their_live_options_only():
     assert found.share[2] == 1 and found.accuracy[0] == 90
     panels = plots.draw_found(MINI, found).axes
     assert [len(axes.patches) for axes in panels[:4]] == [3, 3, 0, 3]
+    figure = plots.draw_found(MINI, found.assign(code="1-3-4"))  # colours alone are alike in grey
+    assert len({str(patch.get_linestyle()) for patch in figure.axes[0].patches}) == 3
     assert [text.get_text() for text in panels[2].texts] == ["no signal passes"]
     assert "SPOS 0-0-0" in plots.caption_found(own, found, "laptop")
     chain = pd.DataFrame({"name": ["x"], "code": ["0-1-2-1-0"], "share": [0.5], "accuracy": [1.0]})

@@ -19,6 +19,7 @@ from padalib.study.search import DRAWN, FREE, LARGEST, MAIN, NAMES, UNTRAINED, K
 LINES = {"random": ":", "elitist": "-", "aging": "--", "halving": "-."}
 LOOKED_AT = ("PA&DA", "SPOS")  # whose searches are compared, the first that is there
 ACROSS = 4  # cells in a row
+DASHES = {"skip_connect": (0, (3, 1)), "avg_pool_3x3": (0, (1, 1.8))}  # told apart also in grey
 RARE, FAR = 0.01, 5  # share of functions that a front may leave out, if they cost so much less
 DEAREST = "the dearest"  # within a limit; free of one, the largest network
 UNITS = {"latency": "ms", "energy": "mJ"}  # of costs that are looked up
@@ -58,8 +59,6 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.groupby("evaluations").regret.agg(["mean"])
 def _key(figure: Figure, *rows: list[Line2D]) -> None:
     """A legend above all panels, so that it covers no line: a line of words for each of `rows`."""
     empty = Line2D([], [], ls="", label=" ")
@@ -68,6 +67,8 @@ def _key(figure: Figure, *rows: list[Line2D]) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=max(map(len, rows)), **look)
 
 
+def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.groupby("evaluations").regret.agg(["mean"])
 
 
 def _ticks(axes: Axes, axis: object) -> None:
@@ -157,7 +158,7 @@ def draw_found(space: Space, found: pd.DataFrame) -> Figure:
             often = "" if math.isnan(row.share) else f", {100 * row.share:.0f} % of searches"
             axes.set_title(f"{row.name}\n{row.accuracy:.2f} %{often}", fontweight="normal")
         handles = [
-            Line2D([], [], color=shade, lw=2, label=label)
+            Line2D([], [], color=shade, lw=2, ls=DASHES.get(name, "-"), label=label)
             for name, (label, shade) in looks.items()
             if name in drawn
         ]
@@ -189,6 +190,7 @@ def _graph(axes: Axes, space: Space, arch: Arch, looks: dict[str, tuple[str, str
             shrinkA=4,
             shrinkB=4,
             lw=1.6,
+            ls=DASHES.get(name, "-"),
             color=looks[name][1],
         )
         axes.add_patch(arrow)
@@ -251,8 +253,6 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
     return figure
 
 
-def _orders(own: Known, fronts: pd.DataFrame) -> list[str]:
-    """The costs, without those that put all functions in the order of an earlier one."""
 def _floor(fronts: pd.DataFrame) -> float:
     """The lowest accuracy of any line."""
     return float(fronts.accuracy[fronts.method != LARGEST].min())
@@ -269,6 +269,8 @@ def _room(low: float, high: float) -> tuple[float, float]:
     return 100 - math.exp(-below), 100 - math.exp(-above)
 
 
+def _orders(own: Known, fronts: pd.DataFrame) -> list[str]:
+    """The costs, without those that put all functions in the order of an earlier one."""
     found: dict[bytes, str] = {}
     for cost in dict.fromkeys(fronts.cost):
         found.setdefault(own.table[cost].rank().to_numpy().tobytes(), cost)
@@ -302,9 +304,9 @@ def caption_fronts(own: Known, fronts: pd.DataFrame, scale: str) -> str:
         wide = fronts[fronts.cost == cost].pivot(index="most", columns="method", values="accuracy")
         lost += wide.rsub(wide.truth, axis=0).mean()[names] / len(costs)
     said = ", ".join(f"{DEAREST if n == LARGEST else n} {x:.2f}" for n, x in lost.items())
+    below = 100 * (own.table.accuracy < _floor(fronts)).mean()
     only = f", and over {len(costs)} costs" if len(costs) > 1 else f" on {_with_unit(costs[0])}"
     return (
-    below = 100 * (own.table.accuracy < _floor(fronts)).mean()
         f"Scale {scale}, {own.space.name}. Dots: functions, but for the {below:.0f} % that are "
         f"below all lines and, where they would squeeze the rest, the cheapest {100 * RARE:.0f} %; "
         "dashed: the best within a limit; crosses: what costs most within it; lines: what a "
