@@ -292,6 +292,7 @@ def test_the_figure_shows_every_contrast_and_method():
     assert len(bias.get_legend().get_texts()) == 5
     said = plots.caption(scales.get("controls"), tables)
     assert "PA − yoked PA" in said and "equivalent" in said
+    assert "Yoked PA replays another seed's schedule" in said
 
 
 # --- accuracy with inherited weights ---
@@ -339,7 +340,6 @@ def test_mean_accuracy_is_of_all_and_of_the_truly_best_tenth():
     assert same.verdict == claims.EQUIVALENT and "mean accuracy of the truly best" in same.statement
 
 
-def test_the_doubt_of_what_the_best_gain_is_that_of_leaving_one_out():
 def test_every_group_says_its_architectures_and_runs_or_that_there_are_none():
     """Where all cost differently nobody is as dear as the best, so two groups are empty."""
     own = known(MINI)
@@ -353,6 +353,7 @@ def test_every_group_says_its_architectures_and_runs_or_that_there_are_none():
     assert [name for name, runs in found.items() if runs is None] == ["as_dear", "beyond"]
 
 
+def test_the_doubt_of_what_the_best_gain_is_that_of_leaving_one_out():
     """The influence of each architecture beside what its weight does to the value."""
     own = known(CHAIN)
     table = scores(own, {"SPOS": 1.0}, [0])
