@@ -142,9 +142,9 @@ def draw(rows: pd.DataFrame, reference: pd.DataFrame, space: Space) -> Figure:
     return figure
 
 
-def caption(claim: Claim, reference: pd.DataFrame) -> str:
-    """What the picture shows; no verdict, for it is of one seed each."""
+def caption(claim: Claim, reference: pd.DataFrame, about: str) -> str:
+    """What the picture shows, and `about` the sampler; no verdict, for it is of one seed each."""
     return (
-        f"{claim.statement}? {claim.evidence}. A perfect predictor would reach "
+        f"{claim.statement}? {claim.evidence}. {about} A perfect predictor would reach "
         f"tau {reference.perfect.iloc[0]:.2f}, for the truth has noise of its own."
     )

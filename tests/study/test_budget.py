@@ -216,8 +216,14 @@ def test_one_length_has_differences_and_no_slope(length):
     assert found.slopes.empty and found.unequal.empty and found.doublings.empty
     assert set(found.differences.epoch) == {length}
     assert not claimed(found)  # what one length says is told by the controls
-    figure = plots.draw(found)
-    assert len(figure.axes) == 6 and f"at length {length}. " in plots.caption(found, "x")
+    steps, noise = plots.draw(found).axes
+    assert [label.get_text() for label in steps.get_yticklabels()] == ["PA", "curriculum"]
+    rings = [line for line in steps.lines if line.get_marker() == "o"]
+    assert [line.get_xdata()[0] for line in rings] == pytest.approx([0.5, 1.0])
+    assert noise.get_xlabel() == "minus SPOS's"
+    said = plots.caption(found, "x")
+    assert f"end of {length} epochs" in said and "all weights PA 0.5" in said
+    assert set(plots.plotted(found).panel) == {"variance", "snr"}  # and no level of a ranking
     assert verdicts.described(found).startswith(f"- SPOS, {length} epochs: tau")
 
 

@@ -292,6 +292,7 @@ def test_the_figure_shows_every_contrast_and_method():
     assert len(bias.get_legend().get_texts()) == 5
     said = plots.caption(scales.get("controls"), tables)
     assert "PA − yoked PA" in said and "equivalent" in said
+    assert "Yoked PA replays another seed's schedule" in said
 
 
 # --- accuracy with inherited weights ---
@@ -337,6 +338,19 @@ def test_mean_accuracy_is_of_all_and_of_the_truly_best_tenth():
     assert found["06.generalises.best.pada_spos"].verdict == claims.SHOWN
     same = found["06.generalises.best.curriculum_spos"]
     assert same.verdict == claims.EQUIVALENT and "mean accuracy of the truly best" in same.statement
+
+
+def test_every_group_says_its_architectures_and_runs_or_that_there_are_none():
+    """Where all cost differently nobody is as dear as the best, so two groups are empty."""
+    own = known(MINI)
+    table = scores(own, {"SPOS": 1.0}, [0])
+    for name, size in (("all", 125), ("best", 13)):
+        asked, runs = inherited.GROUPS[name].runs(table, own)
+        assert len(asked.true) == size and list(runs) == [("SPOS", 0)]
+    first = np.unique(own.flops, return_index=True)[1]
+    apart = own.only(np.isin(np.arange(len(own.flops)), first))
+    found = {name: group.runs(table, apart) for name, group in inherited.GROUPS.items()}
+    assert [name for name, runs in found.items() if runs is None] == ["as_dear", "beyond"]
 
 
 def test_the_doubt_of_what_the_best_gain_is_that_of_leaving_one_out():

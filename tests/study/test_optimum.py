@@ -183,6 +183,7 @@ def test_figures_are_drawn_from_the_tables(monkeypatch):
     left, right = plots.draw(found, rows).axes
     assert [text.get_text() for text in left.texts] == ["9.00 →"] * 2 and not right.texts
     said = plots.caption(found, "smoke", 16)
+    assert "held: what the run drew by" in said  # as rows are called
     assert "the optimum has 0.70 of uniform" in said and said.endswith("beyond the axis.")
     monkeypatch.setattr(plots, "MOST", 20.0)
     assert plots.caption(found, "smoke", 16).endswith("with frozen batch norm.")

@@ -101,8 +101,9 @@ def test_the_picture_has_a_panel_a_column_in_its_colour(rows):
         for x, y in zip(MINE, TRUE, strict=True)
         if y > 10  # the last has no live edge
     ]
-    caption = quickstart.caption(quickstart.compare(rows, "mine"), REFERENCE)
-    assert "“mine”" in caption and "reach tau 0.96" in caption
+    about = "“mine” draws as I like."
+    caption = quickstart.caption(quickstart.compare(rows, "mine"), REFERENCE, about)
+    assert "that of SPOS?" in caption and f" {about} " in caption and "reach tau 0.96" in caption
 
 
 def test_two_supernets_are_trained_alike_but_for_the_sampler():

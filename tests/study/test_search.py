@@ -370,11 +370,8 @@ class Book:
     """A workbook whose tables are kept in memory."""
 
     def __init__(self, space, truth):
-        self.scale, self.redraw, self.saved = SimpleNamespace(space=space, truth=truth), False, {}
-
-    def reference(self, archs, name):
-        codes = [self.scale.space.code(arch) for arch in archs]
-        return pd.DataFrame({"code": codes, "accuracy": np.arange(len(codes), dtype=float)})
+        self.scale = SimpleNamespace(space=space, truth=truth, data=truth)
+        self.redraw, self.saved = False, {}
 
     def save(self, name, rows):
         self.saved[name] = rows
@@ -416,7 +413,11 @@ def test_latencies_are_found_by_operation_not_by_number(monkeypatch, capsys):
     whole = spaces.get("nasbench201")
     codes = [whole.code(arch) for arch in whole]
     costs = pd.DataFrame({"phone_latency": np.arange(len(codes), dtype=float)}, index=codes)
-    monkeypatch.setattr(search.truth, "load", lambda space, dataset: SimpleNamespace(seeds=[]))
+    accuracy = pd.Series(50.0, [whole.code(arch) for arch in whole])
+    alike = SimpleNamespace(
+        seeds=[], main_split="test", accuracy=lambda _: accuracy, told=None, dataset="cifar10"
+    )
+    monkeypatch.setattr(search.truth, "load", lambda space, dataset: alike)
     monkeypatch.setattr(search.latency, "load", lambda: costs)
     book = Book(spaces.get("conv64"), "cifar10")
     own = search.known(book)
@@ -435,8 +436,10 @@ def test_latencies_are_found_by_operation_not_by_number(monkeypatch, capsys):
 
 
 def test_the_projects_own_truth_has_its_noise():
-    own = search.known(Book(MINI, "digits"))
+    book = Book(MINI, "digits")
+    own = search.known(book)
     assert len(own.table) == 85 and own.table.members.sum() == len(MINI)
+    assert list(book.saved) == ["functions"]  # and no second table of the same accuracies
     assert own.table.noise[LARGE] > 0 and own.table.FLOPs[LARGE] == own.table.FLOPs.max()
     said = verdicts.described(own, Searches(24, 10), (0, 1, 2))
     assert "125 architectures, 85 distinct functions" in said and "3 supernets" in said
@@ -448,9 +451,13 @@ def test_the_projects_own_truth_has_its_noise():
 def test_figures_show_every_method_search_and_control():
     own = made_up()
     tables, _ = analysed(own, budget=20, draws=2, boosted=[("SPOS", DEAD, None)])
-    left, middle, right = plots.draw(tables).axes
-    labels = [text.get_text() for text in left.get_legend().get_texts()]
-    assert labels == [*search.NAMES.values(), "the supernet's favourite"]
+    figure = plots.draw(tables)
+    left, middle, right = figure.axes
+    labels = [text.get_text().strip() for text in figure.legends[0].get_texts()]
+    searches = [*search.NAMES.values(), "the supernet's favourite"]  # the second line of words
+    assert labels[1::2] == searches and labels[::2] == [*METHODS, "", ""]
+    figure.draw_without_rendering()
+    assert figure.legends[0].get_window_extent().y0 > left.get_window_extent().y1  # covers no line
     assert len(middle.lines) == 3
     names = [label.get_text() for label in right.get_yticklabels()]
     assert names == ["SPOS", "PA&DA", UNTRAINED, "largest", "random draw"]
@@ -461,6 +468,19 @@ def test_figures_show_every_method_search_and_control():
         own, tables["fronts"], "laptop"
     )
     assert "SPOS" in plots.caption_fronts(own, tables["fronts"], "laptop")
+
+
+def test_every_line_of_a_front_is_seen():
+    own = made_up()
+    tables, _ = analysed(own, budget=20, draws=2)
+    rows = tables["fronts"]
+    (axes,) = plots.draw_fronts(own, rows).axes
+    low, high = axes.get_ylim()
+    lines = rows[rows.method != LARGEST].accuracy
+    assert (rows.method == UNTRAINED).any() and low < lines.min() and lines.max() < high < 100
+    assert len(axes.get_yticks()) > 1
+    own.table["accuracy"] += 10.0  # the best has no error at all
+    plots.draw_fronts(own, rows.assign(accuracy=rows.accuracy + 10.0)).draw_without_rendering()
 
 
 def test_a_few_that_cost_next_to_nothing_do_not_squeeze_a_front():
@@ -486,6 +506,8 @@ def test_found_cells_are_drawn_with_their_live_options_only():
     assert found.share[2] == 1 and found.accuracy[0] == 90
     panels = plots.draw_found(MINI, found).axes
     assert [len(axes.patches) for axes in panels[:4]] == [3, 3, 0, 3]
+    figure = plots.draw_found(MINI, found.assign(code="1-3-4"))  # colours alone are alike in grey
+    assert len({str(patch.get_linestyle()) for patch in figure.axes[0].patches}) == 3
     assert [text.get_text() for text in panels[2].texts] == ["no signal passes"]
     assert "SPOS 0-0-0" in plots.caption_found(own, found, "laptop")
     chain = pd.DataFrame({"name": ["x"], "code": ["0-1-2-1-0"], "share": [0.5], "accuracy": [1.0]})

@@ -3,12 +3,14 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from padalib.ranking import report
 from padalib.study import claims, figures, limits, outcomes
 from padalib.study.budget import PAIRS, Budget
 from padalib.study.outcomes import JUDGED
+from padalib.study.variance import FIXED
 
 PANELS = {
     "tau": "tau",
@@ -21,8 +23,11 @@ PANELS = {
 def draw(found: Budget, larger: pd.DataFrame | None = None) -> Figure:
     """Outcomes, PA's differences and the variance, against the length of training.
 
-    Diamonds: `larger`, the cards of a larger scale, where there are any.
+    Diamonds: `larger`, the cards of a larger scale, where there are any. Of one length only the
+    steps.
     """
+    if _alone(found):
+        return _draw_steps(found.steps)
     cards = _shown(found.cards)
     methods, lengths = list(cards.method.unique()), sorted(cards.epoch.unique())
     larger = None if larger is None else _shown(larger)
@@ -48,6 +53,38 @@ def draw(found: Budget, larger: pd.DataFrame | None = None) -> Figure:
             _lengths(axes, [*lengths, *more])
         more = [] if larger is None else [m for m in larger.method.unique() if m not in methods]
         figures.key(figure, [*methods, *more], loc="outside upper center", ncols=6)
+    return figure
+
+
+def _alone(found: Budget) -> bool:
+    """Whether there is one length only, of which the steps are shown: the controls rank."""
+    return found.cards.epoch.nunique() == 1 and len(found.steps) > 0
+
+
+def _draw_steps(rows: pd.DataFrame) -> Figure:
+    """Variance and signal-to-noise of a step beside SPOS's; squares: `FIXED`."""
+    methods = list(rows.method.unique())
+    with figures.style():
+        figure = Figure(figsize=(6.75, 0.4 * len(methods) + 1.2))
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, value, null in zip(panels, ("variance", "snr"), (1, 0), strict=True):
+            for part, mark, shift in (("all", "o", -0.14), ("fixed", "s", 0.14)):
+                own = rows[(rows.value == value) & (rows.part == part)]
+                for row in own.itertuples():
+                    y, shade = methods.index(row.method) + shift, figures.colour(row.method)
+                    axes.plot([row.low, row.high], [y, y], color=shade, lw=0.8)
+                    full = shade if part == "all" else "white"
+                    axes.plot(row.change, y, mark, color=shade, mfc=full, ms=4)
+            axes.axvline(null, color=figures.GREY, lw=0.5, zorder=0)
+        panels[0].set(yticks=range(len(methods)), ylim=(len(methods) - 0.5, -0.5))
+        panels[0].set_yticklabels(methods)
+        panels[0].set(xlabel="times SPOS's", title="variance of a step")
+        panels[1].set(xlabel="minus SPOS's", title="signal-to-noise of a step")
+        marks = [
+            Line2D([], [], ls="", marker="o", color="black", ms=4, label="all weights"),
+            Line2D([], [], ls="", marker="s", color="black", mfc="white", ms=4, label="fixed part"),
+        ]
+        figure.legend(handles=marks, loc="outside upper center", ncols=2)
     return figure
 
 
@@ -109,6 +146,8 @@ def _variance(axes: Axes, rows: pd.DataFrame) -> None:
 
 def caption(found: Budget, scale: str, larger: str = "") -> str:
     """The finding in words: PA's gain and PA beside its schedule, at the shortest and longest."""
+    if _alone(found):
+        return _caption_steps(found.steps, scale)
     said = []
     for a, b in (PAIRS[0], PAIRS[-1]):
         rows = found.differences
@@ -123,26 +162,44 @@ def caption(found: Budget, scale: str, larger: str = "") -> str:
     if len(found.steps):
         rows = found.steps[(found.steps.value == "variance") & (found.steps.part == "all")]
         rows = rows[rows.epoch == rows.epoch.max()]
-        words = [
-            f"{row.method} {claims.interval(row.change, row.low, row.high)}"
-            for row in rows.itertuples()
-        ]
+        words = [_ratio(row) for row in rows.itertuples()]
         said.append(f"Variance at length {rows.epoch.max()}, times SPOS's: {', '.join(words)}. ")
     more = f" Diamonds, in the panels of levels: scale {larger}." if larger else ""
-    several = found.cards.epoch.nunique() > 1
-    lengths = "Each length is a training of its own, to which schedules are stretched."
-    middle = "dashed lines and squares" if several else "squares"
     return (
         f"Scale {scale}, ranked by loss, within equal FLOPs by accuracy. {''.join(said)}"
-        f"{lengths if several else 'One length says nothing of longer training.'} "
-        "Bars: 95 % over seeds and architectures together, of the variance over seeds. "
-        f"Dashed: live FLOPs, no training. Lower middle: {middle} within equal FLOPs.{more}"
+        "Each length is a training of its own, to which schedules are stretched. "
+        "Bars: 95 % over seeds and architectures together, of the variance over seeds. Dashed: "
+        "live FLOPs, no training. Lower middle: dashed lines and squares within equal "
+        f"FLOPs.{more}"
     )
+
+
+def _caption_steps(rows: pd.DataFrame, scale: str) -> str:
+    """How much the steps vary, on all weights and on those that no path leaves out by choice."""
+    own = rows[rows.value == "variance"]
+    said = "; ".join(
+        f"{of} {', '.join(_ratio(row) for row in own[own.part == part].itertuples())}"
+        for part, of in (("all", "all weights"), ("fixed", "the fixed part"))
+        if (own.part == part).any()
+    )
+    return (
+        f"Scale {scale}. Variance of a step at the end of {rows.epoch.max()} epochs, each method "
+        f"on its own network, times SPOS's: {said}. Fixed part: {FIXED}. One length of training "
+        f"says nothing of longer ones; how these rank is in 06_controls. Signal-to-noise: the "
+        f"squared length of the mean gradient, over the variance. Bars: 95 % over "
+        f"{rows.seeds.max()} seeds."
+    )
+
+
+def _ratio(row: tuple) -> str:
+    return f"{row.method} {claims.interval(row.change, row.low, row.high)}"
 
 
 def plotted(found: Budget) -> pd.DataFrame:
     """The numbers of the figure, a column `panel` says of which."""
     steps = found.steps
+    if _alone(found):
+        return steps.assign(panel=steps.value)
     parts = {
         "levels": found.cards,
         "differences": found.differences,

@@ -6,6 +6,9 @@ which was added after a look at the first. The best are also the dearest, so bes
 others that cost as much, and what the best gain beyond these.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -17,12 +20,6 @@ from padalib.study.claims import Claim
 from padalib.study.training import POINTS
 
 BEST = 0.1  # of the architectures, by their true accuracy
-GROUPS = {
-    "all": "all architectures",
-    "best": "the truly best tenth",
-    "as_dear": "others of the FLOPs of the best tenth, in its proportions",
-    "beyond": "the truly best tenth, less that of others of its FLOPs",
-}
 ASKED = {
     ("PA&DA", "SPOS"): "PA&DA generalises better than SPOS",
     ("PA", "SPOS"): "PA generalises better than SPOS",
@@ -83,23 +80,57 @@ def beyond_cost(scores: pd.DataFrame, known: Ranked) -> dict[tuple[str, int], Es
     return found
 
 
+Runs = tuple[Ranked, dict[tuple[str, int], Estimate]]  # architectures, and what each run reaches
+
+
+def _all(scores: pd.DataFrame, known: Ranked) -> Runs:
+    return known, accuracies(scores, known)
+
+
+def _best(scores: pd.DataFrame, known: Ranked) -> Runs:
+    own = known.only(pairs.among(known.true, BEST))
+    return own, accuracies(scores, own)
+
+
+def _as_dear(scores: pd.DataFrame, known: Ranked) -> Runs | None:
+    kept, weights = as_dear(known)
+    own = known.only(kept) if kept.any() else None
+    return own and (own, accuracies(scores, own, weights))
+
+
+def _beyond(scores: pd.DataFrame, known: Ranked) -> Runs | None:
+    return (known, beyond_cost(scores, known)) if as_dear(known)[0].any() else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Which architectures are asked of, or what of them; points are differences already."""
+
+    name: str
+    runs: Callable[[pd.DataFrame, Ranked], Runs | None]  # None: there are no such architectures
+    unit: str = "%"
+
+
+GROUPS = {
+    "all": Group("all architectures", _all),
+    "best": Group("the truly best tenth", _best),
+    "as_dear": Group("others of the FLOPs of the best tenth, in its proportions", _as_dear),
+    "beyond": Group("the truly best tenth, less that of others of its FLOPs", _beyond, "points"),
+}
+
+
 def differences(scores: pd.DataFrame, known: Ranked) -> pd.DataFrame:
     """A row for each group and pair (a, b) of methods that are there, as in `controls.compare`.
 
     In points; `a_mean` and `b_mean` are the means over the seeds that both have. Holm's correction
     is over all rows.
     """
-    rows, (dear, weights) = [], as_dear(known)
-    every = np.full_like(dear, True)
-    groups = every, pairs.among(known.true, BEST), dear, every & dear.any()
-    for name, kept in zip(GROUPS, groups, strict=True):
-        if not kept.any():
+    rows = []
+    for name, group in GROUPS.items():
+        found = group.runs(scores, known)
+        if found is None:
             continue
-        own = known.only(kept)
-        if name == "beyond":
-            runs = beyond_cost(scores, known)
-        else:
-            runs = accuracies(scores, own, weights if name == "as_dear" else None)
+        own, runs = found
         for row in controls.compare({name: runs}, own, list(ASKED), [name]).to_dict("records"):
             seeds = [s for method, s in runs if method == row["a"] and (row["b"], s) in runs]
             means = {
@@ -115,11 +146,11 @@ def conclude(rows: pd.DataFrame) -> list[Claim]:
     found = []
     for row in rows.itertuples():
         pair = claims.slug(row.a, row.b)
-        statement = f"{ASKED[row.a, row.b]}: mean accuracy of {GROUPS[row.measure]}"
-        unit = "points" if row.measure == "beyond" else "%"
+        group = GROUPS[row.measure]
+        statement = f"{ASKED[row.a, row.b]}: mean accuracy of {group.name}"
         said = (
-            f"{row.a} {row.a_mean:.1f} {unit}, {row.b} {row.b_mean:.1f} {unit} with inherited "
-            f"weights: {outcomes.told(row, 2)}"
+            f"{row.a} {row.a_mean:.1f} {group.unit}, {row.b} {row.b_mean:.1f} {group.unit} with "
+            f"inherited weights: {outcomes.told(row, 2)}"
         )
         found.append(
             outcomes.claim(

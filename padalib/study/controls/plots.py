@@ -55,7 +55,9 @@ def _contrasts(axes: Axes, rows: pd.DataFrame, main: str) -> None:
         look = {"color": shade, "mfc": "white", "ms": 4, "label": OUTCOMES[name]}
         axes.plot([], [], LEVELS[name][0] + "-", **look)
     axes.legend(loc="best")
-    axes.set(xlabel="difference", title=f"the contrasts that decide; grey: ±{BOUND:g}, equivalent")
+    axes.set(
+        xlabel="difference of tau", title=f"the contrasts that decide; grey: ±{BOUND:g}, equivalent"
+    )
     axes.invert_yaxis()
 
 
@@ -145,11 +147,14 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     if not replayed:
         said.append("Brackets: the least certain of the intervals")
     swapped = " (of yoked runs over swapped pairs of them)" if replayed else ""
+    words = (
+        "Yoked PA replays another seed's schedule; curriculum is a fixed one. " if replayed else ""
+    )
     few = f" ({scale.secondary_seeds} of {', '.join(scale.secondary)})" if scale.secondary else ""
     return (
         f"Scale {scale.name}, {len(scale.seeds)} seeds{few}. {'. '.join(said)}. "
         f"Top: thick bars over seeds{swapped}, {outcomes.THIN}, 95 %; verdicts after Holm's "
-        "correction over all rows. "
+        f"correction over all rows. {words}"
         "Below: means and 95 % over seeds; right: how much more a live operation of a kind moves "
         "the rank than in the truth, over seeds and architectures."
     )

@@ -75,6 +75,8 @@ def caption(found: Optimum, scale: str, images: int) -> str:
         f"{at(rows, 'optimum').change:.2f} of uniform sampling's variance, the best that one "
         f"number per operation can do {at(rows, 'best per operation').change:.2f}, what PA&DA "
         f"holds {held}; without weights, as released, {at(rows, 'held', 'raw').change:.2f}. "
+        "Best: the least variance within a family; norms: PA's scores, exactly; softmax error: "
+        "DA's score; size: without gradients; held: what the run drew by. "
         f"All on one network, PA&DA's, with frozen batch norm.{beyond}"
     )
 

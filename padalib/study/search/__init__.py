@@ -137,9 +137,11 @@ def known(book: Workbook) -> Known:
     if book.redraw:
         return Known(space, book.published("functions").set_index("code"))
     classes = space.classes()
-    rows = book.reference(archs=list(classes), name="functions_truth").set_index("code")
-    table = pd.DataFrame({"accuracy": rows.accuracy, "noise": np.nan, "trainings": np.nan})
     own = truth.load(space, dataset=book.scale.truth)
+    truth.check_dataset(own, book.scale.data)
+    codes = pd.Index([space.code(arch) for arch in classes], name="code")
+    accuracy = own.accuracy(own.main_split)[codes].to_numpy()
+    table = pd.DataFrame({"accuracy": accuracy, "noise": np.nan, "trainings": np.nan}, index=codes)
     if own.seeds:
         table["noise"] = own.per_seed("test").std(axis=1, ddof=1)
         table["trainings"] = own.per_seed("test").notna().sum(axis=1)

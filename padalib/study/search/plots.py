@@ -1,6 +1,7 @@
 """Figures of the study of search: regret, what was found, and accuracy within limits."""
 
 import math
+from itertools import chain, zip_longest
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,12 @@ from padalib.study.search import DRAWN, FREE, LARGEST, MAIN, NAMES, UNTRAINED, K
 LINES = {"random": ":", "elitist": "-", "aging": "--", "halving": "-."}
 LOOKED_AT = ("PA&DA", "SPOS")  # whose searches are compared, the first that is there
 ACROSS = 4  # cells in a row
+DASHES = {"skip_connect": (0, (3, 1)), "avg_pool_3x3": (0, (1, 1.8))}  # told apart also in grey
 RARE, FAR = 0.01, 5  # share of functions that a front may leave out, if they cost so much less
 DEAREST = "the dearest"  # within a limit; free of one, the largest network
 UNITS = {"latency": "ms", "energy": "mJ"}  # of costs that are looked up
-LOWEST = 0.4  # share of functions that a front leaves out, for they are the least accurate
+NO_ERROR = 0.1  # percent: less is drawn as this
+ACCURACIES = (0, 50, 70, 80, 85, 90, 92, 94, 96, 98, 99)  # where a front may have a tick
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
@@ -45,17 +48,23 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             middle.plot(rows.index, rows["mean"], color=_colour(method))
         for axes in (left, middle):
             axes.set_yscale("asinh", linear_width=1)
-            room = 1.9 if axes is left else 1.05  # for the legend
-            top = np.sinh(room * np.arcsinh(axes.get_ylim()[1]))
+            top = np.sinh(1.05 * np.arcsinh(axes.get_ylim()[1]))
             axes.set(xlabel="evaluations", ylabel="regret (points)", ylim=(0, top))
             _ticks(axes, axes.yaxis)
-        left.legend(loc="upper right", handlelength=2.5)
         left.set_title(f"searches, on {shown}'s supernets")
         middle.set_title(f"methods, by {NAMES[MAIN]}")
         _finals(right, tables, methods)
-        handles = [Line2D([], [], color=_colour(m), label=m) for m in methods]
-        figure.legend(handles=handles, loc="outside upper center", ncols=6)
+        shades = [Line2D([], [], color=_colour(m), label=m) for m in methods]
+        _key(figure, shades, left.get_legend_handles_labels()[0])
     return figure
+
+
+def _key(figure: Figure, *rows: list[Line2D]) -> None:
+    """A legend above all panels, so that it covers no line: a line of words for each of `rows`."""
+    empty = Line2D([], [], ls="", label=" ")
+    handles = list(chain(*zip_longest(*rows, fillvalue=empty)))  # it is filled by columns
+    look = {"handlelength": 2.5, "columnspacing": 1.2}
+    figure.legend(handles=handles, loc="outside upper center", ncols=max(map(len, rows)), **look)
 
 
 def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
@@ -87,15 +96,16 @@ def _finals(axes: Axes, tables: dict[str, pd.DataFrame], methods: list[str]) -> 
             mean, _, _, low, high = metrics.seeds_summary(rows[rows.method == method].regret)
             ends = [max(0.0, low), high] if math.isfinite(low) else [mean, mean]
             axes.plot(ends, [place + shift] * 2, color=shade, lw=0.8)
-            axes.plot(mean, place + shift, mark, color=shade, mfc="white", ms=4)
+            look = {"mfc": "white", "ms": 4, "clip_on": False, "zorder": 3}  # whole also at zero
+            axes.plot(mean, place + shift, mark, color=shade, **look)
     free = tables["search_controls"].query("limit == @FREE").set_index("control").regret
     names = [*methods, "largest", "random draw"]
     for place, control in enumerate((LARGEST, DRAWN), start=len(methods)):
-        axes.plot(free[control], place, "D", color=figures.GREY, ms=4)
+        axes.plot(free[control], place, "D", color=figures.GREY, ms=4, clip_on=False)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="regret (points)", title="end: ○ search, □ favourite", xlim=(0, None))
     _ticks(axes, axes.xaxis)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
 
 
 def caption(own: Known, tables: dict[str, pd.DataFrame], scale: str) -> str:
@@ -148,7 +158,7 @@ def draw_found(space: Space, found: pd.DataFrame) -> Figure:
             often = "" if math.isnan(row.share) else f", {100 * row.share:.0f} % of searches"
             axes.set_title(f"{row.name}\n{row.accuracy:.2f} %{often}", fontweight="normal")
         handles = [
-            Line2D([], [], color=shade, lw=2, label=label)
+            Line2D([], [], color=shade, lw=2, ls=DASHES.get(name, "-"), label=label)
             for name, (label, shade) in looks.items()
             if name in drawn
         ]
@@ -180,6 +190,7 @@ def _graph(axes: Axes, space: Space, arch: Arch, looks: dict[str, tuple[str, str
             shrinkA=4,
             shrinkB=4,
             lw=1.6,
+            ls=DASHES.get(name, "-"),
             color=looks[name][1],
         )
         axes.add_patch(arrow)
@@ -204,11 +215,14 @@ def caption_found(own: Known, found: pd.DataFrame, scale: str) -> str:
 
 
 def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
-    """Accuracy alone against each cost: all functions, the best within a limit, the favourites."""
+    """Accuracy alone against each cost: all functions, the best within a limit, the favourites.
+
+    Heights are the logarithm of the error, so that the best are told apart where lines go far down.
+    """
     costs = _orders(own, fronts)
     columns = min(3, len(costs))
     rows = -(-len(costs) // columns)
-    floor = float(np.quantile(own.table.accuracy, LOWEST))
+    floor = _floor(fronts)
     with figures.style():
         figure = Figure(figsize=(6.75, 2.2 * rows + 0.3))
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -220,7 +234,10 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
                 each = fronts[(fronts.cost == cost) & (fronts.method == name)]
                 axes.plot(each.most, each.accuracy, **line)
             axes.set(xlabel=_with_unit(cost), ylabel="accuracy alone (%)")
-            axes.set_ylim(floor, own.table.accuracy.max() + 0.5)
+            axes.set_yscale("function", functions=(_height, lambda y: 100 - np.exp(-y)))
+            axes.set_ylim(*_room(floor, own.table.accuracy.max()))
+            low, high = axes.get_ylim()
+            axes.set_yticks([tick for tick in ACCURACIES if low <= tick <= high])
             axes.set_xscale("log")
             least, usual = own.table[cost].min(), own.table[cost].quantile(RARE)
             if usual > FAR * least:  # a few that cost next to nothing would squeeze the rest
@@ -234,6 +251,22 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=7)
     return figure
+
+
+def _floor(fronts: pd.DataFrame) -> float:
+    """The lowest accuracy of any line."""
+    return float(fronts.accuracy[fronts.method != LARGEST].min())
+
+
+def _height(accuracy: np.ndarray) -> np.ndarray:
+    return -np.log(np.maximum(100 - np.asarray(accuracy, float), NO_ERROR))
+
+
+def _room(low: float, high: float) -> tuple[float, float]:
+    """Limits of accuracy with a little room below the lowest and above the highest."""
+    ends = _height(np.array([low, high]))
+    below, above = ends + 0.05 * (ends[1] - ends[0]) * np.array([-1, 1])
+    return 100 - math.exp(-below), 100 - math.exp(-above)
 
 
 def _orders(own: Known, fronts: pd.DataFrame) -> list[str]:
@@ -256,7 +289,7 @@ def _lines(fronts: pd.DataFrame) -> dict[str, dict]:
         LARGEST: {"color": "black", "ls": "", "marker": "x", "ms": 3, "zorder": 3},
     }
     line = {"drawstyle": "steps-post"}
-    looks[UNTRAINED] = line | {"color": "black", "lw": 1.2, "ls": ":"}
+    looks[UNTRAINED] = line | {"color": "black", "lw": 1.8, "ls": (0, (1, 0.8)), "zorder": 3}
     return {
         name: looks.get(name, line | {"color": _colour(name), "lw": 1.2})
         for name in dict.fromkeys(fronts.method)
@@ -271,11 +304,12 @@ def caption_fronts(own: Known, fronts: pd.DataFrame, scale: str) -> str:
         wide = fronts[fronts.cost == cost].pivot(index="most", columns="method", values="accuracy")
         lost += wide.rsub(wide.truth, axis=0).mean()[names] / len(costs)
     said = ", ".join(f"{DEAREST if n == LARGEST else n} {x:.2f}" for n, x in lost.items())
+    below = 100 * (own.table.accuracy < _floor(fronts)).mean()
     only = f", and over {len(costs)} costs" if len(costs) > 1 else f" on {_with_unit(costs[0])}"
     return (
-        f"Scale {scale}, {own.space.name}. Dots: functions, but for the {100 * LOWEST:.0f} % of "
-        f"lowest accuracy and, where they would squeeze the rest, the cheapest {100 * RARE:.0f} %; "
+        f"Scale {scale}, {own.space.name}. Dots: functions, but for the {below:.0f} % that are "
+        f"below all lines and, where they would squeeze the rest, the cheapest {100 * RARE:.0f} %; "
         "dashed: the best within a limit; crosses: what costs most within it; lines: what a "
-        "supernet scores highest within it, where that is not below the axis. "
+        "supernet scores highest within it. Heights: the logarithm of the error. "
         f"Mean regret over the limits{only}, in points: {said}."
     )
