@@ -28,6 +28,7 @@ from padalib.engine.files import (
     RunError,
     cannot,
     clear_partial,
+    drop_unused,
     exists,
     is_own,
     make_folder,
@@ -263,8 +264,12 @@ class Run:
         if exists(self.folder / "failed.json"):
             raise RunError(self._failure(self._read_json("failed.json", reason=str)["reason"]))
         clear_partial(self.folder)
-        with one_thread():
-            self.config.compute(self)
+        try:
+            with one_thread():
+                self.config.compute(self)
+        except BaseException:  # what was refused before it had written anything is no run
+            drop_unused(self.folder, "config.json", "holder.json", "lock")
+            raise
         if missing := self._missing():
             raise RunError(
                 f"{self.config.label} ended without the states {', '.join(missing)}, which its "
