@@ -280,7 +280,7 @@ class Trainer:
     def step(self, archs: list[Arch]) -> tuple[Tensor, Tensor]:
         """Train one step of these paths: indices of its images [B], and [loss, accuracy, norm]."""
         config, rng = self.config, self.generators
-        index = self.data.draw(config.batch, rng["data"])
+        index = checking.batch(self.data, len(self.images), config.batch, rng["data"])
         x, y = self.images.batch(index, rng["augment"], config.crop, config.flip, config.cutout)
         self.optimizer.zero_grad(set_to_none=not config.method.zero_grad)
         record = self.update.step(

@@ -15,6 +15,7 @@ import torch
 from padalib import spaces
 from padalib.engine.runs import Run
 from padalib.ranking.scores import ScoreConfig
+from padalib.samplers import checking
 from padalib.spaces import Supernet
 from padalib.train import STREAMS, Trainer, stream
 
@@ -80,7 +81,7 @@ def collect(net: Supernet, trainer: Trainer) -> None:
     net.train()
     for _ in range(trainer.steps):
         for arch in paths.draw(rng["paths"]):
-            index = data.draw(config.batch, rng["data"])
+            index = checking.batch(data, len(trainer.images), config.batch, rng["data"])
             x, _ = trainer.images.batch(
                 index, rng["augment"], config.crop, config.flip, config.cutout
             )
