@@ -15,7 +15,7 @@ from padalib import data as datasets
 from padalib import samplers, spaces
 from padalib.engine import checked
 from padalib.engine.checked import Count, NotNegative, Positive, Whole, Within
-from padalib.engine.devices import check_device, check_name
+from padalib.engine.devices import check_device, check_name, readable
 from padalib.engine.runs import Run
 from padalib.samplers import Method, alone, checking, update, watch, yoked
 from padalib.spaces import Arch, Space, Supernet
@@ -144,12 +144,10 @@ class TrainConfig:
 
     def compute(self, run: Run) -> None:
         """Train from the last checkpoint, if there is one, to the end."""
-        trainer = Trainer(self)
-        if run.has_state("last"):
-            trainer.restore(run.load_state("last"))
-            past = [f"epoch_{epoch}" for epoch in self.keep if epoch < trainer.epoch]
-            if not all(map(run.has_state, past)):
-                trainer = Trainer(self)  # it has kept too few: from the start
+        trainer = Trainer(self, run.load_state("last") if run.has_state("last") else None)
+        past = [f"epoch_{epoch}" for epoch in self.keep if epoch < trainer.epoch]
+        if not all(map(run.has_state, past)):
+            trainer = Trainer(self)  # it has kept too few: from the start
         run.resume(trainer.epoch)
         if trainer.epoch == 0 and 0 in self.keep:
             run.save_state("epoch_0", trainer.state())
@@ -210,34 +208,36 @@ def load(run: Run, epoch: int | None = None) -> "Trainer":
     """The trainer of a run as it was after `epoch` (ValueError where not kept), or at the end."""
     run.config.check_kept(epoch)
     name = "last" if epoch in (None, run.config.epochs) else f"epoch_{epoch}"
-    trainer = Trainer(run.config)
-    trainer.restore(run.load_state(name))
-    return trainer
+    # Onto the CPU where its device is not here: only to compute asks for that.
+    config = replace(run.config, device=readable(run.config.device, run.config.precision))
+    return Trainer(config, run.load_state(name))
 
 
 class Trainer:
-    """The state of one training run: network, optimiser, samplers, random streams, history."""
+    """A training run at its start, or in a `state`: network, optimiser, samplers, streams, ..."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, state: dict[str, Any] | None = None) -> None:
         self.config, self.space = config, config.space
         config.check()
         self.images = config.images().to(config.device)
         self.net = build(config)
-        if config.start is not None:
+        if state is None and config.start is not None:
             start = Run(config.start.keeping(config.start.epochs)).compute()
             self.net.load_state_dict(start.load_state("last")["net"])
         how = {"momentum": config.momentum, "weight_decay": config.weight_decay, "foreach": True}
         how["nesterov"] = bool(config.nesterov)
         self.optimizer = torch.optim.SGD(self.net.parameters(), config.lr, **how)
-        self.paths, self.data, self.update = self.new_samplers()
+        self.paths, self.data, self.update = self.new_samplers(state is None)
         self.passes = self.paths.group * self.update.passes  # forward and backward, of one step
         self.generators = {name: stream(config.seed, name) for name in STREAMS}
         self.epoch, self.history = 0, []
+        if state is not None:  # it holds all that the runs it builds on gave it
+            self.restore(state)
 
-    def new_samplers(self) -> watch.Samplers:
-        """The method's parts at the run's start; trains what is replayed."""
+    def new_samplers(self, start: bool = True) -> watch.Samplers:
+        """The method's parts; at the run's start, for which it trains what is replayed."""
         paths, data, update = build_samplers(self.config, len(self.images))
-        if self.config.replay is not None:
+        if start and self.config.replay is not None:
             paths.follow(Run(self.config.replay).compute().table("curves"))
         return paths, data, update
 
@@ -280,7 +280,7 @@ class Trainer:
     def step(self, archs: list[Arch]) -> tuple[Tensor, Tensor]:
         """Train one step of these paths: indices of its images [B], and [loss, accuracy, norm]."""
         config, rng = self.config, self.generators
-        index = self.data.draw(config.batch, rng["data"])
+        index = checking.batch(self.data, len(self.images), config.batch, rng["data"])
         x, y = self.images.batch(index, rng["augment"], config.crop, config.flip, config.cutout)
         self.optimizer.zero_grad(set_to_none=not config.method.zero_grad)
         record = self.update.step(

@@ -612,6 +612,56 @@ def test_what_a_gpu_has_finished_is_read_where_there_is_none(monkeypatch):
         grid([config, ScoreConfig(config)])
 
 
+def test_weights_that_a_gpu_has_made_are_read_where_there_is_none(monkeypatch):
+    """And of a pack, in which they do not come along, the tables; nothing is trained for either."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    before = small(device="cuda", seed=1)
+    config = small(device="cuda", start=before, epochs=2, keep=(1,))
+    twin = Trainer(dataclasses.replace(config, device="cpu", start=None))
+
+    def finish(self, run):
+        for name in ("epoch_1", "last"):
+            run.save_state(name, twin.state())
+        run.write_table("curves", ROWS)
+
+    with monkeypatch.context() as there:
+        there.setattr(TrainConfig, "compute", finish)
+        there.setattr("torch.cuda.get_device_name", str)
+        run = Run(config).compute()
+    for epoch in (None, 1):
+        net = train.load(run, epoch).net.state_dict()
+        assert all(torch.equal(net[name], value) for name, value in twin.net.state_dict().items())
+    for state in run.folder.glob("*.pt"):
+        state.unlink()
+    (run,) = grid([config])
+    assert run.table("curves").equals(ROWS)
+    words = r"epoch_1.pt is missing: .* On a machine with device 'cuda', `launch.grid\("
+    with pytest.raises(RunError, match=words):
+        train.load(run, 1)
+    for asked in (before, ScoreConfig(config), ScoreConfig(config, epoch=1)):
+        with pytest.raises(ValueError, match="read without it, but this has to be computed"):
+            Run(asked).compute()
+    assert list(run.folder.parent.iterdir()) == [run.folder]
+
+
+def test_tables_of_a_run_whose_states_did_not_come_along_are_read():
+    config = small(keep=(1,))
+    run = Run(config).compute()
+    (run.folder / "epoch_1.pt").unlink()
+    assert not run.done and len(run.table("curves")) == config.epochs
+    with pytest.raises(RunError, match=r"missing: weights do not travel in packs. `launch.grid\("):
+        train.load(run, 1)
+
+
+def test_a_number_of_no_device_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for n, seen in ((1, "only 1 CUDA device"), (2, "only 2 CUDA devices")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda n=n: n)
+        check_device("cuda:0")
+        with pytest.raises(ValueError, match=f"'cuda:2' asked for, but torch sees {seen}: what is"):
+            check_device("cuda:2")
+
+
 @pytest.mark.parametrize("device", ["gpu", "", "CUDA", "cpu:x"])
 def test_a_device_that_torch_does_not_know_is_refused(device):
     with pytest.raises(

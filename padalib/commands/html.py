@@ -51,20 +51,18 @@ math[display=block] { margin: 1rem 0; overflow-x: auto; }
 def write(scale: str) -> Path:
     """Render the executed notebooks of a scale, with an index of its verdicts; returns the index.
 
-    What was computed here, else what was redrawn. Cells tagged `progress` show their result alone.
-    NotebookError where nothing was executed.
+    Of a notebook that was computed here and redrawn what is newer. Cells tagged `progress` show
+    their result alone. NotebookError where nothing was executed.
     """
-    folders = [paths.own_folder(scale), paths.own_folder(scale, redraw=True)]
-    folder = next((each for each in folders if _executed(each)), None)
-    if folder is None:
+    folder, executed = paths.own_folder(scale), _newest(scale)
+    if not executed:
         redrawn = f", or `make figures SCALE={scale}` to redraw what is published"
         published = any(paths.published_results(scale).glob("*.csv"))
         raise NotebookError(
-            f"nothing executed in {folders[0]} yet; run `make reproduce SCALE={scale}`"
+            f"nothing executed in {folder} yet; run `make reproduce SCALE={scale}`"
             + (redrawn if published else "")
         )
     pages = driver.writable(folder / "html")
-    executed = _executed(folder)
     read = {path: nbformat.read(path, as_version=4) for path in executed}
     titles = {path.stem: notebooks.title(notebook, path.stem) for path, notebook in read.items()}
     for old in pages.glob("*.html"):
@@ -76,12 +74,16 @@ def write(scale: str) -> Path:
         main = _warning(scale) + body(notebook, titles[path.stem], titles, pages)
         content = f"{nav}\n<main>{main}</main>\n{nav}"
         _save(pages / f"{path.stem}.html", f"{titles[path.stem]} · {scale}", content)
-    _save(pages / "index.html", f"The workbook at scale {scale}", _index(scale, folder, titles))
+    _save(pages / "index.html", f"The workbook at scale {scale}", _index(scale, executed, titles))
     return pages / "index.html"
 
 
-def _executed(folder: Path) -> list[Path]:
-    return [folder / path.name for path in notebooks.find() if (folder / path.name).exists()]
+def _newest(scale: str) -> list[Path]:
+    """The executed copies of the notebooks, of two the newer."""
+    folders = [paths.own_folder(scale), paths.own_folder(scale, redraw=True)]
+    each = [[folder / path.name for folder in folders] for path in notebooks.find()]
+    found = [[copy for copy in copies if copy.exists()] for copies in each]
+    return [max(copies, key=lambda copy: copy.stat().st_mtime_ns) for copies in found if copies]
 
 
 def _save(path: Path, title: str, content: str) -> None:
@@ -200,17 +202,19 @@ def _still(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
 # --- the index ---
 
 
-def _index(scale: str, folder: Path, titles: dict[str, str]) -> str:
-    known = driver.record(folder)
-    redrawn = folder == paths.own_folder(scale, redraw=True)
-    how = "Redrawn from the published tables" if redrawn else "Computed here"
+def _index(scale: str, executed: Sequence[Path], titles: dict[str, str]) -> str:
+    redrawn = paths.own_folder(scale, redraw=True)
+    folders = {path.parent for path in executed}
+    how = "Redrawn from the published tables" if folders == {redrawn} else "Computed here"
+    how += ", or redrawn since from the published tables where it says so" * (len(folders) > 1)
     lines = [f"<main><h1>The workbook at scale {html.escape(scale)}</h1>", _warning(scale)]
     lines.append(f"<p>{how}.</p><ul>")
-    for stem, title in titles.items():
-        state = "" if stem in known else " (did not run to its end)"
-        link = f'<a href="{html.escape(stem)}.html">{html.escape(title)}</a>'
-        lines.append(f"<li>{html.escape(stem[:2])} {link}{state}</li>")
-    return "\n".join([*lines, "</ul>", _verdicts(scale, folder, redrawn, list(titles)), "</main>"])
+    for path in executed:
+        state = " (redrawn)" * (len(folders) > 1 and path.parent == redrawn)
+        state += " (did not run to its end)" * (path.stem not in driver.record(path.parent))
+        link = f'<a href="{html.escape(path.stem)}.html">{html.escape(titles[path.stem])}</a>'
+        lines.append(f"<li>{html.escape(path.stem[:2])} {link}{state}</li>")
+    return "\n".join([*lines, "</ul>", _verdicts(scale, executed), "</main>"])
 
 
 def _inline(text: str) -> str:
@@ -219,20 +223,28 @@ def _inline(text: str) -> str:
     return found.removeprefix("<p>").removesuffix("</p>")
 
 
-def _verdicts(scale: str, folder: Path, redrawn: bool, stems: Sequence[str]) -> str:
-    own = claims.read(folder / "results")
+def _verdicts(scale: str, executed: Sequence[Path]) -> str:
+    """Of each claim what was judged where its page is from."""
+    redrawn, own = paths.own_folder(scale, redraw=True), {}
+    for folder in dict.fromkeys(path.parent for path in executed):
+        for key, claim in claims.read(folder / "results").items():
+            page = next((path for path in executed if path.stem[:2] == key[:2]), None)
+            if page is None or page.parent == folder:
+                own.setdefault(key, (claim, folder, page))
     if not own:
         return "<p>No claim was judged yet.</p>"
-    published = {} if redrawn else claims.read(paths.published_results(scale))
+    computed = any(folder != redrawn for _, folder, _ in own.values())
+    published = claims.read(paths.published_results(scale)) if computed else {}
     heads = ["claim", "verdict", "effect", "evidence", *(["published"] if published else [])]
     rows = []
-    for key, claim in own.items():
-        page = next((stem for stem in stems if stem[:2] == key[:2]), None)
+    for key, (claim, folder, page) in sorted(own.items(), key=lambda each: each[0][:2]):
         statement = _inline(claim.statement)
         if page:
-            statement = f'<a href="{html.escape(page)}.html">{statement}</a>'
+            statement = f'<a href="{html.escape(page.stem)}.html">{statement}</a>'
         cells = [claims.told(claim), claims.numbers(claim), claim.evidence]
-        if published:
+        if published and folder == redrawn:
+            cells.append("redrawn from it")
+        elif published:
             other = published.get(key)
             answer = reproduction.agreement(other, claim)
             said = f"{other.verdict} {claims.numbers(other)}; agrees: {answer}" if other else answer

@@ -30,7 +30,24 @@ def check_name(device: str) -> str:
 
 def here(device: str) -> bool:
     """Whether torch sees such a device on this machine."""
-    return check_name(device) == "cpu" or torch.cuda.is_available()
+    if check_name(device) == "cpu":
+        return True
+    numbers = range(torch.cuda.device_count())
+    return torch.cuda.is_available() and torch.device(device).index in (None, *numbers)
+
+
+def only(device: str) -> str:
+    """The beginning of a sentence on what computes: where alone that can be done, if not here."""
+    return "" if here(device) else f"On a machine with device {device!r}, "
+
+
+def readable(device: str, precision: str) -> str:
+    """The device, or the CPU where it cannot be used here: to look at what it has finished."""
+    try:
+        check_device(device, precision)
+    except ValueError:
+        return "cpu"
+    return device
 
 
 def read_by(device: str) -> bool:
@@ -45,10 +62,13 @@ def check_device(device: str, precision: str = "float32") -> None:
     """ValueError for a device that is not there, or lacks the precision; warns if it is slow."""
     kind = check_name(device)
     if not here(device):
+        n = torch.cuda.device_count() if torch.cuda.is_available() else 0
         raise ValueError(
-            f"device {device!r} asked for, but torch sees no CUDA device: pass device='cpu' (or "
-            "unset PADALIB_DEVICE), which trains anew; or install a torch build with CUDA and its "
-            "driver; or get what a GPU has finished, by `padalib unpack`"
+            f"device {device!r} asked for, but torch sees {f'only {n}' if n else 'no'} CUDA device"
+            f"{'s' * (n > 1)}: what is finished is read without it, but this has to be computed. "
+            "Do that where there is one, and bring it by `padalib pack` and `padalib unpack`; or "
+            "install a torch build with CUDA and its driver; or pass device='cpu' (or unset "
+            "PADALIB_DEVICE), which is another run, trained anew"
         )
     if precision == "bfloat16" and kind == "cuda" and not torch.cuda.is_bf16_supported(False):
         raise ValueError(f"{device!r} cannot compute in bfloat16: pass precision='float32'")

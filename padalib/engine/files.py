@@ -85,6 +85,15 @@ def make_folder(folder: Path) -> None:
         raise cannot(f"write to {folder}", folder, error) from error
 
 
+def drop_unused(folder: Path, *files: str) -> None:
+    """Remove a folder that holds none but these files, with them; where it holds more, nothing."""
+    with suppress(OSError):
+        if {path.name for path in folder.iterdir()} <= {*files}:
+            for name in files:
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
+
+
 def cannot(do: str, path: Path, error: OSError) -> RunError:
     """What to say where the file system refused, and the remedy for that refusal."""
     remedy, elsewhere = REMEDIES.get(error.errno, ("Make the folder writable", "one that is"))

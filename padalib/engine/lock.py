@@ -11,7 +11,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from padalib.engine.files import RunError, cannot, clear_partial, make_folder, write_bytes
+from padalib.engine.files import (
+    RunError,
+    cannot,
+    clear_partial,
+    drop_unused,
+    make_folder,
+    write_bytes,
+)
 
 PATIENCE = 3.0  # seconds that one waits before a word is said
 
@@ -24,12 +31,12 @@ class Busy(RunError):
 def held(folder: Path, label: str, wait: bool) -> Iterator[None]:
     """Hold the lock of a run's folder, which is made if need be and cleared of cut writes.
 
-    While another process holds it: Busy, or wait for it to end and say so after some seconds.
+    While another process holds it: Busy, or wait for it to end and say so after some seconds. A
+    folder that holds nothing in the end is removed.
     """
-    make_folder(folder)
     lock = FileLock(folder / "lock")
     until = time.monotonic() + PATIENCE
-    while not _acquired(lock):
+    while not _acquired(lock, folder):
         holder = f"{label} is being computed by {_holder(folder)}"
         if not wait:
             raise Busy(holder)
@@ -46,13 +53,15 @@ def held(folder: Path, label: str, wait: bool) -> Iterator[None]:
     finally:
         with suppress(OSError):
             (folder / "holder.json").unlink()
+        drop_unused(folder, "lock")  # while it is held: who waits takes no lock that has no name
         lock.release()
 
 
-def _acquired(lock: FileLock) -> bool:
+def _acquired(lock: FileLock, folder: Path) -> bool:
+    make_folder(folder)
     try:
         lock.acquire(blocking=False)
-    except Timeout:
+    except (Timeout, FileNotFoundError):  # the latter: its holder removed the folder just now
         return False
     except OSError as error:
         path = Path(lock.lock_file)

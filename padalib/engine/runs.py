@@ -23,11 +23,12 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from padalib.engine import paths
+from padalib.engine import devices, paths
 from padalib.engine.files import (
     RunError,
     cannot,
     clear_partial,
+    drop_unused,
     exists,
     is_own,
     make_folder,
@@ -94,13 +95,17 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether all its tables are there, and the states that its config asks for."""
-        return self._finished and not self._missing()
+        """Whether its tables are there, and the states asked for that could be made here."""
+        return self._finished and not (self._missing() and devices.here(self._device))
 
     @property
     def _finished(self) -> bool:
         """Whether it was computed to its end, perhaps by a config that asks for fewer states."""
         return exists(self.folder / "done.json")
+
+    @property
+    def _device(self) -> str:
+        return getattr(self.config, "device", "cpu")
 
     def _missing(self) -> list[str]:
         return [name for name in getattr(self.config, "states", ()) if not self.has_state(name)]
@@ -130,7 +135,7 @@ class Run:
 
     def table(self, name: str) -> pd.DataFrame:
         """Read `name`.csv of a finished run; RunError where it is missing or was edited."""
-        if not self.done:
+        if not self._finished:
             raise RunError(f"run {self.folder} is not finished: ask `launch.grid` for it first")
         path = self.folder / f"{name}.csv"
         content = path.read_bytes() if path.is_file() else None
@@ -157,7 +162,7 @@ class Run:
         path = self.folder / f"{name}.pt"
         if not path.exists():
             raise RunError(
-                f"{path} is missing: weights do not travel in packs. "
+                f"{path} is missing: weights do not travel in packs. {devices.only(self._device)}"
                 "`launch.grid([config.keeping(epoch)])`, with the run's config and the epoch whose "
                 "weights are wanted, trains it again"
             )
@@ -263,8 +268,12 @@ class Run:
         if exists(self.folder / "failed.json"):
             raise RunError(self._failure(self._read_json("failed.json", reason=str)["reason"]))
         clear_partial(self.folder)
-        with one_thread():
-            self.config.compute(self)
+        try:
+            with one_thread():
+                self.config.compute(self)
+        except BaseException:  # what was refused before it had written anything is no run
+            drop_unused(self.folder, "config.json", "holder.json", "lock")
+            raise
         if missing := self._missing():
             raise RunError(
                 f"{self.config.label} ended without the states {', '.join(missing)}, which its "
@@ -277,7 +286,7 @@ class Run:
                 for path in self.folder.glob("*.csv")
                 if is_own(path)
             },
-            "versions": versions(getattr(self.config, "device", "cpu")),
+            "versions": versions(self._device),
         }
         write_bytes(self.folder / "done.json", json.dumps(record, indent=1).encode())
 

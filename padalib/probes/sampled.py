@@ -28,7 +28,7 @@ from padalib import train
 from padalib.engine.checked import Positive, Within
 from padalib.engine.runs import Run
 from padalib.probes.checking import check_steps, weight_of
-from padalib.samplers import DataSampler, PathSampler
+from padalib.samplers import DataSampler, PathSampler, checking
 from padalib.spaces import Arch
 from padalib.train import FromTraining, Trainer
 
@@ -288,7 +288,7 @@ def probe(
         drawn: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
         for _ in range(batches):
             trainer.data.forget()  # independent batches, not one epoch's
-            index = trainer.data.draw(config.batch, rng["data"])
+            index = checking.batch(trainer.data, len(trainer.images), config.batch, rng["data"])
             seen = rng["augment"], config.crop, config.flip, config.cutout
             x, y = trainer.images.batch(index, *seen)
             found = step_gradients(trainer, archs, index, x, y, drawn if uniform else ("raw",))
@@ -326,7 +326,7 @@ def step_gradients(
     that the step did not sample have gradient zero.
     """
     parameters = list(trainer.net.parameters())
-    weights = trainer.data.weights(index)
+    weights = checking.weights(trainer.data, index)
     sums = {kind: [torch.zeros_like(parameter) for parameter in parameters] for kind in kinds}
     for arch in archs:
         losses = F.cross_entropy(trainer.net(x, arch), y, reduction="none")

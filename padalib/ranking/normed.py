@@ -16,6 +16,7 @@ import torch
 from padalib import spaces
 from padalib.engine.runs import Run
 from padalib.ranking.scores import ScoreConfig
+from padalib.samplers import checking
 from padalib.spaces import Arch, Supernet
 from padalib.spaces.network import set_statistics
 from padalib.train import STREAMS, Trainer, stream
@@ -84,7 +85,7 @@ def _passes(trainer: Trainer) -> Iterator[tuple[torch.Tensor, Arch]]:
     rng = {name: stream(config.seed, f"norm {name}") for name in STREAMS}
     for _ in range(trainer.steps):
         for arch in paths.draw(rng["paths"]):
-            index = data.draw(config.batch, rng["data"])
+            index = checking.batch(data, len(trainer.images), config.batch, rng["data"])
             x, _ = trainer.images.batch(
                 index, rng["augment"], config.crop, config.flip, config.cutout
             )

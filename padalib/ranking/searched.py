@@ -9,7 +9,10 @@ from padalib.engine.runs import Run
 from padalib.ranking import search
 from padalib.ranking.counted import Counted, Limits, Score, scorer
 from padalib.ranking.scores import BrokenNetwork
+from padalib.spaces import Arch
 from padalib.train import FromTraining
+
+SCORED = "scored"  # the state that a search goes on from
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class SearchConfig(FromTraining):
     """SPOS's evolution by the accuracies of a trained supernet, within a limit on FLOPs.
 
     Its table `search` has the columns of `Counted.table`, so the last `found` is what was found.
+    One that is cut goes on with what it had scored, and ends as if it had not been.
     ValueError for a run of one architecture, an unknown split, or more images than there are.
     """
 
@@ -60,11 +64,30 @@ class SearchConfig(FromTraining):
         """Train if need be, then search; a network that is broken fails the run."""
         trainer = self.trainer()
         images = self._images().to(self.device)
-        counted = self._counted(scorer(trainer.net, images, calibration=trainer.images))
+        score = scorer(trainer.net, images, calibration=trainer.images)
+        counted = self._counted(self._kept(run, score))
         try:
             search.elitist(counted, self.seed, **search.scaled(self.evaluations))
         except BrokenNetwork as error:
             run.fail(f"at epoch {trainer.epoch}, {error}")
-        finally:  # whatever ends it, what was scored is kept
+        finally:  # whatever ends it, what was scored can be read
             run.write_table("search", counted.table)
         run.log(f"looked at {len(counted.table)} architectures")
+
+    def _kept(self, run: Run, score: Score) -> Score:
+        """The score, which is asked for once, however often the run is cut and goes on.
+
+        Kept with what the training recorded: trained again, its weights may be others.
+        """
+        of = Run(self.train).record()["tables"]
+        kept = run.load_state(SCORED) if run.has_state(SCORED) else {}
+        known = kept["scores"] if kept.get("of") == of else {}
+
+        def once(arch: Arch, share: float) -> float:
+            code = self.train.space.code(arch)
+            if code not in known:
+                known[code] = score(arch, share)
+                run.save_state(SCORED, {"of": of, "scores": known})
+            return known[code]
+
+        return once

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from padalib.engine import origin
 from padalib.engine.runs import RunError
 from padalib.engine.values import plain
 
@@ -41,24 +42,62 @@ def roles(method: str, given: Mapping[str, type], bases: Mapping[str, type]) -> 
             )
 
 
-def indices(sampler: Any, found: Any, n: int) -> Tensor:
-    """What `refill` of a data sampler returned; ValueError where it is no indices of n images."""
-    who, good = type(sampler).__name__, False
-    got = f"an object of type {type(found).__name__}"
+def indices(sampler: Any, found: Any, n: int, size: int | None = None) -> Tensor:
+    """What `refill` (with a `size`: `draw`) of a data sampler returned, as int64.
+
+    ValueError where it is no indices of n images, or not as many as were asked for.
+    """
+    does = f"{'refill' if size is None else 'draw'} of {type(sampler).__name__}"
+    got, good, remedy = _got(found), False, "return indices, of a mask `mask.nonzero()[:, 0]`"
     if isinstance(found, Tensor):
-        got = f"{found.dtype} of shape {tuple(found.shape)}"
         good = found.dtype in WHOLE and found.dim() == 1
     if good and len(found) == 0:
-        raise ValueError(f"refill of {who} returned no index")
+        raise ValueError(f"{does} returned no index")
+    if good and size not in (None, len(found)):
+        good, remedy = False, "return as many as `size` says, or write `refill` instead of `draw`"
     if good:
         low, high = (int(end) for end in found.aminmax())
-        good, got = low >= 0 and high < n, f"numbers from {low} to {high}"
+        if low < 0 or high >= n:
+            good, got = False, f"numbers from {low} to {high}"
     if not good:
         raise ValueError(
-            f"refill of {who} must return a tensor [k] of whole numbers from 0 to {n - 1}, got "
-            f"{got}: return indices, of a mask `mask.nonzero()[:, 0]`"
+            f"{does} must return a tensor [{size or 'k'}] of whole numbers from 0 to {n - 1}, got "
+            f"{got}: {remedy}"
+        )
+    return found.long()
+
+
+def batch(sampler: Any, n: int, size: int, generator: torch.Generator) -> Tensor:
+    """The next `size` indices of n images, as a data sampler draws them; ValueError for others."""
+    return indices(sampler, sampler.draw(size, generator), n, size)
+
+
+def weights(sampler: Any, index: Tensor) -> Tensor | None:
+    """The importance weights [B] of images that were drawn; ValueError for what is none.
+
+    None where it knows none and trains without. On a GPU padalib's own are not waited for.
+    """
+    found, got = sampler.weights(index), ""
+    if found is None and not getattr(sampler, "importance", False):
+        return None
+    if not isinstance(found, Tensor) or found.shape != index.shape or found.is_complex():
+        got = _got(found)
+    elif found.device.type == "cpu" or not origin.known(type(sampler)):
+        bad = (~(found.isfinite() & (found >= 0))).nonzero().flatten().tolist()
+        got = f"{float(found[bad[0]])} for image {int(index[bad[0]])}" if bad else ""
+    if got:
+        raise ValueError(
+            f"weights of {type(sampler).__name__} must return a tensor [{len(index)}] of finite "
+            f"numbers, none below 0, got {got}: return 1 / (n q) of each index that it is given, "
+            "where q is the probability to draw that image"
         )
     return found
+
+
+def _got(found: Any) -> str:
+    if isinstance(found, Tensor):
+        return f"{found.dtype} of shape {tuple(found.shape)}"
+    return f"an object of type {type(found).__name__}"
 
 
 def record(rule: Any, found: Any) -> Tensor:

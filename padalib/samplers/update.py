@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from padalib.samplers import checking
 from padalib.samplers.base import DataSampler, PathSampler
 from padalib.spaces import Arch, Space, Supernet
 
@@ -40,7 +41,9 @@ def path_loss(
     """Mean cross-entropy of one path, with importance weights where asked for, and its logits."""
     logits, others = net.heads(x, arch)
     if getattr(data, "importance", False):
-        loss = (F.cross_entropy(logits, y, reduction="none") * data.weights(index).to(x)).mean()
+        loss = (
+            F.cross_entropy(logits, y, reduction="none") * checking.weights(data, index).to(x)
+        ).mean()
     else:
         loss = F.cross_entropy(logits, y)
     for weight, other in others:

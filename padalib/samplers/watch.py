@@ -18,6 +18,7 @@ from padalib.engine.runs import RunError, pack_state, unpack_state
 from padalib.engine.source import Walk, difference
 from padalib.engine.values import digest, remembered
 from padalib.engine.words import counted
+from padalib.samplers import checking
 from padalib.samplers.base import DataSampler, Part, PathSampler
 from padalib.samplers.update import UpdateRule
 from padalib.spaces import Arch
@@ -151,7 +152,8 @@ class _Watch:
             sampler.new_epoch(self.trainer.epoch)
         rng = {name: _copy(self.trainer.generators[name]) for name in ("paths", "data")}
         archs = self._archs(paths.draw(rng["paths"]))
-        drawn = archs, data.draw(self.trainer.config.batch, rng["data"]).tolist()
+        n, size = len(self.trainer.images), self.trainer.config.batch
+        drawn = archs, checking.batch(data, n, size, rng["data"]).tolist()
         self._forget_caches()
         return drawn
 

@@ -1,6 +1,7 @@
 """Pages of executed notebooks: complete, linked, and asking for nothing."""
 
 import base64
+import os
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -162,8 +163,8 @@ def test_no_link_of_the_projects_own_notebooks_is_dead_on_its_page(tmp_path, mon
         for path in ROOT.glob("notebooks/*.ipynb"):
             if "](../" in (text := path.read_text()) or ".ipynb)" in text:
                 shutil.copy(path, folder)
-        assert html.write("smoke").parent == folder / "html"
-        assert dead(folder / "html") == []
+        pages = html.write("smoke").parent
+        assert pages == tmp_path / "build/smoke/html" and dead(pages) == []
 
 
 def test_images_have_alt_texts(folder):
@@ -217,4 +218,38 @@ def test_what_was_redrawn_is_shown_where_nothing_was_computed(folder, tmp_path):
     folder.mkdir()
     (tmp_path / "build/redrawn").rename(folder / "redrawn")
     assert main(["html", "--scale", "smoke"]) == 0
-    assert "Redrawn from the published" in (folder / "redrawn/html/index.html").read_text()
+    assert "<p>Redrawn from the published tables.</p>" in (folder / "html/index.html").read_text()
+
+
+def test_of_what_was_computed_and_redrawn_the_newer_is_shown(folder, tmp_path):
+    """Of each notebook, with the verdicts that it came to."""
+    again = folder / "redrawn"
+    for stem, later in (("00_a", 1), ("01_b", -1), ("02_c", 0)):
+        path = write(again / f"{stem}.ipynb", f"print('{stem} redrawn')")
+        time = (folder / path.name).stat().st_mtime_ns + later * 10**9
+        os.utime(path, ns=(time, time))
+    homes = {"computed": folder / "results", "redrawn": again / "results"}
+    for how, home in homes.items():
+        home.mkdir()
+        for number in ("00", "01", "07"):
+            own = [Claim(f"{number}.a", f"{number} {how}", "not measurable", "too few seeds")]
+            claims.table(own).to_csv(home / f"claims_{number}.csv", index=False)
+    published = tmp_path / "data/results/smoke"
+    shutil.copytree(homes["computed"], published)
+    assert main(["html", "--scale", "smoke"]) == 0
+    pages = {stem: (folder / f"html/{stem}.html").read_text() for stem in ("00_a", "01_b", "02_c")}
+    assert [stem for stem, text in pages.items() if "redrawn" in text] == ["00_a"]
+    index = Page(folder / "html/index.html")
+    assert "<p>Computed here, or redrawn since from the published tables where" in index.text
+    assert index.text.count("</a> (redrawn)") == 1
+    shown = [
+        f"{n} {how}" for n in ("00", "01", "07") for how in homes if f"{n} {how}" in index.text
+    ]
+    assert shown[:2] == ["00 redrawn", "01 computed"] and len(shown) == 3
+    assert index.text.count("redrawn from it") + index.text.count("agrees:") == 3
+    for path in again.glob("*.ipynb"):
+        os.utime(path, ns=(time + 10**10, time + 10**10))
+    assert main(["html", "--scale", "smoke"]) == 0
+    index = Page(folder / "html/index.html")
+    assert "<p>Redrawn from the published tables.</p>" in index.text
+    assert "agrees" not in index.text and "(redrawn)" not in index.text

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from jobs import wait_until
 
 import padalib
 from padalib import data, spaces
-from padalib.engine import runs
+from padalib.engine import lock, runs
 from padalib.engine.paths import data_root
 from padalib.engine.runs import Run, RunError, key
 from padalib.probes.sampled import VarianceConfig
@@ -308,6 +309,38 @@ def test_a_run_that_was_cut_is_computed_again():
         with pytest.raises(KeyError, match="once"):
             run.compute()
     assert computations(run) == 2 and not run.done
+
+
+def test_of_a_run_that_is_refused_before_it_began_nothing_is_left(monkeypatch):
+    refused = Run(TrainConfig(data="digits-small", epochs=1, batch=10_000))
+    with pytest.raises(ValueError, match="batch"):
+        refused.compute()
+    assert not refused.folder.exists()
+    monkeypatch.setattr("padalib.engine.runs.write_bytes", lambda *_: refused._read_json("no"))
+    with pytest.raises(RunError, match="damaged"):  # before its config is written
+        refused.compute()
+    assert not refused.folder.exists()
+    monkeypatch.undo()
+    few = Run(Keeping()).compute()
+    monkeypatch.setitem(DOES, "compute", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Run(Keeping(keep=(1,))).compute()
+    assert held_by(few) == {"last": 1.0, "table": 1.0} and not (few.folder / "again").exists()
+
+
+def test_who_waits_for_a_folder_that_goes_away_holds_the_new_one(tmp_path):
+    def wait():
+        with lock.held(tmp_path / "run", "mine", wait=True):
+            held.append(sorted(path.name for path in (tmp_path / "run").iterdir()))
+
+    waiting, held = threading.Thread(target=wait), []
+    with lock.held(tmp_path / "run", "mine", wait=True):
+        waiting.start()
+        with pytest.raises(lock.Busy), lock.held(tmp_path / "run", "mine", wait=False):
+            pass
+        assert (tmp_path / "run/holder.json").exists()
+    waiting.join(60)
+    assert held == [["holder.json", "lock"]] and not (tmp_path / "run").exists()
 
 
 # --- more states are asked for ---

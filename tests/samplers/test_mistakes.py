@@ -90,6 +90,76 @@ def test_whole_numbers_of_any_kind_are_indices(kind):
     assert drawn[0].dtype == torch.int64 and torch.equal(*drawn)
 
 
+class Draws(Shuffled):
+    """Draws what it is told to, and weighs as it is told to."""
+
+    def __init__(self, n, epochs, kind="", importance=False):
+        super().__init__(n, epochs)
+        self.kind, self.importance = kind, importance
+
+    def draw(self, size, generator):
+        index = super().draw(size, generator)
+        return {
+            "short": index[1:],
+            "mask": torch.arange(self.n) < size,
+            "float": index.float(),
+            "column": index[:, None],
+            "list": index.tolist(),
+            "below": index - 512,
+            "far": index + 512,
+            "int32": index.int(),
+            "nothing": None,
+        }.get(self.kind, index)
+
+    def weights(self, index):
+        ones = torch.ones(len(index))
+        return {
+            "no weights": None,
+            "one weight": ones[0],
+            "more weights": torch.ones(self.n),
+            "nan": ones * torch.nan,
+            "infinite": ones / 0,
+            "negative": -ones,
+        }.get(self.kind, ones)
+
+
+DRAWN = r"draw of Draws must return a tensor \[128\] of whole numbers from 0 to 511, got "
+WEIGHED = r"weights of Draws must return a tensor \[128\] of finite numbers, none below 0, got "
+
+
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("short", DRAWN + r"torch.int64 of shape \(127,\): return as many as `size` says"),
+        ("mask", DRAWN + r"torch.bool of shape \(512,\): .*`mask.nonzero\(\)\[:, 0\]`"),
+        ("float", DRAWN + r"torch.float32 of shape \(128,\)"),
+        ("column", DRAWN + r"torch.int64 of shape \(128, 1\)"),
+        ("list", DRAWN + "an object of type list"),
+        ("nothing", DRAWN + "an object of type NoneType"),
+        ("below", DRAWN + "numbers from -5"),
+        ("far", DRAWN + "numbers from 5"),
+        ("no weights", WEIGHED + "an object of type NoneType: return 1 / "),
+        ("one weight", WEIGHED + r"torch.float32 of shape \(\)"),
+        ("more weights", WEIGHED + r"torch.float32 of shape \(512,\)"),
+        ("nan", WEIGHED + "nan for image "),
+        ("infinite", WEIGHED + "inf for image "),
+        ("negative", WEIGHED + "-1.0 for image "),
+    ],
+)
+def test_what_draw_and_weights_return_is_checked(kind, said):
+    with pytest.raises(ValueError, match=said):
+        trained(data=part(Draws, kind=kind, importance=said.startswith("weights")))
+    config = TrainConfig(compose("mine", data=part(Draws, kind=kind, importance=True)), **SMALL)
+    with pytest.raises(ValueError, match=said):
+        Trainer(config).step([(3, 3, 3)])
+
+
+def test_draws_of_another_whole_type_train_as_those_of_int64():
+    ways = [part(Draws, kind="int32"), part(Draws), Shuffled]
+    curves = [trained(data=way) for way in ways]
+    assert curves[0].equals(curves[1]) and curves[1].equals(curves[2])
+
+
 # --- curves ---
 
 

@@ -1,6 +1,7 @@
 """Retraining found architectures: recipes and searches as configs, made-up trainings."""
 
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -433,6 +434,41 @@ def test_what_was_scored_is_kept_whatever_ends_a_search(error, monkeypatch):
     assert not run.done
     kept = pd.read_csv(run.folder / "search.csv")
     assert [train.space.parse(code) for code in kept.code] == scored
+
+
+def test_a_search_that_was_cut_goes_on_to_the_same_and_scores_nothing_twice(monkeypatch):
+    train = TrainConfig(data="digits-small", epochs=1)
+    run, asked, cut = Run(SearchConfig(train, evaluations=12, images=32, seed=5)), [], [4, 9]
+
+    def counting(*given, **named):
+        def score(arch, share):
+            if len(asked) in cut:
+                cut.remove(len(asked))
+                raise KeyboardInterrupt
+            asked.append(arch)
+            return scorer(*given, **named)(arch, share)
+
+        return score
+
+    monkeypatch.setattr("padalib.ranking.searched.scorer", counting)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run.compute()
+        (run.folder / "search.csv").unlink()  # as where it was killed
+    found = run.compute().table("search")
+    assert [train.space.parse(code) for code in found.code] == asked and not cut
+    before = (run.folder / "search.csv").read_bytes()
+    shutil.rmtree(run.folder)
+    assert run.compute().table("search").equals(found) and len(asked) == 2 * len(found)
+    assert (run.folder / "search.csv").read_bytes() == before
+
+    (run.folder / "done.json").unlink()
+    run.compute()
+    assert len(asked) == 2 * len(found)
+    (run.folder / "done.json").unlink()
+    record = Run(train).folder / "done.json"  # trained again, by another machine
+    record.write_text(record.read_text().replace('"curves": "', '"curves": "0'))
+    assert run.compute().done and len(asked) == 3 * len(found)
 
 
 def test_searches_refuse_what_cannot_be_searched():
