@@ -257,12 +257,13 @@ def test_the_first_screen_says_what_was_published():
         assert re.search(rf"{row.method}`? \({row.mean:.3f}\)", first), row.method
     pairs = pd.read_csv(RESULTS / "rivals" / "differences.csv")
     assert set(pairs.tests) == {190}
-    better = pairs[(pairs.a == "PA&DA") & (pairs.verdict == claims.SHOWN)]
-    published = better[better.b.isin(rival_scales.PUBLISHED)].groupby("measure").b.agg(set)
-    assert published.tau_loss == {*rival_scales.PUBLISHED}
-    assert published.within_flops == {
-        *("few-shot NAS", "FairNAS", "GM-NAS", "SUMNAS", "SUMNAS as released"),
-    }
+    told_apart = pairs[pairs.verdict.isin((claims.SHOWN, claims.OPPOSITE))]
+    many = told_apart.groupby("measure").size()
+    assert f"{many.tau_loss} are told apart by loss and {many.within_flops} among" in first
+    better = told_apart[told_apart.a == "PA&DA"]
+    few = better[better.b.isin(rival_scales.PUBLISHED)].groupby("measure").size()
+    said = f"from {few.tau_loss} published rivals by loss and from {few.within_flops} among equal"
+    assert said in first
     contrasts = pd.read_csv(RESULTS / "rivals" / "contrasts.csv").query("measure == 'tau_loss'")
     one_by_one = contrasts[contrasts.b.isin(rival_scales.PUBLISHED)]
     surely = one_by_one[one_by_one.verdict == claims.SHOWN]
@@ -271,10 +272,6 @@ def test_the_first_screen_says_what_was_published():
     assert f"(one by one, corrected, {len(surely)})" in cell(
         "Better than 13 published rivals?", HERE
     )
-    every = better[better.measure == "tau_loss"].b
-    assert {*rival_scales.METHODS} - {*every} - {"PA&DA"} == {"PA", "curriculum", "size-curriculum"}
-    own = pairs[pairs.b.eq("PA&DA") & pairs.a.isin(rival_scales.CONTROLS)]
-    assert set(own.verdict) <= {claims.NOT_SHOWN}
     rivals = claims.read(RESULTS / "rivals")
     verdicts = {
         "surpasses.tau_loss": claims.SHOWN, "surpasses.within_flops": claims.NOT_SHOWN,
