@@ -149,8 +149,8 @@ class TrainConfig:
         if not all(map(run.has_state, past)):
             trainer = Trainer(self)  # it has kept too few: from the start
         run.resume(trainer.epoch)
-        if trainer.epoch == 0 and 0 in self.keep:
-            run.save_state("epoch_0", trainer.state())
+        if (now := f"epoch_{trainer.epoch}") in self.states:  # not yet asked for when it was cut
+            run.save_state(now, trainer.state())
         while trainer.epoch < self.epochs:
             bad = watch.epoch(trainer) or trainer.broken()
             if bad is not None:

@@ -353,6 +353,23 @@ def test_a_run_that_kept_too_few_states_trains_again_to_the_same(cut):
         trainer.train_epoch()
 
 
+def test_the_state_in_which_a_run_was_cut_can_be_asked_for(monkeypatch):
+    run = Run(small("PA&DA", keep=(2,))).compute()
+    kept, last = run.load_state("epoch_2"), run.load_state("last")
+    (run.folder / "done.json").unlink()  # as one that keeps nothing, killed after two epochs
+    (run.folder / "epoch_2.pt").replace(run.folder / "last.pt")
+    begun, original = [], Trainer.train_epoch
+
+    def train_epoch(self, *rest):
+        begun.append(self.epoch)
+        return original(self, *rest)
+
+    monkeypatch.setattr(Trainer, "train_epoch", train_epoch)
+    run.compute()
+    assert begun == [2] and same(run.load_state("epoch_2"), kept)
+    assert same(run.load_state("last"), last)
+
+
 def test_a_run_that_fails_to_train_again_for_more_states_keeps_what_it_has(broken_loss):
     before = Run(small(keep=())).compute()
     last = train.load(before).state()

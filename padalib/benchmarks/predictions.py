@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from padalib.benchmarks.checks import once
 from padalib.engine import words
 from padalib.ranking.vectors import few
 from padalib.spaces import SPACES, Space
@@ -302,7 +303,13 @@ def few_shot_logs(folder: Path | str, space: Space) -> pd.DataFrame:
     for (family, seed), parts in runs.items():
         scores: dict[str, float] = {}
         for path in parts:
-            scores |= _genotypes(path, space, codes)
+            own = _genotypes(path, space, codes)
+            if twice := scores.keys() & own.keys():
+                raise ScoresError(
+                    f"{path} scores {few(sorted(twice))}, as another part of its run does: leave "
+                    "one of them out"
+                )
+            scores |= own
         if len(scores) == space.architectures:
             own = pd.DataFrame({"code": list(scores), "score": list(scores.values())})
             tables.append(own.assign(seed=seed, family=family))
@@ -317,11 +324,11 @@ def few_shot_logs(folder: Path | str, space: Space) -> pd.DataFrame:
 def _genotypes(path: Path, space: Space, codes: dict[str, str]) -> dict[str, float]:
     """Code -> accuracy of one file; what each genotype means is noted in `codes`."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(), object_pairs_hook=once)
         for genotype in content.keys() - codes.keys():
             nodes = ast.literal_eval(genotype)
             string = "+".join("|" + "|".join(f"{op}~{i}" for op, i in node) + "|" for node in nodes)
             codes[genotype] = space.code(space.encode(string))
-        return {codes[genotype]: _finite(accuracy) for genotype, accuracy in content.items()}
+        return once([(codes[genotype], _finite(own)) for genotype, own in content.items()])
     except (AttributeError, OSError, RecursionError, SyntaxError, TypeError, ValueError) as error:
         raise ScoresError(f"{path} is no file of predictions ({error}): fetch it again") from error

@@ -50,10 +50,8 @@ class Interval:
         else. a is .975 for a claim that stands alone; among `tests`, Holm's first step,
         1 - .025 / tests. On the interval's own scale, so pass logarithms for ratios.
         """
-        few = self.over in FEW and self.n > 1
-        freedom = self.freedom
-        if math.isnan(freedom):
-            freedom = self.n - 1 if few else math.inf
+        own = self.n - 1 if self.over in FEW and self.n > 1 else math.inf
+        freedom = own if math.isnan(self.freedom) else self.freedom
         shares = [1 - LEVEL / 2 / tests, POWER, 0.975]
         shown, seen, half = stats.t.ppf(shares, freedom)
         return float((self.high - self.low) / 2 * (shown + seen) / half)
@@ -64,15 +62,15 @@ def judge(
     wanted: int = 1,
     null: float = 0.0,
     bound: float | None = None,
-    p: float = math.nan,
+    p: float | None = None,
 ) -> str:
     """What the intervals say of a claim that the effect lies above `null` (`wanted` -1: below).
 
     'shown' or 'opposite here' where every interval excludes `null` on that side; 'equivalent' where
     every one lies within `bound` of it (for a ratio, `null` 1: within a factor of 1 + bound); 'not
     shown' otherwise. Where many comparisons share a table, `p` is the corrected p value: above 0.05
-    no direction is shown. Intervals of several effects (`of`) are judged effect by effect, see
-    `agreed`. ValueError for no interval.
+    or not known (NaN) no direction is shown; None: the claim stands alone. Intervals of several
+    effects (`of`) are judged effect by effect, see `agreed`. ValueError for no interval.
     """
     if not intervals:
         raise ValueError("a claim needs at least one interval to be judged by")
@@ -80,16 +78,21 @@ def judge(
     if len(effects) > 1:
         each = [[i for i in intervals if i.of == effect] for effect in effects]
         return agreed([judge(own, wanted, null, bound, p) for own in each])
-    sure = not p > LEVEL  # NaN: the claim stands alone
-    if sure and all(interval.low > null for interval in intervals):
-        return SHOWN if wanted > 0 else OPPOSITE
-    if sure and all(interval.high < null for interval in intervals):
-        return OPPOSITE if wanted > 0 else SHOWN
+    if side := _side(intervals, null, p):
+        return SHOWN if side * wanted > 0 else OPPOSITE
     if bound is not None:
         ends = (null / (1 + bound), 1 + bound) if null == 1 else (null - bound, null + bound)
         if all(ends[0] < i.low and i.high < ends[1] for i in intervals):
             return EQUIVALENT
     return NOT_SHOWN
+
+
+def _side(intervals: Sequence[Interval], null: float, p: float | None = None) -> int:
+    """1 where all lie above `null`, -1 below; 0 otherwise, or where p or equal seeds tell none."""
+    equal = [i.over in FEW and i.low == i.high for i in intervals]
+    if any(equal) if p is None else all(equal) or not p <= LEVEL:
+        return 0
+    return all(i.low > null for i in intervals) - all(i.high < null for i in intervals)
 
 
 def agreed(verdicts: Sequence[str]) -> str:
@@ -116,7 +119,7 @@ class Claim:
     null: float = 0.0  # the effect that would mean nothing; 1 for ratios
     visible: float = math.nan  # smallest effect that would have been shown (80 % power)
     bound: float = math.nan  # of equivalence; NaN where none was set beforehand
-    p: float = math.nan  # corrected for the comparisons of its table; NaN where it stands alone
+    p: float = math.nan  # corrected for its table's comparisons; NaN: it stands alone, or not known
     figure: str = ""  # its file's stem
 
     def __post_init__(self) -> None:
@@ -134,7 +137,7 @@ def of(
     wanted: int = 1,
     null: float = 0.0,
     bound: float | None = None,
-    p: float = math.nan,
+    p: float | None = None,
     tests: int = 1,
     unit: str = "",
     figure: str = "",
@@ -157,9 +160,9 @@ def of(
         visible = math.exp(max(log.visible(tests) for log in logs))
     else:
         visible = max(interval.visible(tests) for interval in intervals)
-    if judged == NOT_SHOWN and math.isfinite(visible):
+    if judged == NOT_SHOWN and (null == 1) < visible < math.inf:
         seen = f"a factor of {short(visible)}" if null == 1 else short(visible)
-        if p > LEVEL:
+        if p is not None and p > LEVEL:
             evidence += f"; p {p:.2g} after Holm's correction"
         evidence += f"; smallest effect that would have been seen {seen}"
         if bound is not None:
@@ -167,7 +170,7 @@ def of(
             evidence += f"; equivalence (within {near}) not shown either"
     evidence += f". {beside}" if beside else ""
     limit = math.nan if bound is None else bound
-    rest = (unit, null, visible, limit, p, figure)
+    rest = (unit, null, visible, limit, math.nan if p is None else p, figure)
     return Claim(key, statement, judged, evidence, effect, tuple(intervals), *rest)
 
 
@@ -199,9 +202,8 @@ def text(claims: Sequence[Claim]) -> str:
 
 def told(claim: Claim) -> str:
     """The verdict; where only the correction of its p value withholds a direction, with that."""
-    null, intervals = claim.null, claim.intervals
-    sure = all(i.low > null for i in intervals) or all(i.high < null for i in intervals)
-    return CORRECTED if claim.verdict == NOT_SHOWN and intervals and sure else claim.verdict
+    sure = _side(claim.intervals, claim.null)
+    return CORRECTED if claim.verdict == NOT_SHOWN and sure else claim.verdict
 
 
 def cell(said: str) -> str:
@@ -232,9 +234,7 @@ def read(folder: Path) -> dict[str, Claim]:
                 f"{path} is no table of claims as this version writes them, it lacks "
                 f"{', '.join(odd)}: compute it again"
             )
-        for row in rows.to_dict("records"):
-            claim = _of_row(row)
-            found[claim.key] = claim
+        found |= {row["key"]: _of_row(row) for row in rows.to_dict("records")}
     return found
 
 

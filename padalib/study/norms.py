@@ -33,8 +33,8 @@ def configs(scale: Scale) -> list[NormScores]:
 def _scores(scale: Scale, name: str, seed: int) -> NormScores:
     train = replace(scale.training(name, seed), keep=())
     every = scale.ranked_archs()  # spread evenly over those, whatever order they have
-    few = every[:: max(1, len(every) // scale.normed)][: scale.normed]
-    codes = tuple(map(scale.space.code, few))
+    places = np.linspace(0, len(every) - 1, min(len(every), scale.normed)).round().astype(int)
+    codes = tuple(scale.space.code(every[k]) for k in places)
     return NormScores(train, **what(scale.scoring(train)) | {"archs": None, "codes": codes})
 
 

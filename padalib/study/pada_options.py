@@ -138,11 +138,15 @@ def configs(scale: Scale) -> list[ScoreConfig]:
 # --- analysis ---
 
 
-def analyse(scores: pd.DataFrame, known: Ranked, asked: Sequence[str]) -> pd.DataFrame:
+def analyse(
+    scores: pd.DataFrame, known: Ranked, asked: Sequence[str], order: Sequence[int] = ()
+) -> pd.DataFrame:
     """Each option (and PA and DA) less its control, and less what it is changed of: a family each.
 
-    Yoked runs swap their schedules two by two, so there the two together are one unit.
+    Yoked runs swap their schedules two by two, so there the two together are one unit: see
+    `controls.compare` for `order`, the scale's seeds.
     """
+    order = order or sorted(scores.seed.unique().tolist())
     measured, found = controls.measure(scores, known), []
     for name in asked:
         rows = []
@@ -154,13 +158,13 @@ def analyse(scores: pd.DataFrame, known: Ranked, asked: Sequence[str]) -> pd.Dat
             for measure in OUTCOMES:
                 runs = measured[measure]
                 both = [seed for method, seed in runs if method == own and (other, seed) in runs]
-                gaps = [outcomes.combine((1, -1), (runs[own, s], runs[other, s])) for s in both]
-                unit = "seeds"
+                gaps = {s: outcomes.combine((1, -1), (runs[own, s], runs[other, s])) for s in both}
+                unit, each = "seeds", list(gaps.values())
                 if against == "control" and of == "PA":
-                    unit, gaps = "swapped pairs of seeds", controls.by_pairs(gaps)
+                    unit, each = "swapped pairs of seeds", controls.by_pairs(gaps, order)
                 row = {"option": name, "against": against, "measure": measure}
                 row |= {"a": own, "b": other, "fifths": not known.equal}
-                rows.append(row | outcomes.mean(gaps, known, unit))
+                rows.append(row | outcomes.mean(each, known, unit))
         found.append(outcomes.judged(rows, BOUND, wanted=1))
     return pd.concat(found, ignore_index=True)
 

@@ -21,6 +21,7 @@ from padalib.train import TrainConfig, build
 
 METHODS = ("SPOS", "FairNAS", "PA", "DA", "PA&DA", "curriculum")
 STUDIES = ("sharing", "variance", "optimum", "training", "ranking", "relation", "limits")
+YOKED = "yoked PA"  # draws by the schedule of another seed's run
 MATCHED = ("controls", "across")  # studies that compare two methods on the seeds of both
 TIMED, EPOCH_IMAGES = 3, 50_000  # steps timed for an estimate, and CIFAR's training images
 
@@ -166,6 +167,12 @@ class Scale:
                 f"scale {self.name} leaves gradients at zero between steps (zero_grad), and "
                 f"{', '.join(clears)} drops them within a step: leave one of them out"
             )
+        parts = self.looked, len(self.seeds)
+        if 0 < parts[0] < parts[1] and any(n % 2 for n in parts) and YOKED not in self.left_out:
+            raise ValueError(
+                f"scale {self.name} was looked at with {self.looked} of {len(self.seeds)} seeds: "
+                f"make both even, for two seeds of {YOKED} share schedules, or leave it out"
+            )
         if self.listed and self.ranked is not None:
             raise ValueError(
                 f"scale {self.name} is listed (it ranks what its truth table has) and ranks "
@@ -206,8 +213,7 @@ class Scale:
         """
         if len(self.seeds) < 2 or seed not in self.seeds:
             raise ValueError(f"scale {self.name} has seeds {self.seeds}, none to pair {seed} with")
-        place = self.seeds.index(seed) ^ 1
-        return self.seeds[place if place < len(self.seeds) else 0]
+        return partner(self.seeds, seed)
 
     def pairs_of(self, methods: Sequence[str]) -> list[tuple[str, int]]:
         """(method, seed) of these methods with every seed, and of the secondary ones with theirs.
@@ -277,6 +283,12 @@ class Scale:
             for _ in range(TIMED):
                 net(x, self.space.sample(rng)).sum().backward()
             return (time.perf_counter() - start) / TIMED
+
+
+def partner(seeds: Sequence[int], seed: int) -> int:
+    """Of a scale's seeds, in its order, the one whose run `seed` replays: see `Scale.partner`."""
+    place = seeds.index(seed) ^ 1
+    return seeds[place if place < len(seeds) else 0]
 
 
 @lru_cache

@@ -121,6 +121,15 @@ def test_published_prediction_files_are_read_by_run(tmp_path):
         "seed": [0, 0, 118, 118],
         "family": ["baseline-16"] * 4,
     }
+    both = "{\"[(('nor_conv_1x1', 0),)]\": 2.0, \"[(('nor_conv_3x3', 0),)]\": 3.0}"
+    (tmp_path / "seed-5-baseline-16_1").write_text(both)
+    with pytest.raises(ScoresError, match="16_1 scores 0, as another part of its run does"):
+        few_shot_logs(tmp_path, space)
+    for twice, name in (("", "nor_conv_3x3"), (" ", "more than once")):  # the same text, or not
+        text = both.replace("1x1', 0", f"3x3',{twice} 0")
+        (tmp_path / "seed-5-baseline-16_1").write_text(text)
+        with pytest.raises(ScoresError, match=f"16_1 is no file of .*names .*{name}"):
+            few_shot_logs(tmp_path, space)
     (tmp_path / "seed-5-baseline-16_1").write_text("{not json")
     with pytest.raises(ScoresError, match="seed-5-baseline-16_1 is no file of predictions"):
         few_shot_logs(tmp_path, space)

@@ -120,6 +120,23 @@ def test_intervals_of_one_effect_are_never_mixed():
         assert claims.judge(three, p=p) == claims.NOT_SHOWN
 
 
+def test_equal_seeds_and_a_p_that_is_not_known_show_no_direction():
+    equal, wide = Interval(0.1, 0.1, "seeds", 5), Interval(0.05, 0.2, "architectures", 50)
+    for own in ([equal], [equal, wide]):
+        claim = claims.of("k", "s", 0.1, own, "e")
+        assert claim.verdict == claims.told(claim) == claims.NOT_SHOWN
+    assert claims.of("k", "s", 0.1, [equal], "e").evidence == "e"
+    assert claims.judge([equal], p=0.0) == claims.NOT_SHOWN
+    assert claims.judge([equal, wide], p=0.01) == claims.SHOWN  # p knows of the other doubt
+    assert claims.judge([equal], bound=0.2) == claims.EQUIVALENT
+    assert claims.judge([replace(equal, low=-0.1, high=-0.1)]) == claims.NOT_SHOWN
+    seeds = replace(equal, high=0.3)
+    alone, unknown = (claims.of("k", "s", 0.2, [seeds], "e", p=p) for p in (None, math.nan))
+    assert (alone.verdict, unknown.verdict) == (claims.SHOWN, claims.NOT_SHOWN)
+    assert math.isnan(alone.p) and math.isnan(unknown.p)
+    assert claims.judge([seeds], bound=0.5, p=math.nan) == claims.EQUIVALENT
+
+
 def test_several_effects_are_judged_one_by_one():
     up, down = Interval(0.1, 0.3, "seeds", 5, 0.2), Interval(-0.3, -0.1, "seeds", 5, -0.2)
     open_ = [Interval(-0.02, 0.06, "seeds", 5, 0.02), Interval(0.001, 0.04, "archs", 50, 0.02)]
@@ -142,7 +159,7 @@ def test_it_is_said_where_only_the_correction_withholds_a_direction():
     cases = (
         ([sure], 0.2, "not shown, corrected"),
         ([sure], 0.01, "shown"),
-        ([sure], math.nan, "shown"),
+        ([sure], None, "shown"),
         ([sure, unsure], 0.2, "not shown"),
         ([unsure], 0.01, "not shown"),
     )

@@ -196,7 +196,8 @@ def test_a_corrected_p_forbids_a_direction_but_not_equivalence():
     inside = [Interval(0.01, 0.02, "seeds", 5)]
     assert claims.judge(inside, bound=0.03, p=0.2) == claims.EQUIVALENT
     assert claims.judge(inside, bound=0.03, p=0.04) == claims.SHOWN
-    assert claims.judge(inside, p=math.nan) == claims.SHOWN
+    assert claims.judge(inside) == claims.SHOWN  # it stands alone
+    assert claims.judge(inside, p=math.nan) == claims.NOT_SHOWN
 
 
 def test_fieller_gives_the_ratios_that_the_seeds_do_not_refuse():

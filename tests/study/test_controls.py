@@ -86,12 +86,42 @@ def test_seeds_that_swap_schedules_are_one_unit():
     assert (row.unit, row.seeds) == ("swapped pairs of seeds", 4)
     assert row.difference == pytest.approx(gaps.mean())
     assert row.seeds_high - row.difference == pytest.approx(half, abs=1e-4)
-    assert controls.swapped(5) == [[0, 1, 4], [2, 3]] and controls.swapped(1) == [[0]]
+    # Whatever order they are measured in.
+    other = {key: runs[key] for key in sorted(runs, key=lambda key: (key[1] * 3) % 8)}
+    (again,) = controls.compare({"tau": other}, own, [("PA", "yoked PA")], ["tau"]).itertuples()
+    assert again.seeds_high == pytest.approx(row.seeds_high)
     # As the scale pairs them.
     scale = scales.get("controls")
-    for own_pair in controls.swapped(len(scale.seeds)):
-        one, other = (scale.seeds[k] for k in own_pair)
+    for one, other in controls.swapped(scale.seeds, scale.seeds):
         assert (scale.partner(one), scale.partner(other)) == (other, one)
+
+
+def test_units_are_formed_by_the_scales_seeds():
+    assert controls.swapped(range(5), range(5)) == [[0, 1, 4], [2, 3]]
+    assert controls.swapped([0], [0]) == [[0]]
+    assert controls.swapped([5, 3, 9, 1], (1, 9, 4, 7, 3, 5)) == [[1, 9], [3, 5]]
+    assert controls.swapped(range(4), range(5)) == [[0, 1], [2, 3]]
+    with pytest.raises(ValueError, match="seed 1 replays the schedule of seed 0, which is not"):
+        controls.swapped((1, 2, 3), range(4))
+    with pytest.raises(ValueError, match="seed 4 replays the schedule of seed 0, which is not"):
+        controls.swapped((2, 3, 4), range(5))
+    with pytest.raises(ValueError, match=r"seeds \[9\] are none of the scale's"):
+        controls.swapped((0, 1, 9), range(4))
+    mini, lost = known(MINI), "seed 3 replays the schedule of seed 2"
+    table = scores(mini, EQUAL)
+    with pytest.raises(ValueError, match=lost):
+        controls.analyse({"mini": (table[table.seed != 2], mini)}, seeds=SEEDS)
+    with pytest.raises(ValueError, match=lost):
+        controls.analyse({"mini": (table, mini)}, looked=3)
+
+
+def test_a_look_divides_no_pair_of_seeds():
+    scale = scales.get("controls")
+    assert scale.looked % 2 == len(scale.seeds) % 2 == 0
+    for change in ({"looked": 5}, {"seeds": scale.seeds[:-1]}):
+        with pytest.raises(ValueError, match="make both even, for two seeds of yoked PA share"):
+            replace(scale, **change)
+    assert replace(scale, looked=5, left_out=("yoked PA",)).looked == 5
 
 
 def test_both_doubts_together_are_wider_than_either():
@@ -159,9 +189,9 @@ def test_seeds_that_were_added_after_a_look_are_judged_alone_too():
     mini, other = known(MINI), known(CHAIN, 1)
     table = scores(mini, EQUAL)
     spaces = {"mini": (table, mini), "chain-mini": (scores(other, {"SPOS": 1, "PA": 1}), other)}
-    tables, found = controls.analyse(spaces, looked=3)
+    tables, found = controls.analyse(spaces, looked=4)
     asked = [(c.a, c.b) for c in controls.CONTRASTS]
-    late = controls.measure(table[table.seed >= 3], mini)
+    late = controls.measure(table[table.seed >= 4], mini)
     wanted = controls.compare(late, mini, asked, list(controls.OUTCOMES))
     added = tables["added"]
     assert added.difference.tolist() == pytest.approx(wanted.difference.tolist())
@@ -170,7 +200,7 @@ def test_seeds_that_were_added_after_a_look_are_judged_alone_too():
     row = added.set_index(["a", "b", "measure"]).loc["PA&DA", "PA", "tau_loss"]
     said = by_key(found)["06.pada_pa.tau_loss"].evidence
     assert (
-        f"on the 5 seeds alone that were trained after a first look {row.difference:+.3f}" in said
+        f"on the 4 seeds alone that were trained after a first look {row.difference:+.3f}" in said
     )
     assert said.endswith(row.verdict) or f", {row.verdict}" in said
     assert "swapped pairs of seeds alone" in by_key(found)["06.pa_yoked_pa.tau_loss"].evidence

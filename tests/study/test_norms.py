@@ -67,7 +67,11 @@ def test_it_scores_runs_that_other_studies_train(monkeypatch):
         assert key(config.train) == key(trained.training(name, seed))
         assert config.images is None and config.splits == (ON_CIFAR.rank_split,)
     every = ON_CIFAR.ranked_archs()
-    assert found[0].scored() == every[:900:3] and len({config.codes for config in found}) == 1
+    places = [round(k * (len(every) - 1) / 299) for k in range(300)]
+    assert found[0].scored() == [every[k] for k in places] and places[-1] == len(every) - 1
+    assert len({config.codes for config in found}) == 1 and len(set(places)) == 300
+    few = replace(ON_CIFAR, ranked=512)  # less than twice as many: not the first 300 of them
+    assert norms.configs(few)[0].scored()[-1] == few.ranked_archs()[-1]
     assert norms.configs(replace(ON_CIFAR, ranked=40))[0].scored() == every[:40]
     (all_of_them, *_) = norms.configs(ON_DIGITS)
     assert len(all_of_them.scored()) == 85 and all_of_them.train.data == "digits"

@@ -154,6 +154,25 @@ def test_an_interval_over_searches_by_hand():
     assert (row.seeds, row.functions, row.second) == (15, 5, "searches and trainings")
 
 
+@pytest.mark.parametrize("again", [4, 3])  # of PA's four searches: all find one, or all but one
+def test_an_architecture_that_is_found_again_is_no_new_training(again):
+    """By hand: the trainings of one have sd 1, and the mean of its searches has all their noise."""
+    found = {"PA": ["x"] * again + ["y"] * (4 - again), LARGEST: ["b"]}
+    rows = [
+        [code, s, 90.0 + (name == "PA") + s, name, d, 1, 1]
+        for name, own in found.items()
+        for d, code in enumerate(own)
+        for s in SEEDS
+    ]
+    columns = ["code", "seed", "accuracy", "name", "draw", "params", "flops"]
+    (row,) = verdicts.analyse(pd.DataFrame(rows, columns=columns))[0]["better"].itertuples()
+    square = (again / 4) ** 2 + (1 - again / 4) ** 2  # of the shares
+    degrees = 2 * (2 if again == 4 else 3)  # of the pooled noise: two of each architecture
+    free = degrees * (square + 1) ** 2 / (square**2 + 1)
+    half = stats.t.ppf(0.975, free) * ((square + 1) / 3) ** 0.5
+    assert (row.archs_high - row.archs_low) / 2 == pytest.approx(half)
+
+
 def test_what_both_sides_trained_has_no_noise():
     """Two searches a side, one found by both: a difference of halves of the other two alone."""
     rows = [

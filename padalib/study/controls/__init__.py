@@ -23,9 +23,9 @@ from padalib.spaces import Space
 from padalib.study import claims, contests, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.controls.units import by_pairs, swapped
-from padalib.study.scale import Scale
+from padalib.study.scale import YOKED, Scale
 
-FIGURE, YOKED = "06_controls", "yoked PA"
+FIGURE = "06_controls"
 COUNTED = ("SPOS", "PA", "PA&DA")  # held against what needs no training, too
 BOUND = 0.03  # of tau, in which differences count as none
 OUTCOMES = {"tau_loss": "tau, ranked by loss", "within_flops": "tau within equal FLOPs"}
@@ -131,25 +131,30 @@ def measure(scores: pd.DataFrame, known: Ranked) -> Measured:
 
 
 def compare(
-    measured: Measured, known: Ranked, asked: Sequence[tuple[str, str]], names: Sequence[str]
+    measured: Measured,
+    known: Ranked,
+    asked: Sequence[tuple[str, str]],
+    names: Sequence[str],
+    order: Sequence[int] = (),
 ) -> pd.DataFrame:
     """A row for each measure and pair (a, b) of methods that are there: a - b, its intervals, p.
 
     Seeds that both have are paired. Yoked runs swap their schedules two by two, so there the two
-    together are one unit. NaN where a run orders nothing: all its scores are equal.
+    together are one unit, by the scale's seeds in their `order` (those that are there, if none are
+    given). NaN where a run orders nothing: all its scores are equal.
     """
-    rows = []
+    rows, order = [], order or sorted({seed for runs in measured.values() for _, seed in runs})
     for name in names:
         runs = measured[name]
         for a, b in asked:
             seeds = [seed for method, seed in runs if method == a and (b, seed) in runs]
             if not seeds:
                 continue
-            gaps = [outcomes.combine((1, -1), (runs[a, s], runs[b, s])) for s in seeds]
-            unit = "seeds"
+            gaps = {s: outcomes.combine((1, -1), (runs[a, s], runs[b, s])) for s in seeds}
+            unit, each = "seeds", list(gaps.values())
             if YOKED in (a, b):
-                unit, gaps = "swapped pairs of seeds", by_pairs(gaps)
-            rows.append({"measure": name, "a": a, "b": b} | outcomes.mean(gaps, known, unit))
+                unit, each = "swapped pairs of seeds", by_pairs(gaps, order)
+            rows.append({"measure": name, "a": a, "b": b} | outcomes.mean(each, known, unit))
     return pd.DataFrame(rows)
 
 
@@ -175,10 +180,11 @@ def analyse(
     spaces: Mapping[str, tuple[pd.DataFrame, Ranked]],
     looked: int = 0,
     contrasts: Sequence[Contrast] = CONTRASTS,
+    seeds: Sequence[int] = (),
 ) -> tuple[dict[str, pd.DataFrame], list[Claim]]:
     """Tables and claims from (scores, architectures) of each space; the first one has schedules.
 
-    `contrasts` decide in the first, `NORM` in the others.
+    `contrasts` decide in the first, `NORM` in the others; `seeds`: its scale's (or all there are).
 
     Tables: contrasts (the primary ones, Holm over all spaces and both outcomes), secondary (all
     other differences and measures, Holm among themselves; `fifths`: their levels of FLOPs are
@@ -192,8 +198,9 @@ def analyse(
     for name, (scores, known) in spaces.items():
         measured = measure(scores, known)
         asked = [(c.a, c.b) for c in (contrasts if name == main else (NORM,))]
-        first = compare(measured, known, asked, list(OUTCOMES))
-        rest = compare(measured, known, [*asked, *SECONDARY], [*OUTCOMES, *OTHERS])
+        order = seeds if seeds and name == main else sorted(scores.seed.unique().tolist())
+        first = compare(measured, known, asked, list(OUTCOMES), order)
+        rest = compare(measured, known, [*asked, *SECONDARY], [*OUTCOMES, *OTHERS], order)
         known_rows = set(zip(first.measure, first.a, first.b, strict=True))
         new = [key not in known_rows for key in zip(rest.measure, rest.a, rest.b, strict=True)]
         rest = rest[new].drop_duplicates(["measure", "a", "b"])
@@ -201,7 +208,7 @@ def analyse(
         for rows, own in ((primary, first), (secondary, rest), (found, card), (biases, bias)):
             rows.append(own.assign(space=name))
         primary[-1]["fifths"] = secondary[-1]["fifths"] = not known.equal
-        gains.append(shares(measured).assign(space=name))
+        gains.append(shares(measured, order).assign(space=name))
         for by in ("tau_loss", "tau"):
             named = {"space": name, "measure": by}
             counts += outcomes.against_free(measured[by], known, COUNTED, **named)
@@ -214,11 +221,14 @@ def analyse(
         "counts": outcomes.judged_apart(counts, BOUND, 1, by="space"),
     }
     if looked:
-        tables["added"] = _added(*spaces[main], looked, contrasts).assign(space=main)
-    functions = int(spaces[main][1].clusters.max()) + 1
+        scores, known = spaces[main]
+        order = seeds or sorted(scores.seed.unique().tolist())
+        late = measure(scores[scores.seed.isin(order[looked:])], known)
+        rows = compare(late, known, [(c.a, c.b) for c in contrasts], list(OUTCOMES), order)
+        tables["added"] = _judged([rows]).assign(space=main)
     return tables, [
         *_contrasts(tables, main, contrasts),
-        *_error(tables["cards"], main, functions),
+        *_error(tables["cards"], main, int(spaces[main][1].clusters.max()) + 1),
     ]
 
 
@@ -226,16 +236,7 @@ def _judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return outcomes.judged(pd.concat(rows).to_dict("records"), BOUND, wanted=1)
 
 
-def _added(
-    scores: pd.DataFrame, known: Ranked, looked: int, contrasts: Sequence[Contrast]
-) -> pd.DataFrame:
-    late = sorted(scores.seed.unique())[looked:]
-    own = measure(scores[scores.seed.isin(late)], known)
-    asked = [(c.a, c.b) for c in contrasts]
-    return _judged([compare(own, known, asked, list(OUTCOMES))])
-
-
-def shares(measured: Measured) -> pd.DataFrame:
+def shares(measured: Measured, order: Sequence[int]) -> pd.DataFrame:
     """What share of PA's gain over SPOS each control has too; Fieller's interval over seeds."""
     rows = []
     for name in (*OUTCOMES, *OTHERS):
@@ -244,10 +245,10 @@ def shares(measured: Measured) -> pd.DataFrame:
             wanted = ("SPOS", "PA", control)
             seeds = [s for method, s in runs if method == "PA"]
             seeds = [s for s in seeds if all((method, s) in runs for method in wanted)]
-            units = swapped(len(seeds)) if control == YOKED else [[k] for k in range(len(seeds))]
+            units = swapped(seeds, order) if control == YOKED else [[seed] for seed in seeds]
             if len(units) > 1:
                 base, whole, part = (
-                    np.array([np.mean([runs[m, seeds[k]] for k in own]) for own in units])
+                    np.array([np.mean([runs[m, seed] for seed in own]) for own in units])
                     for m in wanted
                 )
                 share = contests.fieller(part - base, whole - base)

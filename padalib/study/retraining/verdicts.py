@@ -135,7 +135,8 @@ def _difference(runs: pd.DataFrame, a: str, b: str, again: Doubt) -> dict[str, A
     Over trainings: from the noise of training one architecture again, pooled over all of them, for
     trainings of different networks with one seed are hardly a pair; of those that both sides have
     nothing is left. Over searches: Welch's, whose units are a side's architectures, each by its
-    mean over trainings (so both doubts are in it); a side's only one has the pooled noise.
+    mean over trainings (so both doubts are in it); a side's only one has the pooled noise, and
+    where searches found one again, no less: its trainings are there once.
     """
     wide = runs.pivot(index=["name", "draw"], columns="seed", values="accuracy")
     sides, seeds = [wide.loc[name] for name in (a, b)], len(wide.columns)
@@ -145,14 +146,22 @@ def _difference(runs: pd.DataFrame, a: str, b: str, again: Doubt) -> dict[str, A
     trained, functions = int((shares != 0).sum()) * seeds, sum(map(len, sides))
     over = Doubt(error, again.freedom)
     row = outcomes.row(mean, over, trained, effects.UNKNOWN, functions, "trainings")
-    if any(len(side) > 1 for side in sides):
-        alone = Doubt(again.error / math.sqrt(seeds), again.freedom)
-        units = [effects.spread(s.mean(axis=1)) if len(s) > 1 else alone for s in sides]
+    if trained and any(len(side) > 1 for side in sides):
+        units = [_over_searches(wide.loc[name], _shares(runs, name), again) for name in (a, b)]
         searches = effects.together(*units)
         if searches.error > 0:
             row |= {"archs_low": mean - searches.half, "archs_high": mean + searches.half}
             row |= {"archs_freedom": searches.freedom, "p": max(row["p"], searches.p(mean))}
     return {"a": a, "b": b} | row | {"second": "searches and trainings"}
+
+
+def _over_searches(side: pd.DataFrame, shares: pd.Series, again: Doubt) -> Doubt:
+    """That of a side [searches, seeds], whose distinct architectures have these shares of it."""
+    error = again.error * math.sqrt(float(np.square(shares).sum())) / math.sqrt(len(side.columns))
+    trained, found = Doubt(error, again.freedom), effects.spread(side.mean(axis=1))
+    if len(shares) == len(side) > 1:
+        return found
+    return found if found.error > trained.error else trained  # NaN of a single one
 
 
 def _shares(runs: pd.DataFrame, name: str) -> pd.Series:

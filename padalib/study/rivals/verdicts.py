@@ -1,6 +1,5 @@
 """The claims about rivals, from the tables of `rivals` alone."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -60,7 +59,7 @@ def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
     surely better refutes it, after Holm's correction over these rivals, for any may be that one.
     """
     own = own.sort_values("difference", kind="stable")
-    rows, p = list(own.itertuples()), math.nan
+    rows, p = list(own.itertuples()), None
     alone = [claims.judge(outcomes.intervals(row), bound=BOUND, p=row.p) for row in rows]
     verdict = alone[0] if len(set(alone)) == 1 else claims.NOT_SHOWN
     among = claims.holm(own.p.tolist())

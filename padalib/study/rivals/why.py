@@ -119,7 +119,8 @@ def within(rows: pd.DataFrame, measure: str, outcome: str, draws: int) -> dict[s
     """rho of what method, scale and seed leave of both, of the methods in which both vary.
 
     Runs are drawn anew; what was fitted leaves fewer degrees of freedom than runs, so the error of
-    Fisher's z is larger by the root of their ratio, and the interval Student's.
+    Fisher's z is larger by the root of their ratio, and the interval Student's. A method's scale
+    takes none: where nothing is linked, directions vary as freely whatever their lengths are.
     """
     columns = [measure, outcome]
     each = rows.groupby("method")[columns]
