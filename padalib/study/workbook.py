@@ -136,7 +136,7 @@ class Workbook:
         """Write a table and read it back; equal rows give equal bytes."""
         path = self.folder / "results" / f"{name}{self.suffix}.csv"
         _write(path, rows)
-        return pd.read_csv(path, dtype={"code": str})
+        return pd.read_csv(path, dtype={"code": str}, low_memory=False)
 
     def published(self, name: str) -> pd.DataFrame:
         """A table as committed; RunError where there is none."""
@@ -146,7 +146,7 @@ class Workbook:
             if self.name == "smoke":
                 remedy = "smoke is never published, so open it with redraw=False"
             raise RunError(f"no table {path} is published to redraw from: {remedy}")
-        return pd.read_csv(path, dtype={"code": str})
+        return pd.read_csv(path, dtype={"code": str}, low_memory=False)
 
     def of_other(self, scale: str | None, table: str, name: str) -> pd.DataFrame | None:
         """A table of another scale, kept beside our own as `name`; None where there is none.
