@@ -144,11 +144,12 @@ def analyse(
     """Each option (and PA and DA) less its control, and less what it is changed of: a family each.
 
     Yoked runs swap their schedules two by two, so there the two together are one unit: see
-    `controls.compare` for `order`, the scale's seeds.
+    `controls.compare` for `order`, the scale's seeds. What is `unchanged` is no question.
     """
     order = order or sorted(scores.seed.unique().tolist())
     measured, found = controls.measure(scores, known), []
-    for name in asked:
+    same = unchanged(scores, asked)
+    for name in [name for name in asked if name not in same]:
         rows = []
         of = name if name in RELEASED else OPTIONS[name].of
         own, beside = _labels(name)
@@ -167,6 +168,21 @@ def analyse(
                 rows.append(row | outcomes.mean(each, known, unit))
         found.append(outcomes.judged(rows, BOUND, wanted=1))
     return pd.concat(found, ignore_index=True)
+
+
+def unchanged(scores: pd.DataFrame, asked: Sequence[str]) -> list[str]:
+    """The options whose runs scored what those they are changed of did, to the bit, at each seed.
+
+    Raw norms do where no gradient is clipped: then they are the released ones.
+    """
+    wide = scores.pivot_table(index=["seed", "code"], columns="method", values="loss")
+    found = []
+    for name in asked:
+        if name not in RELEASED and {_labels(name)[0], OPTIONS[name].of} <= {*wide}:
+            both = wide[[_labels(name)[0], OPTIONS[name].of]].dropna()
+            if len(both) and (both.iloc[:, 0] == both.iloc[:, 1]).all():
+                found.append(name)
+    return found
 
 
 def _labels(name: str) -> tuple[str, str]:
@@ -214,17 +230,21 @@ def draw(rows: pd.DataFrame) -> Figure:
 def caption(scale: Scale, rows: pd.DataFrame) -> str:
     """By side and outcome which variants gain or lose, and what could have been seen."""
     said = []
-    for against, of in (("control", "the control"), ("released", "what was released")):
+    words = ((SHOWN, "gains"), (OPPOSITE, "loses"), (EQUIVALENT, "as good"), (NOT_SHOWN, "open"))
+    for against, of in (("control", "its control"), ("released", "what was released")):
         for measure, named in OUTCOMES.items():
             own = rows[(rows.against == against) & (rows.measure == measure)]
             told = [
-                f"{', '.join(own.option[own.verdict == word])} {does}"
-                for word, does in ((SHOWN, "gain"), (OPPOSITE, "lose"), (EQUIVALENT, "are as good"))
+                f"{does}: {', '.join(f'`{name}`' for name in own.option[own.verdict == word])}"
+                for word, does in words
                 if (own.verdict == word).any()
             ]
-            rest = f"{(own.verdict == NOT_SHOWN).sum()} of {len(own)} are not decided"
-            said.append(f"From {of}, {named}: {'; '.join([*told, rest])}. {outcomes.seen(own)}.")
-    first = [name for name in scale.ablated if name in FIRST]
+            if set(own.verdict) == {NOT_SHOWN}:
+                told = [f"all {len(own)} are open"]
+            said.append(f"Beside {of}, {named}: {'; '.join(told)}. {outcomes.seen(own)}.")
+    if same := [f"`{name}`" for name in scale.ablated if name not in set(rows.option)]:
+        said.append(f"Left out, for it changed nothing here, to the bit: {', '.join(same)}.")
+    first = [name for name in scale.ablated if name in FIRST and name in set(rows.option)]
     few = min(FEWER, len(scale.seeds))
     more = first and len(scale.seeds) > FEWER
     all_seeds = f", {len(scale.seeds)} of PA and {', '.join(first)}" if more else ""

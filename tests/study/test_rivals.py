@@ -654,6 +654,8 @@ def test_the_scale_shares_its_runs_with_controls_and_spaces(monkeypatch):
         trained = {*rivals.methods(each), *rivals.of_several(each)}
         assert trained == {"SPOS", OURS, *RIVALS} - {*SPOS_ITSELF}
         assert len(trained & {*PUBLISHED}) == 11
+        images = {"digits": 8_000, "cifar10-16": 45_000}[each.data]  # of an epoch
+        assert supernets.scoring(each, "GM-NAS", 5).most <= images
 
 
 class Book:

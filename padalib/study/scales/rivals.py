@@ -64,6 +64,7 @@ def planned(controls: Scale, across: Scale) -> Scale:
         beside=(),
     )
     few = {"methods": ELSEWHERE, "secondary": (), "studies": ("rivals",), "beside": ()}
+    few |= {"split_on": main.split_on}
     macro12 = replace(across, name="rivals-macro12", finished=None, **few)
     return replace(
         main,
