@@ -15,7 +15,7 @@ from padalib import samplers, spaces
 from padalib.commands import scorecard
 from padalib.engine import launch
 from padalib.ranking.ranked import LEAST, Ranked
-from padalib.study import claims
+from padalib.study import claims, scales
 from padalib.study.scales import record as record_scales
 from padalib.study.scales import rivals as rival_scales
 
@@ -547,6 +547,50 @@ def test_what_it_says_of_training_again_is_published():
     sd = noise.sd[["nasbench201", "mobilenet6"]]
     assert f"differs by {sd.iloc[0]:.2f} and {sd.iloc[1]:.2f} points (sd)" in first
     assert noise.archs["nasbench201"] == 18 and "these 18" in first
+
+
+def test_what_it_says_of_other_choices_inside_pa_and_da_is_published():
+    first = README.partition("## What the paper claims")[0]
+    rows = pd.read_csv(RESULTS / "options" / "options.csv").query("option not in ('PA', 'DA')")
+    loss = rows.query("against == 'control' and measure == 'tau_loss'").verdict.value_counts()
+    assert loss.to_dict() == {claims.EQUIVALENT: 10, claims.NOT_SHOWN: 4}
+    assert set(rows.query("measure == 'within_flops'").verdict) == {claims.NOT_SHOWN}
+    asked = "Would other choices inside PA or DA change that?"
+    assert "of 14, none" in cell(asked, OTHERS) and "(ten as well, four" in cell(asked, OTHERS)
+    seen = rows.query("against == 'control' and measure == 'within_flops'").visible
+    assert f"where {seen.min():.2f} to {seen.max():.2f} would have been seen" in first
+    beside = rows.query("against == 'released' and verdict == @claims.OPPOSITE")
+    assert beside.option.tolist() == ["batch 256"] and rows.verdict.ne(claims.SHOWN).all()
+    ablated = {*scales.get("options").ablated}
+    assert ablated - {*rows.option} == {"raw norms"}  # "changed nothing"
+    found = claims.read(RESULTS / "options")
+    for key in (
+        "16.option.batch_256.released.tau_loss", "16.norm.pa_da_spos.recalibrated.tau_loss",
+        "16.norm.pa_da_spos.running.tau_loss",
+    ):  # fmt: skip
+        assert claims.numbers(found[key]).removesuffix(" tau") in first, key
+    norms = pd.read_csv(RESULTS / "options" / "norms.csv").set_index(["of", "way", "measure"])
+    for name in ("SPOS", "PA&DA"):
+        own = norms.loc[name, "running", "tau_loss"]
+        assert f"from {own.plain:.3f} to {own.value:.3f}" in first
+
+
+def test_what_the_first_table_says_with_intervals_is_published():
+    for key, scale, asked, column in (
+        ("06.pada_spos.tau_loss", "controls", BETTER, HERE),
+        ("06.pada_spos.tau_loss", "cifar32", BETTER, WIDE),
+        ("06.pada_spos.within_flops", "controls", "Also among equal FLOPs?", HERE),
+        ("06.pada_pa.within_flops", "controls", "Does drawing images by gradient norm help?", HERE),
+        ("06.pada_pa.within_flops", "cifar32", "Does drawing images by gradient norm help?", WIDE),
+        ("09.pada.tau_loss.macro", "spaces", BETTER, OTHERS),
+        ("09.pada.tau_loss.macro12", "spaces", BETTER, OTHERS),
+        ("09.pada.tau_loss.nb1shot1-3", "spaces", BETTER, OTHERS),
+        ("09.gain.tau_loss.macro", "spaces", BETTER, OTHERS),
+    ):
+        own = claims.read(RESULTS / scale)[key]
+        sure = claims.deciding(own)
+        ends = f"{own.effect:+.2f} [{sure.low:+.2f}, {sure.high:+.2f}]"
+        assert ends in cell(asked, column), (key, ends)
 
 
 def test_what_it_says_of_digits_in_favour_of_the_claim_is_published():
