@@ -24,10 +24,10 @@ SCALES = {  # in the README in this order, and what they are
 FOLDERS = {  # where two have a claim of one key, the later one is shown
     "cifar": (
         *("cifar", "exposure", "along", "interventions", "controls", "tuning", "budget"),
-        *("options", "spaces", "search", "rivals", "retraining", "record", "full"),
+        *("options-cifar", "spaces", "search", "rivals", "retraining", "record", "full"),
     ),
     "cifar32": ("cifar32",),
-    "laptop": ("laptop",),
+    "laptop": ("laptop", "options"),
 }
 ELSEWHERE = {"chain-mini": "laptop_chain"}  # ends of keys that name another column's space
 CHAIN = {column: space for space, column in ELSEWHERE.items()}
