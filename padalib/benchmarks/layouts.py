@@ -129,7 +129,10 @@ def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
         raise ValueError(f"{path} cannot be read as CSV ({error}): {remedy}") from error
     told, found = about.read(table)
     if told and told.space not in (space.name, whole.name):
-        found.append(f"it is of the space {told.space!r}")
+        other = (
+            f"ask for that space (on the command line --space), or give {space.name}'s own table"
+        )
+        refuse([f"it is of the space {told.space!r}"], path, space, other)
     refuse(found, path, space, remedy)
     archs = _held(told, space, path)
     if told and told.drawn:

@@ -57,6 +57,14 @@ def _class(space: Space) -> None:
                 f"{name} of {cls.__name__} must be {wanted}, got {value!r}: give it a line "
                 f"`{name}: {kind} = ...`"
             )
+    for field in dataclasses.fields(space):
+        value = vars(cls).get(field.name, getattr(space, field.name))
+        if field.name not in noted and value != getattr(space, field.name):
+            raise ValueError(
+                f"{cls.__name__} sets {field.name} without saying its type, so it is not taken and "
+                f"{getattr(space, field.name)!r} stays: write `{field.name}: {field.type} = "
+                f"{value!r}`"
+            )
     try:
         hash(space)
     except TypeError as error:

@@ -288,6 +288,11 @@ class Mine(ChainSpace):
         ("@dataclass(frozen=True)\n", "", "missing 1 required positional argument: 'name'"),
         ("self.widths[position + 1]", "self.widths[position]", r"the path .* of mine fails \(Run"),
         ("    def block", "    def blocks", "inherit from ChainSpace|making the network of mine"),
+        (
+            '"mine"\n',
+            '"mine"\n    strides = (2, 2, 1)\n',
+            r"sets strides without saying its type, .* stays: write `strides: .* = \(2, 2, 1\)`",
+        ),
     ],
 )
 def test_mistakes_in_a_chain(old, new, said):

@@ -168,7 +168,7 @@ TINY = ChainSpace("tiny", options=("conv_1x1", "conv_3x3"), strides=(1, 1), chan
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda t: t.assign(space="other"), "is not a truth table of tiny: it is of the space 'ot"),
+        (lambda t: t.assign(space="other"), "of the space 'other'. Please ask for that space"),
         (lambda t: t.drop(columns="data"), "it lacks data"),
         (
             lambda t: t.assign(data=["a", "a", "b", "a"]),
