@@ -129,9 +129,7 @@ def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
         raise ValueError(f"{path} cannot be read as CSV ({error}): {remedy}") from error
     told, found = about.read(table)
     if told and told.space not in (space.name, whole.name):
-        other = (
-            f"ask for that space (by --space), or give {space.name}'s own table"
-        )
+        other = f"ask for that space (by --space), or give {space.name}'s own table"
         refuse([f"it is of the space {told.space!r}"], path, space, other)
     refuse(found, path, space, remedy)
     archs = _held(told, space, path)
