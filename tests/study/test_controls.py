@@ -1,5 +1,6 @@
 """The contrasts that decide, on made-up scores with known answers."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -323,6 +324,11 @@ def test_the_figure_shows_every_contrast_and_method():
     said = plots.caption(scales.get("controls"), tables)
     assert "PA − yoked PA" in said and "equivalent" in said
     assert "Yoked PA replays another seed's schedule" in said
+    gains = re.search("so only below, tau by loss: PA − SPOS (.*); PA&DA − SPOS (.*?)[.] Br", said)
+    rows = tables["secondary"].query("b == 'SPOS' and measure == 'tau_loss' and space == 'mini'")
+    for text, name in zip(gains.groups(), ("PA", "PA&DA"), strict=True):
+        (row,) = rows[rows.a == name].itertuples()
+        assert text.startswith(f"{row.difference:+.2f}"[:4]) and row.verdict in text
 
 
 # --- accuracy with inherited weights ---

@@ -126,30 +126,33 @@ def _bias(axes: Axes, rows: pd.DataFrame) -> None:
     axes.legend(handlelength=1, fontsize=6, loc="lower right")
 
 
-def _told(row: Any, whole: bool) -> str:
-    """A difference and its verdict; with every interval if `whole`, else with that which decides.
+def _told(row: Any) -> str:
+    """A difference with the interval that decides, and its verdict.
 
     Where only the correction withholds a direction, the verdict says so.
     """
     claim = outcomes.claim("", "", row, "", wanted=1, unit="")
-    numbers = outcomes.told(row) if whole else claims.numbers(claim).strip()
-    return f"{numbers}, {claims.told(claim)}"
+    return f"{claims.numbers(claim).strip()}, {claims.told(claim)}"
 
 
 def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     """The finding in words, for the figure."""
     rows, said = tables["contrasts"], []
     replayed = YOKED in set(rows.b)
-    first = rows[rows.b == YOKED] if replayed else rows
+    first, words, swapped = rows, "", ""
+    if replayed:
+        first, swapped = rows[rows.b == YOKED], " (of yoked runs over swapped pairs of them)"
+        words = "Yoked PA replays another seed's schedule; curriculum is a fixed one. "
     for (a, b), own in first.groupby(["a", "b"], sort=False):
-        told = [f"{OUTCOMES[row.measure]}: {_told(row, replayed)}" for row in own.itertuples()]
+        told = [f"{OUTCOMES[row.measure]}: {_told(row)}" for row in own.itertuples()]
         said.append(f"{a} − {b}. {'. '.join(told)}")
-    if not replayed:
-        said.append("Brackets: the least certain of the intervals")
-    swapped = " (of yoked runs over swapped pairs of them)" if replayed else ""
-    words = (
-        "Yoked PA replays another seed's schedule; curriculum is a fixed one. " if replayed else ""
-    )
+    if replayed:  # the gains themselves, see the levels
+        rest = tables["secondary"]
+        gains = rest[(rest.space == rows.space.iloc[0]) & (rest.b == "SPOS")]
+        gains = gains[gains.a.isin(("PA", "PA&DA")) & (gains.measure == "tau_loss")]
+        told = [f"{row.a} − SPOS {_told(row)}" for row in gains.itertuples()]
+        said.append(f"Of another size, so only below, tau by loss: {'; '.join(told)}")
+    said.append("Brackets: the least certain of the intervals")
     few = f" ({scale.secondary_seeds} of {', '.join(scale.secondary)})" if scale.secondary else ""
     return (
         f"Scale {scale.name}, {len(scale.seeds)} seeds{few}. {'. '.join(said)}. "
