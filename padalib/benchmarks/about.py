@@ -73,6 +73,12 @@ def place(space: str, data: str) -> Path:
     return paths.project_root() / "build" / "truth" / f"{name}.csv"
 
 
+def made(space: str) -> list[Path]:
+    """The tables of a space that `padalib truth` has written, on whatever data."""
+    one = place(space, "")
+    return sorted(one.parent.glob(f"{one.stem}*.csv"))
+
+
 def changed(told: About) -> bool:
     """Whether the data set of that name holds other images now; not where it is gone."""
     try:

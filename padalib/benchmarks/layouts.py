@@ -119,6 +119,9 @@ def read_own(space: Space, path: Path, reader: Reader) -> pd.DataFrame:
     else:
         remedy = f"write it again with `alone.save`, or pass another: {understood(reader)}"
     if not path.is_file():
+        if whole.name not in KEPT and (made := about.made(whole.name)):
+            one = ", ".join(map(str, made[:3]))
+            remedy = f"pass one that was made here ({PATH}), {one}; or {remedy}"
         raise FileNotFoundError(f"no truth table of {space.name} at {path}: {remedy}")
     try:
         # pandas reads floats to the last bit from 3.1 on (before: float_precision="round_trip")

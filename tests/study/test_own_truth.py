@@ -235,6 +235,17 @@ def test_a_space_edited_since_is_noticed(tmp_path):
     assert coloured == TINY
 
 
+def test_a_table_that_was_made_here_is_named_where_none_was_given(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no truth table of tiny at .*: train its"):
+        truth.load(TINY)
+    alone.save(table_of(TINY, "photos"), about.place("tiny", "photos"))
+    alone.save(table_of(TINY, "photos"), about.place("tiny2", "photos"))  # another space's
+    with pytest.raises(FileNotFoundError, match=r"one that was made here .*tiny@photos\.csv; "):
+        truth.load(TINY)
+    assert len(truth.load(TINY, about.made("tiny")[0]).table) == TINY.architectures
+
+
 def test_no_two_pairs_of_names_share_a_place():
     names = ["a", "a@b", "b", "a%40b", "a/b", "a-b", "Größe", "a b", ".."]
     places = {about.place(space, folder) for space in names for folder in names}
