@@ -90,7 +90,7 @@ def judge(
 def _side(intervals: Sequence[Interval], null: float, p: float | None = None) -> int:
     """1 where all lie above `null`, -1 below; 0 otherwise, or where p or equal seeds tell none."""
     equal = [i.over in FEW and i.low == i.high for i in intervals]
-    if any(equal) if p is None else all(equal) or not p <= LEVEL:
+    if p is not None and (all(equal) or not p <= LEVEL):
         return 0
     return all(i.low > null for i in intervals) - all(i.high < null for i in intervals)
 

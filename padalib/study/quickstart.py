@@ -142,9 +142,14 @@ def draw(rows: pd.DataFrame, reference: pd.DataFrame, space: Space) -> Figure:
     return figure
 
 
-def caption(claim: Claim, reference: pd.DataFrame, about: str) -> str:
-    """What the picture shows, and `about` the sampler; no verdict, for it is of one seed each."""
+def caption(claim: Claim, reference: pd.DataFrame, method: Method) -> str:
+    """What the picture shows, with the docstring of the method's sampler; no verdict.
+
+    For it is of one seed each.
+    """
+    doc = (method.paths.cls.__doc__ or "").partition("\n")[0].strip()
+    about = f" “{method.name}” {doc[0].lower()}{doc[1:]}" if doc else ""
     return (
-        f"{claim.statement}? {claim.evidence}. {about} A perfect predictor would reach "
+        f"{claim.statement}? {claim.evidence}.{about} A perfect predictor would reach "
         f"tau {reference.perfect.iloc[0]:.2f}, for the truth has noise of its own."
     )

@@ -101,9 +101,21 @@ def test_the_picture_has_a_panel_a_column_in_its_colour(rows):
         for x, y in zip(MINE, TRUE, strict=True)
         if y > 10  # the last has no live edge
     ]
-    about = "“mine” draws as I like."
-    caption = quickstart.caption(quickstart.compare(rows, "mine"), REFERENCE, about)
-    assert "that of SPOS?" in caption and f" {about} " in caption and "reach tau 0.96" in caption
+
+    class Mine(samplers.UniformPaths):
+        """Draws as I like.
+
+        And this is not told.
+        """
+
+    claim = quickstart.compare(rows, "mine")
+    caption = quickstart.caption(claim, REFERENCE, samplers.compose("mine", paths=Mine))
+    assert "that of SPOS?" in caption and "reach tau 0.96" in caption
+    assert " “mine” draws as I like. A perfect" in caption and "not told" not in caption
+    Mine.__doc__ = None  # a sampler need not say anything
+    assert "“mine”" not in quickstart.caption(
+        claim, REFERENCE, samplers.compose("mine", paths=Mine)
+    )
 
 
 def test_two_supernets_are_trained_alike_but_for_the_sampler():

@@ -112,6 +112,7 @@ SCALES = {
                         *CHAIN_STUDIES,
                         *("controls", "across", "search", "rivals", "retraining"),
                     ),
+                    split_on=(1, 32),
                     keep=(1,),
                     images=128,
                     ranked=40,
