@@ -127,7 +127,7 @@ def test_a_p_that_is_not_known_or_rests_on_equal_seeds_shows_no_direction():
         assert claims.judge(own) == claims.SHOWN  # alone: every interval excludes no effect
     assert claims.judge([equal], p=0.0) == claims.NOT_SHOWN
     assert claims.judge([equal, wide], p=0.01) == claims.SHOWN  # p knows of the other doubt
-    assert claims.judge([equal], bound=0.2) == claims.EQUIVALENT
+    assert claims.judge([equal], bound=0.2, p=math.nan) == claims.EQUIVALENT
     seeds = replace(equal, high=0.3)
     alone, unknown = (claims.of("k", "s", 0.2, [seeds], "e", p=p) for p in (None, math.nan))
     assert (alone.verdict, unknown.verdict) == (claims.SHOWN, claims.NOT_SHOWN)

@@ -113,9 +113,8 @@ def test_the_picture_has_a_panel_a_column_in_its_colour(rows):
     assert "that of SPOS?" in caption and "reach tau 0.96" in caption
     assert " “mine” draws as I like. A perfect" in caption and "not told" not in caption
     Mine.__doc__ = None  # a sampler need not say anything
-    assert "“mine”" not in quickstart.caption(
-        claim, REFERENCE, samplers.compose("mine", paths=Mine)
-    )
+    silent = quickstart.caption(claim, REFERENCE, samplers.compose("mine", paths=Mine))
+    assert "it. A perfect predictor" in silent
 
 
 def test_two_supernets_are_trained_alike_but_for_the_sampler():
