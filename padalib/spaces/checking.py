@@ -58,12 +58,11 @@ def _class(space: Space) -> None:
                 f"`{name}: {kind} = ...`"
             )
     for field in dataclasses.fields(space):
-        value = vars(cls).get(field.name, getattr(space, field.name))
-        if field.name not in noted and value != getattr(space, field.name):
+        value, taken = vars(cls).get(field.name), getattr(space, field.name)
+        if field.name in vars(cls) and field.name not in noted and value != taken:
             raise ValueError(
                 f"{cls.__name__} sets {field.name} without saying its type, so it is not taken and "
-                f"{getattr(space, field.name)!r} stays: write `{field.name}: {field.type} = "
-                f"{value!r}`"
+                f"{taken!r} stays: write `{field.name}: {type(value).__name__} = {value!r}`"
             )
     try:
         hash(space)

@@ -291,12 +291,14 @@ class Mine(ChainSpace):
         (
             '"mine"\n',
             '"mine"\n    strides = (2, 2, 1)\n',
-            r"sets strides without saying its type, .* stays: write `strides: .* = \(2, 2, 1\)`",
+            r"stays: write `strides: tuple = \(2, 2, 1\)`",
         ),
+        ('"mine"\n', '"mine"\n    channels = 4\n', "stays: write `channels: int = 4`"),
     ],
 )
 def test_mistakes_in_a_chain(old, new, said):
     spaces.check(made(CHAIN))
+    spaces.check(made(CHAIN.replace('"mine"\n', '"mine"\n    channels: int = 4\n')))  # a remedy
     with pytest.raises((ValueError, TypeError), match=said):
         spaces.check(made(CHAIN.replace(old, new, 1)))
 
