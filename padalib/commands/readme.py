@@ -12,7 +12,7 @@ import pandas as pd
 from padalib import spaces
 from padalib.engine import paths
 from padalib.engine.runs import write_bytes
-from padalib.study import claims
+from padalib.study import claims, wording
 from padalib.study.claims import Claim
 
 SCALES = {  # in the README in this order, and what they are
@@ -226,7 +226,7 @@ def _space(found: Found) -> str:
 def _line(key: str, column: str, found: Found) -> str:
     """A row of the page's tables."""
     claim = found.claim
-    seen = claims.short(claim.visible) if math.isfinite(claim.visible) else ""
+    seen = wording.short(claim.visible) if math.isfinite(claim.visible) else ""
     shown = f"[{claim.figure}](../../{_figure(found)})" if claim.figure else ""
     asked = f"[{claims.cell(claim.statement)}]({in_full(key)})"
     numbers = claims.cell(claims.numbers(claim))
@@ -243,17 +243,17 @@ def _facts(found: Found) -> list[str]:
     claim, facts = found.claim, []
     if not math.isnan(claim.effect):
         unit = f" {claim.unit}" if claim.unit else ""
-        facts.append(f"Effect {claims.short(claim.effect)}{unit}, held against {claim.null:g}")
+        facts.append(f"Effect {wording.short(claim.effect)}{unit}, held against {claim.null:g}")
     facts += [
         f"Interval over {each.n:,} {each.over}: "
-        f"[{claims.short(each.low)}, {claims.short(each.high)}]"
-        + ("" if math.isnan(each.of) else f", of an effect of {claims.short(each.of)}")
+        f"[{wording.short(each.low)}, {wording.short(each.high)}]"
+        + ("" if math.isnan(each.of) else f", of an effect of {wording.short(each.of)}")
         for each in claim.intervals
     ]
     if math.isfinite(claim.visible):
-        facts.append(f"Smallest visible {claims.short(claim.visible)}")
+        facts.append(f"Smallest visible {wording.short(claim.visible)}")
     if math.isfinite(claim.bound):
-        facts.append(f"Bound of equivalence {claims.short(claim.bound)}")
+        facts.append(f"Bound of equivalence {wording.short(claim.bound)}")
     if claim.figure:
         facts.append(f"Figure: [{claim.figure}](../../../{_figure(found)})")
     return facts

@@ -27,11 +27,11 @@ from padalib.study import effects, figures, scales
 BY_FLOPS = ("within_flops", "within_flops_loss", "between_flops", "within_quintiles", "with_flops")
 SHORT = {  # titles of the figure's panels
     "tau": "tau",
-    "within_flops": "tau, equal FLOPs",
-    "with_flops": "tau with FLOPs",
-    "upper_half": "tau, upper half",
-    "top_decile": "tau, top tenth",
-    "p_at_10": "top tenth found",
+    "within_flops": "tau, equal\nFLOPs",
+    "with_flops": "tau with\nFLOPs",
+    "upper_half": "tau, upper\nhalf",
+    "top_decile": "tau, top\ntenth",
+    "p_at_10": "top tenth\nfound",
 }
 
 

@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from itertools import groupby, product
 from math import prod
 from operator import index
+from typing import Self
 
 import torch
 from torch import nn
@@ -49,6 +50,14 @@ class Space:
     extent = 1  # consecutive positions that share one set of weights
     shortcuts: tuple[int, ...] = ()  # positions from the input to the output past all others
     benchmark: str | None = None  # the public truth table that lists its architectures
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        fields = getattr(cls, "__dataclass_fields__", {})
+        lost = fields.keys() & {*vars(cls), *vars(cls).get("__annotations__", ())}
+        if lost and "__dataclass_fields__" not in vars(cls):
+            said = f"{cls.__name__} gives {', '.join(sorted(lost))}, which is not taken, for it is"
+            raise ValueError(f"{said} no dataclass: write @dataclass(frozen=True) above it")
+        return super().__new__(cls)
 
     # --- what a subclass gives ---
 

@@ -12,6 +12,9 @@ from pathlib import Path
 import pandas as pd
 from scipy import stats
 
+from padalib.study import wording
+from padalib.study.wording import short
+
 SHOWN, OPPOSITE, EQUIVALENT, NOT_SHOWN = "shown", "opposite here", "equivalent", "not shown"
 MIXED, UNMEASURABLE = "mixed", "not measurable"
 CORRECTED = f"{NOT_SHOWN}, corrected"
@@ -283,10 +286,9 @@ def own_effect(claim: Claim, interval: Interval | None) -> float:
 
 
 def numbers(claim: Claim) -> str:
-    """Effect and deciding interval, with their sign where they are differences; '' if unknown.
+    """Effect and deciding interval, as `wording.interval` writes them; '' if unknown.
 
-    As many decimals as half the interval has down to its second digit, more where an end would look
-    as if it were no effect: +0.44 [+0.28, +0.59]. Two effects that say different things: both.
+    Two effects that say different things: both.
     """
     if math.isnan(claim.effect):
         return ""
@@ -300,28 +302,10 @@ def numbers(claim: Claim) -> str:
 def _numbers(claim: Claim) -> str:
     """`numbers` of one effect, without its unit."""
     decides = deciding(claim)
-    ends = () if decides is None else (decides.low, decides.high)
-    values = [own_effect(claim, decides), *ends]
-    decimals, sign = _decimals(*ends, claim.null) if ends else None, "+" if claim.null == 0 else ""
-
-    def shown(value: float) -> str:
-        if decimals is None or max(map(abs, values)) >= 1000:
-            return (sign if value >= 0 else "") + short(value)
-        return f"{value + 0.0:{sign}.{decimals}f}"  # + 0.0: nothing is -0; what is less says so
-
-    said, *rest = map(shown, values)
-    return f"{said} [{', '.join(rest)}]" if ends else said
-
-
-def _decimals(low: float, high: float, null: float) -> int | None:
-    """See `numbers`; None where the interval is a point, or has no end."""
-    half = (high - low) / 2
-    if not 0 < half < math.inf:
-        return None
-    decimals = max(0, 1 - math.floor(math.log10(half) + 1e-9))
-    while decimals < 6 and any(end != null and round(end, decimals) == null for end in (low, high)):
-        decimals += 1
-    return decimals
+    value = own_effect(claim, decides)
+    if decides is None:
+        return ("+" if claim.null == 0 and value >= 0 else "") + short(value)
+    return wording.interval(value, decides.low, decides.high, claim.null)
 
 
 def slug(*names: str) -> str:
@@ -336,15 +320,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = highest
     return corrected
-
-
-def short(number: float) -> str:
-    """Three digits, or a whole number from a thousand on: 0.0130, 1.29, 16.7, 12,905, 5.07e7."""
-    if abs(number) >= 1e6:
-        return f"{number:.2e}".replace("e+0", "e").replace("e+", "e")
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:#.3g}".rstrip(".")
-
-
-def interval(value: float, low: float, high: float) -> str:
-    """A number and its interval as the project writes them: 1.29 [0.788, 2.25]."""
-    return f"{short(value)} [{short(low)}, {short(high)}]"

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 from padalib.ranking import metrics
-from padalib.study import claims
+from padalib.study import claims, wording
 
 LEVEL = 0.05  # of every test
 # Of equivalence, fixed beforehand: within ±0.03 of tau; variances within a factor of 1.1.
@@ -85,7 +85,7 @@ class Effect(NamedTuple):
         return claims.Interval(self.low, self.high, "seeds", self.seeds)
 
     def __str__(self) -> str:
-        return claims.interval(self.change, self.low, self.high)
+        return wording.interval(self.change, self.low, self.high)
 
 
 def difference(a: pd.Series, b: pd.Series | float = 0.0) -> Effect:

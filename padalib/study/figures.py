@@ -62,6 +62,11 @@ COLOURS = {
     "EFS-NAS": "#3C3C54",
 }
 OWN = "#4F23F9"  # methods of your own
+# Marks of the methods that are drawn most often side by side; others have a dot.
+MARKS = {
+    **{"SPOS": "o", "PA": "s", "yoked PA": "D", "curriculum": "^", "PA&DA": "v"},
+    "PA&DA weighted": "P",
+}
 OPERATIONS = {
     "fixed": ("fixed part", "#8A8A8A"),
     "none": ("none", "#000000"),
@@ -87,6 +92,11 @@ MOST_WORDS = 0.7  # share of a figure that a caption may take: more, and the lay
 def colour(method: str) -> str:
     """A method's colour; methods of your own get the remaining one."""
     return COLOURS.get(method, OWN)
+
+
+def mark(method: str) -> str:
+    """A method's mark, so that colour is not all that tells it from another."""
+    return MARKS.get(method, "o")
 
 
 def operations(names: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -205,6 +215,16 @@ def log_ticks(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
+def apart(values: Iterable[float], share: float = 0.1) -> list[float]:
+    """Of these values, for ticks, those that lie apart by that share of their range."""
+    values = sorted(set(values))
+    kept = values[:1]
+    for value in values[1:]:
+        if value - kept[-1] >= share * (values[-1] - values[0]):
+            kept.append(value)
+    return kept
+
+
 def label_ends(axes: Axes, ends: pd.Series, shades: Mapping) -> None:
     """Write each line's name (the index of `ends`) right of its last value, in its shade.
 
@@ -229,9 +249,12 @@ def scatter(axes: Axes, x: ArrayLike, y: ArrayLike, shade: str, label: str | Non
     axes.plot(x, y, "o", color=shade, ms=size, mec="white", mew=0.3, label=label)
 
 
-def key(owner: Axes | Figure, methods: Iterable[str], **look: Any) -> Legend:
-    """A legend of methods: a dot in the colour of each."""
-    dots = [Line2D([], [], ls="", marker="o", color=colour(name), label=name) for name in methods]
+def key(owner: Axes | Figure, methods: Iterable[str], marks: bool = False, **look: Any) -> Legend:
+    """A legend of methods: a dot in the colour of each, or where `marks`, each one's mark."""
+    dots = [
+        Line2D([], [], ls="", marker=mark(n) if marks else "o", color=colour(n), label=n)
+        for n in methods
+    ]
     return owner.legend(handles=dots, **look)
 
 
@@ -244,7 +267,8 @@ def by_epoch(
         mean = own.groupby("epoch")[value].mean()
         axes.plot(mean.index, mean, color=colour(method), label=method if label else None)
         if own.groupby("epoch").size().max() > 1 and len(mean) <= 8:
-            axes.plot(own.epoch, own[value], ".", color=colour(method), ms=2, zorder=1 + place / 99)
+            look = {"marker": mark(method), "ls": "", "color": colour(method), "ms": 1.5}
+            axes.plot(own.epoch, own[value], zorder=1 + place / 99, **look)
     axes.set_xlabel("epoch (passes of images)")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 

@@ -16,7 +16,7 @@ from scipy import stats
 from padalib.ranking import metrics, pairs, report
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
-from padalib.study import claims, effects
+from padalib.study import claims, effects, wording
 from padalib.study.claims import Interval
 from padalib.study.effects import Doubt
 
@@ -273,7 +273,7 @@ def seen(rows: pd.DataFrame, unit: str = "") -> str:
     own = rows[rows.difference.notna() & rows.visible.notna()]
     if own.empty:
         return "No difference could have been shown, for lack of seeds"
-    least, most = (claims.short(end) for end in (own.visible.min(), own.visible.max()))
+    least, most = (wording.short(end) for end in (own.visible.min(), own.visible.max()))
     halves = [max((i.high - i.low) / 2 for i in intervals(row)) for row in own.itertuples()]
     able = int((np.array(halves) < own.bound).sum())
     return (

@@ -9,7 +9,7 @@ from padalib.ranking import metrics
 from padalib.ranking.scores import ScoreConfig
 from padalib.samplers import Method
 from padalib.spaces import Space
-from padalib.study import claims, figures
+from padalib.study import claims, figures, wording
 from padalib.study.claims import Claim, Interval
 from padalib.study.ranking import LIVE_FLOPS
 from padalib.study.scale import Scale
@@ -97,7 +97,7 @@ def card(rows: pd.DataFrame) -> pd.DataFrame:
     for name in rows.columns.drop("true"):
         vectors = rows[name].to_numpy(), rows.true.to_numpy()
         table[name] = {
-            head: claims.interval(fn(*vectors), *metrics.bootstrap(fn, *vectors))
+            head: wording.interval(fn(*vectors), *metrics.bootstrap(fn, *vectors))
             for head, fn in ((head, metrics.METRICS[measure]) for measure, head in MEASURES.items())
         }
     return pd.DataFrame(table).T.rename(index={FREE: f"{FREE}, no training"})

@@ -285,7 +285,7 @@ class Mine(ChainSpace):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("@dataclass(frozen=True)\n", "", "missing 1 required positional argument: 'name'"),
+        ("@dataclass(frozen=True)\n", "", r"gives name, options.* is no dataclass: write @datac"),
         ("self.widths[position + 1]", "self.widths[position]", r"the path .* of mine fails \(Run"),
         ("    def block", "    def blocks", "inherit from ChainSpace|making the network of mine"),
         (

@@ -13,7 +13,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from padalib.commands import readme
 from padalib.engine import paths
 from padalib.engine.runs import RunError
-from padalib.study import claims, scales
+from padalib.study import claims, scales, wording
 from padalib.study.claims import Claim, Interval
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -321,8 +321,17 @@ def test_numbers_are_short():
         12905.4: "12,905",
         5.069e7: "5.07e7",
     }
-    assert {number: claims.short(number) for number in wanted} == wanted
-    assert claims.interval(0.8, -1, 1000) == "0.800 [-1.00, 1,000]"
+    assert {number: wording.short(number) for number in wanted} == wanted
+    assert wording.interval(0.8, -1, 1000) == "0.800 [-1.00, 1,000]"
+
+
+def test_an_interval_has_the_digits_that_it_is_known_to():
+    assert wording.interval(0.000902, -0.0288, 0.0306, null=0) == "+0.001 [-0.029, +0.031]"
+    assert wording.interval(0.4712, 0.378, 0.564, null=0) == "+0.471 [+0.378, +0.564]"
+    assert wording.interval(1.29, 0.788, 2.25) == "1.29 [0.79, 2.25]"
+    assert wording.interval(1.10, 1.004, 1.19, null=1) == "1.100 [1.004, 1.190]"
+    assert wording.interval(3e-4, 1e-7, 0.1) == "0.000300 [1.00e-07, 0.100]"  # ends far apart
+    assert wording.interval(0.5, math.nan, math.nan, null=0) == "+0.500 [nan, nan]"
 
 
 def test_only_what_is_between_the_marks_is_written(project):

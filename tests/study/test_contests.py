@@ -9,7 +9,7 @@ from scipy import stats
 
 from padalib import spaces
 from padalib.ranking import metrics
-from padalib.study import claims, contests, outcomes
+from padalib.study import claims, contests, outcomes, wording
 from padalib.study.claims import Interval
 
 RNG = np.random.default_rng(0)
@@ -180,7 +180,7 @@ def test_many_comparisons_make_each_harder_to_show():
     assert made.verdict == claims.NOT_SHOWN and made.p == first.holm and made.bound == 0.03
     assert made.evidence == (
         "x; p 0.053 after Holm's correction; smallest effect that would have been seen "
-        f"{claims.short(first.visible)}; equivalence (within 0.03) not shown either. And this"
+        f"{wording.short(first.visible)}; equivalence (within 0.03) not shown either. And this"
     )
     assert made.intervals == (
         Interval(row.seeds_low, row.seeds_high, "seeds", 3, freedom=2.0),

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from padalib import spaces
 from padalib.engine import paths
 from padalib.ranking import metrics
-from padalib.study import claims, scales, sharing
+from padalib.study import scales, sharing, wording
 from padalib.study.sharing import plots
 from padalib.study.workbook import Workbook
 
@@ -224,7 +224,7 @@ def test_an_interval_that_holds_gains_and_losses_is_called_wide_not_zero():
     assert "(wide) from 1 to 3" in accuracy and "(wide)" not in loss
     assert loss == "by loss 1.00 to -1.00, -2.00 [-2.00, -2.00] [-2.00, -2.00] from 1 to 3"
     assert "over 3 seeds, then over 4 architectures" in claim.evidence
-    assert f"would have been seen {claims.short(claim.visible)}" in claim.evidence
+    assert f"would have been seen {wording.short(claim.visible)}" in claim.evidence
     assert [(i.over, i.n) for i in claim.intervals] == [
         ("seeds", 3),
         ("architectures", 4),

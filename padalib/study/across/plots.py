@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from padalib.study import claims, effects, figures, outcomes
+from padalib.study import claims, effects, figures, outcomes, wording
 from padalib.study.across import ASKED, QUESTIONS
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.scale import Scale
@@ -114,7 +114,11 @@ def _said(tables: dict[str, pd.DataFrame], measure: str) -> Iterator[str]:
     over = tables["over"]
     for row in over[over.measure == measure].itertuples():
         asked = ASKED[row.question]
-        mean = "" if math.isnan(row.p) else f"; mean {claims.interval(row.mean, row.low, row.high)}"
+        mean = (
+            ""
+            if math.isnan(row.p)
+            else f"; mean {wording.interval(row.mean, row.low, row.high, null=0)}"
+        )
         where = {True: " with a schedule", False: " without one", None: ""}[asked.where]
         against = f", opposite in {row.opposite}" if row.opposite else ""
         told = f"shown in {row.shown} of {row.spaces} spaces{against}"
@@ -151,7 +155,7 @@ def caption_variance(scale: Scale, rows: pd.DataFrame) -> str:
     """The finding in words, for the figure of variance."""
     own = rows[rows.part == "all"]
     said = "; ".join(
-        f"{row.space}, {STEPS[row.weights]} {claims.interval(row.change, row.low, row.high)}"
+        f"{row.space}, {STEPS[row.weights]} {wording.interval(row.change, row.low, row.high)}"
         for row in own.itertuples()
     )
     return (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from padalib.study import across, claims, controls, effects, outcomes
+from padalib.study import across, claims, controls, effects, outcomes, wording
 from padalib.study.across import ASKED, LEAST
 from padalib.study.claims import Claim, Interval
 from padalib.study.controls import BOUND, OUTCOMES
@@ -95,7 +95,7 @@ def lowered(rows: pd.DataFrame) -> Iterator[Claim]:
             (rows.space == row.space) & (rows.weights == row.weights) & (rows.part == "fixed")
         ]
         beside = "".join(
-            f"; {claims.interval(f.change, f.low, f.high)} on {FIXED}" for f in fixed.itertuples()
+            f"; {wording.interval(f.change, f.low, f.high)} on {FIXED}" for f in fixed.itertuples()
         )
         yield claims.of(
             f"09.variance.{row.weights}.{row.space}",
@@ -103,7 +103,7 @@ def lowered(rows: pd.DataFrame) -> Iterator[Claim]:
             f"(`{row.space}`)",
             row.change,
             [Interval(row.low, row.high, "seeds", int(row.seeds))],
-            f"{claims.interval(row.change, row.low, row.high)} times SPOS's at the end, each "
+            f"{wording.interval(row.change, row.low, row.high)} times SPOS's at the end, each "
             f"method on its own network, all weights{beside}; over {row.seeds} seeds",
             wanted=-1,
             null=1.0,

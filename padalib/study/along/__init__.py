@@ -17,7 +17,7 @@ import pandas as pd
 from padalib import samplers
 from padalib.engine.runs import Config
 from padalib.probes.sampled import VarianceConfig
-from padalib.study import claims, effects
+from padalib.study import claims, effects, wording
 from padalib.study.scale import Scale
 from padalib.study.variance import BASE, CLAIMED, CONTROL, FIXED, PARTS, WEIGHTED, weighs
 from padalib.train import TrainConfig
@@ -201,8 +201,7 @@ def over_training(probed: pd.DataFrame, value: str) -> pd.DataFrame:
 
 def told(row: Any) -> str:
     """A change, in SPOS's variance, with its interval."""
-    change, low, high = (round(value, 3) + 0.0 for value in (row.change, row.low, row.high))
-    return f"{change:+.3f} [{low:+.3f}, {high:+.3f}]"  # + 0.0: there is no -0
+    return wording.interval(row.change, row.low, row.high, null=0)
 
 
 def in_words(found: Along) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator
 
 from padalib.study import figures
 from padalib.study.along import METHODS, PLAIN, SOURCES, UNSURE, Along, told
@@ -31,7 +31,8 @@ def draw(found: Along) -> Figure:
             rows = rows[(rows.part == part) & (rows.weights == "raw") & rows.method.isin(PLAIN)]
             for method in PLAIN:
                 each = rows[rows.method == method].set_index("epoch").signal_to_noise
-                axes[3].plot(each, "o-", color=figures.colour(method), ms=2.5, lw=1)
+                look = {"marker": figures.mark(method), "color": figures.colour(method)}
+                axes[3].plot(each, ms=3, lw=1, **look)
             for axis in axes[1:]:
                 axis.set_yscale("log")
                 figures.log_ticks(axis.yaxis)
@@ -42,9 +43,10 @@ def draw(found: Along) -> Figure:
         titles = ("from the path", "from the data", "weighted steps", "signal to noise")
         for axis, title in zip(figure.axes[:4], titles, strict=True):
             axis.set_title(title)
+        epochs = figures.apart(probed.epoch.unique())
         for axis in figure.axes:
             axis.set_xlabel("epoch" if axis in figure.axes[-4:] else "")
-            axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axis.xaxis.set_major_locator(FixedLocator(epochs))
         _legend(figure)
     return figure
 
@@ -60,12 +62,12 @@ def _weighted(axis: Axes, own: pd.DataFrame) -> None:
             values = mean[source].where(mean[source] > 0)
             axis.plot(values, LINES[source], color=shade, lw=1)
             for known, fill in ((sure, shade), (~sure, "white")):
-                axis.plot(values[known], "o", color=shade, mfc=fill, ms=2.5)
+                axis.plot(values[known], figures.mark(method), color=shade, mfc=fill, ms=3)
 
 
 def _legend(figure: Figure) -> None:
     marks = [
-        Line2D([], [], ls="", marker="o", color=figures.colour(name), label=name)
+        Line2D([], [], ls="", marker=figures.mark(name), color=figures.colour(name), label=name)
         for name in METHODS
     ]
     lines = [

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from padalib.ranking import report
-from padalib.study import claims, figures, limits, outcomes
+from padalib.study import figures, limits, outcomes, wording
 from padalib.study.budget import PAIRS, Budget
 from padalib.study.outcomes import JUDGED
 from padalib.study.variance import FIXED
@@ -23,7 +23,7 @@ PANELS = {
 def draw(found: Budget, larger: pd.DataFrame | None = None) -> Figure:
     """Outcomes, PA's differences and the variance, against the length of training.
 
-    Diamonds: `larger`, the cards of a larger scale, where there are any. Of one length only the
+    Open marks: `larger`, the cards of a larger scale, where there are any. Of one length only the
     steps.
     """
     if _alone(found):
@@ -52,7 +52,8 @@ def draw(found: Budget, larger: pd.DataFrame | None = None) -> Figure:
             more = [] if larger is None else list(larger.epoch.unique())
             _lengths(axes, [*lengths, *more])
         more = [] if larger is None else [m for m in larger.method.unique() if m not in methods]
-        figures.key(figure, [*methods, *more], loc="outside upper center", ncols=6)
+        look = {"loc": "outside upper center", "ncols": 6}
+        figures.key(figure, [*methods, *more], marks=True, **look)
     return figure
 
 
@@ -108,14 +109,15 @@ def _lines(axes: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
         own = rows[rows.method == method].sort_values("epoch")
         x = own.epoch * 1.03 ** (place - (len(methods) - 1) / 2)
         axes.vlines(x, own.low, own.high, color=figures.colour(method), lw=0.7)
-        axes.plot(x, own.value, "o-", color=figures.colour(method), ms=2.5)
+        look = {"marker": figures.mark(method), "color": figures.colour(method), "ms": 3}
+        axes.plot(x, own.value, **look)
 
 
 def _points(axes: Axes, rows: pd.DataFrame) -> None:
     for place, row in enumerate(rows.itertuples()):
         x, shade = row.epoch * 1.03**place, figures.colour(row.method)
         axes.vlines(x, row.low, row.high, color=shade, lw=0.7)
-        axes.plot(x, row.value, "D", color=shade, mfc="white", ms=4)
+        axes.plot(x, row.value, figures.mark(row.method), color=shade, mfc="white", ms=4)
 
 
 def _differences(axes: Axes, rows: pd.DataFrame) -> None:
@@ -140,7 +142,7 @@ def _variance(axes: Axes, rows: pd.DataFrame) -> None:
     for method, own in rows.groupby("method", sort=False):
         own, shade = own.sort_values("epoch"), figures.colour(method)
         axes.vlines(own.epoch, own.low, own.high, color=shade, lw=0.7)
-        axes.plot(own.epoch, own.change, "o-", color=shade, ms=2.5)
+        axes.plot(own.epoch, own.change, marker=figures.mark(method), color=shade, ms=3)
     axes.axhline(1, color=figures.GREY, lw=0.5)
 
 
@@ -154,7 +156,7 @@ def caption(found: Budget, scale: str, larger: str = "") -> str:
         rows = rows[(rows.a == a) & (rows.b == b) & (rows.outcome == "tau")]
         ends = rows[rows.epoch.isin([rows.epoch.min(), rows.epoch.max()])]
         words = [
-            f"{claims.interval(row.difference, low, high)} at length {row.epoch}"
+            f"{wording.interval(row.difference, low, high, null=0)} at length {row.epoch}"
             for row, low, high in zip(ends.itertuples(), *outcomes.joint(ends), strict=True)
         ]
         if words:
@@ -164,7 +166,7 @@ def caption(found: Budget, scale: str, larger: str = "") -> str:
         rows = rows[rows.epoch == rows.epoch.max()]
         words = [_ratio(row) for row in rows.itertuples()]
         said.append(f"Variance at length {rows.epoch.max()}, times SPOS's: {', '.join(words)}. ")
-    more = f" Diamonds, in the panels of levels: scale {larger}." if larger else ""
+    more = f" Open marks, in the panels of levels: scale {larger}." if larger else ""
     return (
         f"Scale {scale}, ranked by loss, within equal FLOPs by accuracy. {''.join(said)}"
         "Each length is a training of its own, to which schedules are stretched. "
@@ -192,7 +194,7 @@ def _caption_steps(rows: pd.DataFrame, scale: str) -> str:
 
 
 def _ratio(row: tuple) -> str:
-    return f"{row.method} {claims.interval(row.change, row.low, row.high)}"
+    return f"{row.method} {wording.interval(row.change, row.low, row.high)}"
 
 
 def plotted(found: Budget) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from padalib.study import claims, effects, outcomes
+from padalib.study import claims, effects, outcomes, wording
 from padalib.study.budget import BASE, CONTROL, FIGURE, GAINER, SCORED, Budget
 from padalib.study.claims import Claim, Interval
 from padalib.study.outcomes import JUDGED, NAMES
@@ -33,7 +33,8 @@ def _along(rows: pd.DataFrame) -> str:
     """A difference at every length, with the interval over seeds and architectures together."""
     ends = zip(rows.itertuples(), *outcomes.joint(rows), strict=True)
     return ", ".join(
-        f"{row.epoch:.0f}: {claims.interval(row.difference, low, high)}" for row, low, high in ends
+        f"{row.epoch:.0f}: {wording.interval(row.difference, low, high, null=0)}"
+        for row, low, high in ends
     )
 
 
@@ -42,7 +43,8 @@ def _levels(found: Budget, method: str, outcome: str) -> str:
     rows = found.cards[(found.cards.method == method) & (found.cards.measure == outcome)]
     rows = rows[rows.by == SCORED[outcome]].sort_values("epoch")
     return ", ".join(
-        f"{row.epoch}: {claims.interval(row.value, row.low, row.high)}" for row in rows.itertuples()
+        f"{row.epoch}: {wording.interval(row.value, row.low, row.high)}"
+        for row in rows.itertuples()
     )
 
 
@@ -139,7 +141,7 @@ def _steps(found: Budget) -> Iterator[Claim]:
     rows = found.steps[found.steps.value == "variance"]
     own, fixed = (
         ", ".join(
-            f"{row.method} {claims.interval(row.change, row.low, row.high)}"
+            f"{row.method} {wording.interval(row.change, row.low, row.high)}"
             for row in rows[rows.part == part].itertuples()
         )
         for part in ("all", "fixed")
@@ -182,4 +184,4 @@ def described(found: Budget) -> str:
 def _interval(rows: pd.DataFrame, key: tuple) -> str:
     if key not in rows.index:
         return f"{math.nan:.2f}"
-    return claims.interval(*rows.loc[key, ["value", "low", "high"]])
+    return wording.interval(*rows.loc[key, ["value", "low", "high"]])

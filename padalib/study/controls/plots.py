@@ -20,7 +20,6 @@ LEVELS = {  # measures of the left panel: mark, label
     "with_flops": ("^", "by accuracy, with the FLOPs' rank"),
     "between_seeds": ("D", "by accuracy, between seeds"),
 }
-MARKS = {"SPOS": "o", "PA": "s", "yoked PA": "D", "curriculum": "^", "PA&DA": "v"}
 
 
 def draw(tables: dict[str, pd.DataFrame], main: str) -> Figure:
@@ -111,12 +110,12 @@ def _bias(axes: Axes, rows: pd.DataFrame) -> None:
     """Change of rank by one more live operation: how much more than in the truth."""
     options = list(dict.fromkeys(rows.option))
     labels = [name for name, _ in figures.operations(options).values()]
-    methods = [method for method in MARKS if (rows.method == method).any()]
+    methods = [method for method in figures.MARKS if (rows.method == method).any()]
     for method, shift in zip(methods, np.linspace(-0.3, 0.3, len(methods)), strict=True):
         own = rows[rows.method == method].set_index("option").loc[options]
         y, shade = np.arange(len(options)) + shift, figures.colour(method)
         axes.hlines(y, own.bias_low, own.bias_high, color=shade, lw=0.8)
-        axes.plot(own.bias, y, MARKS[method], color=shade, mfc="white", ms=3.5, label=method)
+        axes.plot(own.bias, y, figures.mark(method), color=shade, mfc="white", ms=3.5, label=method)
     axes.axvline(0, color="grey", lw=0.5)
     axes.set_yticks(range(len(options)), labels)
     axes.set(xlabel="change of rank (sd), less the truth's", title="what each overrates (right)")

@@ -17,7 +17,7 @@ import pandas as pd
 from padalib.ranking import pairs
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
-from padalib.study import claims, effects, outcomes
+from padalib.study import claims, effects, outcomes, wording
 from padalib.study.interventions import (
     FAMILIES,
     IMAGES,
@@ -231,10 +231,10 @@ def _lasts(lasting: pd.DataFrame) -> Iterator[claims.Claim]:
             continue
         row = own.loc[(MIDDLE, family)]
         said = "Doublings measured in the middle of training for each that is set: "
-        said += claims.interval(row.change, row.low, row.high)
+        said += wording.interval(row.change, row.low, row.high)
         for (at, name), other in own.drop((MIDDLE, family)).iterrows():
             part = "all" if name == family else name.partition(",")[0] + " alone"
-            told = claims.interval(other.change, other.low, other.high)
+            told = wording.interval(other.change, other.low, other.high)
             said += f"; {part}{'' if at == MIDDLE else ', at the end'} {told}"
         yield claims.of(
             f"08.lasts_{what}_{rule}",

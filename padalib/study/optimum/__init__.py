@@ -17,7 +17,7 @@ from padalib.engine.runs import Config
 from padalib.probes.agreement import AgreementConfig
 from padalib.probes.exact import ExactConfig
 from padalib.ranking import metrics
-from padalib.study import claims
+from padalib.study import claims, wording
 from padalib.study.effects import RATIO_BOUND, Effect, difference, ratio
 from padalib.study.scale import Scale
 
@@ -302,8 +302,8 @@ def _of_agreement(agreed: pd.DataFrame) -> claims.Claim:
         "*Control:* the sampled probe's 95 % intervals hold the exact variance nine times in ten",
         held / of,
         [claims.Interval(low, high, "probes", of)],
-        f"{held} of {of}, {claims.interval(held / of, low, high)}; brackets: over probes; means of "
-        f"the estimates are {own.ratio.min():.2f} to {own.ratio.max():.2f} of the exact value",
+        f"{held} of {of}, {wording.interval(held / of, low, high)}; brackets: over probes; means "
+        f"of the estimates are {own.ratio.min():.2f} to {own.ratio.max():.2f} of the exact value",
         null=0.9,
         unit="share",
         figure="02_agreement",

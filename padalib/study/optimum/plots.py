@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from padalib.study import claims, figures
+from padalib.study import figures, wording
 from padalib.study.optimum import ORDER, Optimum, at
 
 ONE, MANY = figures.TWO  # one image a step; a batch
@@ -46,7 +46,7 @@ def draw(found: Optimum, exact: pd.DataFrame) -> Figure:
                     if len(near) < len(values):
                         mean = at(found.fractions, name, weights, size).change
                         far = {"ha": "right", "va": "center", "color": shade}
-                        axis.text(MOST, place + 1.6 * shift, claims.short(mean) + " →", **far)
+                        axis.text(MOST, place + 1.6 * shift, wording.short(mean) + " →", **far)
             axis.axvline(1, color="grey", lw=0.6)
             axis.set(xscale="log", xlim=(0.5, MOST), title=title)
             axis.set_xlabel("variance / uniform sampling's")
@@ -68,7 +68,7 @@ def caption(found: Optimum, scale: str, images: int) -> str:
     rows = found.fractions
     far = (rows.change > MOST).any()
     beyond = " Numbers: means of rows with a point beyond the axis." if far else ""
-    held = claims.short(at(rows, "held").change)
+    held = wording.short(at(rows, "held").change)
     return (
         f"Exact variance of a step at the end of training, scale {scale}, {rows.seeds.max()} "
         f"seeds, {images} images. With weights, {rows.batch.max()} a step, the optimum has "

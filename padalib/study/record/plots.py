@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from padalib.study import claims, figures, outcomes
+from padalib.study import claims, figures, outcomes, wording
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.controls.plots import SHADES, differences
 from padalib.study.record import AIMS, left, rivals
@@ -108,7 +108,7 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
     """The finding in words, for the figure."""
     own = tables["cards"][tables["cards"].method == winner].set_index("measure")
     reached = [
-        f"{said} {claims.interval(own.value[name], own.low[name], own.high[name])} (aim {aim:g})"
+        f"{said} {wording.interval(own.value[name], own.low[name], own.high[name])} (aim {aim:g})"
         for name, (aim, said) in AIMS.items()
         if name in own.index and pd.notna(own.value[name])
     ]

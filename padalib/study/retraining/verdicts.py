@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from padalib.ranking import metrics, pairs
-from padalib.study import claims, effects, outcomes
+from padalib.study import claims, effects, outcomes, wording
 from padalib.study.claims import Claim, Interval
 from padalib.study.effects import Doubt
 from padalib.study.retraining import CONTROLS, DRAWN, LARGEST, METHODS, MOST
@@ -174,7 +174,7 @@ def _claims(tables: dict[str, pd.DataFrame], space: str, figure: str) -> Iterato
     spread = tables["noise"].iloc[0]
     beside = (
         "Training one architecture again moves it by "
-        f"{claims.interval(spread.sd, spread.low, spread.high)} points (sd of "
+        f"{wording.interval(spread.sd, spread.low, spread.high)} points (sd of "
         f"{spread.trainings:.0f} trainings of {spread.archs:.0f} architectures)"
     )
     means = tables["retrained"].set_index("name").accuracy

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from padalib.study import claims, figures, outcomes, rivals
+from padalib.study import claims, figures, outcomes, rivals, wording
 from padalib.study.controls import OUTCOMES
 from padalib.study.rivals import costs as rivals_costs
 from padalib.study.rivals import why
@@ -199,7 +199,7 @@ def caption_explained(scale: Scale, rows: pd.DataFrame) -> str:
     for how in (why.OVER, why.WITHIN):
         most = own[own.how == how].assign(size=lambda t: t.rho.abs()).sort_values("size")
         for row in most.tail(1).itertuples():
-            told = claims.interval(row.rho, row.low, row.high)
+            told = wording.interval(row.rho, row.low, row.high)
             said.append(f"{how} {why.named(row.measure)} ({told})")
     return (
         f"Scale {scale.name}. What goes with tau by loss most, {'; '.join(said)}. Bars: 95 %, "

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from padalib.study import claims, figures, outcomes
+from padalib.study import figures, outcomes, wording
 from padalib.study.controls import BOUND, OUTCOMES
-from padalib.study.controls.plots import MARKS, SHADES
+from padalib.study.controls.plots import SHADES
 from padalib.study.scale import Scale
 from padalib.study.tuning import COMMON, METHODS
 
@@ -43,7 +43,7 @@ def _rates(axes: Axes, rates: pd.DataFrame, name: str, title: str) -> None:
         axes.plot(own.lr, own[name], color=shade, lw=1, label=method)
         for row in own.itertuples():
             fill = shade if row.chosen else "white"
-            axes.plot(row.lr, getattr(row, name), MARKS[method], color=shade, mfc=fill, ms=4)
+            axes.plot(row.lr, getattr(row, name), figures.mark(method), color=shade, mfc=fill, ms=4)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(sorted(rates.lr.unique())))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -66,8 +66,11 @@ def _contrasts(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_yticks(range(len(lines)), labels)
     for name, shade in SHADES.items():
         axes.plot([], [], "o-", color=shade, mfc="white", ms=4, label=OUTCOMES[name])
-    axes.legend(loc="best", fontsize=6)
-    axes.set(xlabel="difference of tau", title=f"other seeds and architectures; grey: ±{BOUND:g}")
+    # Above, for the rows leave no corner free, nor does the band.
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=6)
+    title = f"other seeds and architectures; grey: ±{BOUND:g}"
+    axes.set_title(title, pad=18)
+    axes.set(xlabel="difference of tau")
     axes.invert_yaxis()
 
 
@@ -76,7 +79,7 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     rows = tables["contrasts"]
     own = rows[(rows.a == "PA") & (rows.b == "SPOS") & (rows.measure == "tau_loss")]
     said = [
-        f"{row.arm} {claims.interval(row.difference, low, high)}"
+        f"{row.arm} {wording.interval(row.difference, low, high, null=0)}"
         for row, low, high in zip(own.itertuples(), *outcomes.joint(own), strict=True)
     ]
     return (

@@ -16,7 +16,7 @@ from padalib.engine.runs import Config
 from padalib.probes.sampled import VarianceConfig
 from padalib.samplers.checking import unsummed
 from padalib.spaces import Space
-from padalib.study import claims
+from padalib.study import claims, wording
 from padalib.study.effects import RATIO_BOUND, Effect, difference, judge_rows, ratio
 from padalib.study.scale import Scale
 
@@ -244,9 +244,9 @@ def _claims(compared: pd.DataFrame, arithmetic: pd.DataFrame) -> Iterator[claims
             "*Control:* weighted, PA's schedule alone raises the variance",
             at(CONTROL, "importance"),
             f"{all_of((CONTROL,), 'importance')}; by arithmetic of its p alone, whatever the "
-            f"gradients, {claims.short(known.second_moment)}, of which {100 * known.starved:.0f} % "
-            f"rests on paths of starved operations only, about {known.starved_draws:.0f} of "
-            f"{known.paths:.0f} draws",
+            f"gradients, {wording.short(known.second_moment)}, of which "
+            f"{100 * known.starved:.0f} % rests on paths of starved operations only, about "
+            f"{known.starved_draws:.0f} of {known.paths:.0f} draws",
             wanted=1,
         )
     if early:
