@@ -179,7 +179,9 @@ def test_the_first_screen_says_what_was_published():
     equal, common = (
         tuned[f"14.{name}.pa_spos.tau_loss"].effect for name in ("equal_flops", "common_rate")
     )
-    assert f"{equal:+.2f}, not {common:+.2f}" in cell("At equal cost, too?", HERE)
+    at_cost = cell("At equal cost, too?", HERE)
+    assert f"loss {equal:+.2f} where" in at_cost
+    assert f"({common:+.2f} at equal images" in at_cost
     for key in ("own_rates.pa_spos", "equal_flops.pa_spos", "shrinks.equal_flops"):
         assert tuned[f"14.{key}.tau_loss"].verdict == claims.SHOWN
     shrinks = claims.numbers(tuned["14.shrinks.equal_flops.tau_loss"]).removesuffix(" tau")
@@ -265,17 +267,32 @@ def test_the_first_screen_says_what_was_published():
     said = f"from {few.tau_loss} published rivals by loss and from {few.within_flops} among equal"
     assert said in first
     contrasts = pd.read_csv(RESULTS / "rivals" / "contrasts.csv").query("measure == 'tau_loss'")
-    one_by_one = contrasts[contrasts.b.isin(rival_scales.PUBLISHED)]
+    here = contrasts[contrasts.space == "nasbench201"]
+    one_by_one = here[here.b.isin(rival_scales.PUBLISHED)]
     surely = one_by_one[one_by_one.verdict == claims.SHOWN]
     assert len(one_by_one) == 13 and set(one_by_one.tests) == {16}
     assert f"with correction over 16, it is better than {len(surely)}." in first
     assert f"(one by one, corrected, {len(surely)})" in cell(
         "Better than 13 published rivals?", HERE
     )
+    elsewhere = contrasts[contrasts.space == "chain-mini"]
+    published = elsewhere[elsewhere.b.isin(rival_scales.PUBLISHED)]
+    assert set(elsewhere.tests) == {11} and len(published) == 10
+    assert published.b[published.verdict != claims.SHOWN].tolist() == ["sandwich"]
+    within = pd.read_csv(RESULTS / "rivals" / "contrasts.csv").query(
+        "measure == 'within_flops' and space == 'chain-mini'"
+    )
+    within = within[within.b.isin(rival_scales.PUBLISHED) & (within.verdict == claims.SHOWN)]
+    assert "than nine of ten published rivals by loss and than eight among fifths" in first
+    assert len(within) == 8
     rivals = claims.read(RESULTS / "rivals")
     verdicts = {
         "surpasses.tau_loss": claims.SHOWN, "surpasses.within_flops": claims.NOT_SHOWN,
         "controls.tau_loss": claims.NOT_SHOWN, "controls.within_flops": claims.OPPOSITE,
+        "surpasses.tau_loss.chain-mini": claims.OPPOSITE,
+        "surpasses.within_flops.chain-mini": claims.NOT_SHOWN,
+        "controls.tau_loss.chain-mini": claims.OPPOSITE,
+        "controls.within_flops.chain-mini": claims.NOT_SHOWN,
     }  # fmt: skip
     for name, verdict in verdicts.items():
         assert rivals[f"12.{name}"].verdict == verdict
@@ -287,6 +304,7 @@ def test_the_first_screen_says_what_was_published():
     curriculum, sized = costs.flops[["curriculum", "size-curriculum"]]
     assert f"`curriculum` {curriculum:.2f} and of size-curriculum {sized:.2f} times" in first
     of_all = pd.read_csv(RESULTS / "rivals" / "contrasts.csv").query("measure == 'within_flops'")
+    of_all = of_all[of_all.space == "nasbench201"]
     schedules = of_all[of_all.b.isin(["curriculum", "size-curriculum"])]
     assert set(schedules.verdict) == {claims.NOT_SHOWN} and set(schedules.tests) == {16}
     cost = costs.loc["PA&DA"]
@@ -555,7 +573,7 @@ def test_what_it_says_of_other_choices_inside_pa_and_da_is_published():
     loss = rows.query("against == 'control' and measure == 'tau_loss'").verdict.value_counts()
     assert loss.to_dict() == {claims.EQUIVALENT: 10, claims.NOT_SHOWN: 4}
     assert set(rows.query("measure == 'within_flops'").verdict) == {claims.NOT_SHOWN}
-    asked = "Would other choices inside PA or DA change that?"
+    asked = "Do other choices inside PA or DA make their gradients matter?"
     assert "of 14, none" in cell(asked, OTHERS) and "(ten as well, four" in cell(asked, OTHERS)
     seen = rows.query("against == 'control' and measure == 'within_flops'").visible
     assert f"where {seen.min():.2f} to {seen.max():.2f} would have been seen" in first

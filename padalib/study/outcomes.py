@@ -150,6 +150,15 @@ def _known(rows: Sequence[Mapping]) -> pd.DataFrame:
 # --- what is linear in outcomes ---
 
 
+def scored_alike(scores: pd.DataFrame, a: str, b: str) -> bool:
+    """Whether two methods scored the same losses, to the bit, with all seeds that both have."""
+    wide = scores.pivot_table(index=["seed", "code"], columns="method", values="loss")
+    if not {a, b} <= {*wide}:
+        return False
+    both = wide[[a, b]].dropna()
+    return len(both) > 0 and bool((both[a] == both[b]).all())
+
+
 def combine(weights: Sequence[float], estimates: Sequence[Estimate]) -> Estimate:
     """The weighted sum."""
     value = float(sum(w * e.value for w, e in zip(weights, estimates, strict=True)))

@@ -175,14 +175,12 @@ def unchanged(scores: pd.DataFrame, asked: Sequence[str]) -> list[str]:
 
     Raw norms do where no gradient is clipped: then they are the released ones.
     """
-    wide = scores.pivot_table(index=["seed", "code"], columns="method", values="loss")
-    found = []
-    for name in asked:
-        if name not in RELEASED and {_labels(name)[0], OPTIONS[name].of} <= {*wide}:
-            both = wide[[_labels(name)[0], OPTIONS[name].of]].dropna()
-            if len(both) and (both.iloc[:, 0] == both.iloc[:, 1]).all():
-                found.append(name)
-    return found
+    changed = [name for name in asked if name not in RELEASED]
+    return [
+        name
+        for name in changed
+        if outcomes.scored_alike(scores, _labels(name)[0], OPTIONS[name].of)
+    ]
 
 
 def _labels(name: str) -> tuple[str, str]:

@@ -238,7 +238,7 @@ class Workbook:
 @cache
 def _used(path: Path, stamp: int) -> frozenset[str]:
     """The runs behind the rows of a table as it was written at `stamp`; none for other tables."""
-    rows = pd.read_csv(path)
+    rows = pd.read_csv(path, low_memory=False)
     return frozenset(rows.run if {"method", "run"} <= set(rows) else ())
 
 

@@ -35,6 +35,7 @@ from padalib.study.workbook import Workbook
 from padalib.train import TrainConfig
 
 FIGURE, COST_FIGURE, WHY_FIGURE = "12_rivals", "12_cost", "12_explained"
+EACH_FIGURE = "12_each"
 NEAR = 0.05  # of tau: what is as close to the best has more seeds
 
 
@@ -218,10 +219,15 @@ def against_rivals(
     spaces: Mapping[str, tuple[pd.DataFrame, Ranked]],
     names: Sequence[str],
 ) -> pd.DataFrame:
-    """PA&DA less each rival that a space has; by each of the measures `names` a family."""
-    asked = [(OURS, rival) for rival in RIVALS]
+    """PA&DA less each rival that a space has; by each of the measures `names` a family.
+
+    What scored as SPOS did, to the bit, is SPOS itself there, and no rival: so CLOSE, where no two
+    positions have weights of equal shapes.
+    """
     rows = []
-    for space, (_, known) in spaces.items():
+    for space, (scores, known) in spaces.items():
+        others = [name for name in RIVALS if not outcomes.scored_alike(scores, name, "SPOS")]
+        asked = [(OURS, rival) for rival in others]
         for name in names:
             own = controls.compare(measured[space], known, asked, [name])
             rows.append(own.assign(space=space, fifths=not known.equal))

@@ -104,7 +104,7 @@ def each(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
             said,
             wanted=1,
             unit="tau",
-            figure=rivals.FIGURE,
+            figure=rivals.EACH_FIGURE,
         )
 
 

@@ -34,13 +34,14 @@ NEAR_SEEDS = tuple(range(8, 13))  # more of what is near the best by the first o
 
 def make(controls: Scale, across: Scale) -> Scale:
     """The scale `rivals`: of `planned` what was run."""
-    return replace(planned(controls, across), equal_steps=0, beside=())
+    plan = planned(controls, across)
+    return replace(plan, equal_steps=0, beside=plan.beside[:1])
 
 
 def planned(controls: Scale, across: Scale) -> Scale:
     """All of it: from `controls`, from its `controls-chain`, and from `spaces`.
 
-    What `make` leaves out was not run yet: the starved method at equal steps, and other spaces.
+    What `make` leaves out was not run yet: the starved method at equal steps, and `macro12`.
     First four methods were to be trained there, the best here. When their names were known, PA&DA,
     its parts and a control of ours, no published rival was among them: so all are, and that was
     decided before any was trained there.
