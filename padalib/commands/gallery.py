@@ -10,6 +10,22 @@ from padalib.study import figures
 
 PLAIN = str.maketrans("[]", "()")  # what would end an alternative text
 PAGE = "figures/README.md"  # from the project's root
+KEY = """## How to read them
+
+- *Methods*. SPOS samples paths uniformly. PA draws paths by gradient norm, DA images, PA&DA both;
+  *weighted*: each step has the importance weight of the theorem. *Curriculum* is PA's schedule
+  towards operations with weights, fixed, and looks at no gradient; *yoked PA* replays what another
+  seed's PA drew. *Untrained*: no training at all.
+- *Outcomes*. Tau (Kendall's) compares a ranking with the truth, which are the benchmark's
+  accuracies, or networks trained alone; 1 is perfect. *By loss*, *by accuracy*: what the supernet
+  ranks by, on held-out images. *Within equal FLOPs*: only networks of the same FLOPs are compared.
+  *Regret*: points of true accuracy that the chosen network lacks to the best.
+- *Variance* is the trace of the covariance of one training step's gradient; *as taken*: of the
+  steps that the method trains on. *Live*: what a signal passes. *Fixed part*: weights that no path
+  leaves out by choice (stem, reductions, head).
+- *Bars* are 95 % intervals: thick over seeds, thin over seeds and architectures together, where
+  both are there; the caption says what else. *Shown*, *equivalent*, *not shown*: see the
+  [README](../README.md#what-the-paper-claims-and-what-we-measured)."""
 
 
 def drawn() -> list[tuple[str, Path]]:
@@ -43,7 +59,7 @@ def page() -> str:
     if undrawn := [path for number, path in known.items() if number not in seen]:
         named = ", ".join(f"[`{path.stem}`](../notebooks/{path.name})" for path in undrawn)
         contents += ["", f"Without a figure yet, for their scales were not run: {named}."]
-    return "\n".join(["# The figures", "", about, "", *contents, *sections]) + "\n"
+    return "\n".join(["# The figures", "", about, "", *contents, "", KEY, *sections]) + "\n"
 
 
 def _figures(own: Iterator[tuple[str, Path]]) -> Iterator[str]:

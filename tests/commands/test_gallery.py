@@ -43,6 +43,7 @@ def test_figures_stand_by_notebook_then_by_name_then_by_scale(project):
     assert own == [("cifar", "01_a"), ("laptop", "01_a"), ("cifar", "01_b"), ("full", "05_c")]
     lines = gallery.page().splitlines()
     assert [line for line in lines if line.startswith("## ")] == [
+        "## How to read them",
         "## 01: Is it so, PA&DA?",
         "## 05: 05",
     ]
