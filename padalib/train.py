@@ -73,13 +73,14 @@ class TrainConfig:
         if max(self.keep, default=0) > self.epochs:
             raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
         datasets.check(self.data)
-        yoked.check(self, build_samplers(self, n=self.batch)[0])  # no option that none takes
+        paths, data, _ = build_samplers(self, n=self.batch)
+        yoked.check(self, paths)  # no option that none takes
         if self.start is not None and _network(self.start) != _network(self):
             raise ValueError(
                 f"{self.label} cannot take the weights of {self.start.label}, which has another "
                 "network: give both the same space, arch and bn"
             )
-        update.check(self)
+        update.check(self, paths, data)
         check_name(self.device)
 
     @property
@@ -145,8 +146,7 @@ class TrainConfig:
     def compute(self, run: Run) -> None:
         """Train from the last checkpoint, if there is one, to the end."""
         trainer = Trainer(self, run.load_state("last") if run.has_state("last") else None)
-        past = [f"epoch_{epoch}" for epoch in self.keep if epoch < trainer.epoch]
-        if not all(map(run.has_state, past)):
+        if not all(run.has_state(f"epoch_{epoch}") for epoch in self.keep if epoch < trainer.epoch):
             trainer = Trainer(self)  # it has kept too few: from the start
         run.resume(trainer.epoch)
         if (now := f"epoch_{trainer.epoch}") in self.states:  # not yet asked for when it was cut
@@ -259,9 +259,10 @@ class Trainer:
             part.new_epoch(self.epoch)
         records = torch.zeros(self.steps, 3, device=config.device)  # loss, accuracy, norm
         drawn = torch.zeros(len(self.images), dtype=torch.bool)
-        for step in range(self.steps):
-            index, records[step] = self.step(watch.drawn(self))
-            drawn[index] = True
+        with checking.heard(self.update, self.paths, self.data):
+            for step in range(self.steps):
+                index, records[step] = self.step(watch.drawn(self))
+                drawn[index] = True
         self.update.end_epoch(self.optimizer)
         records = records.cpu()  # the epoch's only wait for the device
         self.epoch += 1
@@ -283,10 +284,8 @@ class Trainer:
         index = checking.batch(self.data, len(self.images), config.batch, rng["data"])
         x, y = self.images.batch(index, rng["augment"], config.crop, config.flip, config.cutout)
         self.optimizer.zero_grad(set_to_none=not config.method.zero_grad)
-        record = self.update.step(
-            self.net, self.optimizer, config.clip, archs, index, x, y, self.paths, self.data
-        )
-        return index, checking.record(self.update, record)
+        given = (self.net, self.optimizer, config.clip, archs, index, x, y, self.paths, self.data)
+        return index, checking.record(self.update, self.update.step(*given))
 
     def broken(self) -> str | None:
         """Where a weight or a statistic is not finite, whose; the loss tells only a step later."""

@@ -39,7 +39,7 @@ def _described(value: Any, values: bool) -> dict[str, Any]:
         if _counts(f, getattr(value, f.name))
     }
     named = {"kind": type(value).__name__} | named
-    if origin.known(type(value)):
+    if origin.ours(type(value)):
         return named
     return named | {"code": code_of(type(value), values, _held(value) if values else {})}
 

@@ -12,7 +12,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import PathFinder, SourceFileLoader
@@ -32,11 +32,11 @@ def home(name: str | None) -> Home:
     if not name or name in ("__main__", "__mp_main__"):
         return "typed"
     root = name.partition(".")[0]
+    file = locate(name)
+    if file is not None:  # also where it has the name of one of the standard library
+        return _home_of(file)
     if root in sys.stdlib_module_names:
         return "installed"
-    file = locate(name)
-    if file is not None:
-        return _home_of(file)
     return home(root) if root != name else "typed"
 
 
@@ -86,6 +86,11 @@ def known(thing: Any) -> bool:
     return home(thing.__module__) in ("padalib", "installed") and importable(thing)
 
 
+def ours(thing: Any) -> bool:
+    """Whether a function or class is padalib's, by its name."""
+    return home(thing.__module__) == "padalib" and importable(thing)
+
+
 # --- files ---
 
 
@@ -120,14 +125,18 @@ def _read(file: str) -> bytes | None:
         return None
 
 
-def files(names: Iterable[str]) -> dict[str, str]:
-    """The user's modules among `names` and all that they import -> digest of the file's content."""
+def files(names: Iterable[str], packages: Collection[str] = ()) -> dict[str, str]:
+    """The user's modules among `names` and all that they import -> digest of the file's content.
+
+    Those of the installed `packages` are taken for the user's.
+    """
     found: dict[str, str] = {}
     todo = list(names)
     while todo:
         name = todo.pop()
         file = locate(name)
-        if name in found or file is None or home(name) != "file":
+        own = home(name) == "file" or name.partition(".")[0] in packages
+        if name in found or file is None or not own:
             continue
         content = _read(file)
         found[name] = "gone" if content is None else hashlib.sha256(content).hexdigest()[:32]

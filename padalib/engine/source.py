@@ -3,7 +3,7 @@
 Followed are its bases, attributes and functions (their code as it runs, defaults, closures,
 attributes), all that these use by name, the values of it, and the whole text of each file of the
 user's that is met or imported there. Code of padalib counts where it was changed at run time,
-installed packages only by name.
+installed packages only by name, but for a class of one that is given itself: then its files do.
 
 Not seen are files read and environment variables asked for at run time, the clock, the process
 itself (its number, the order of sets of strings), modules found by names that are made at run
@@ -63,6 +63,7 @@ class Walk:
         self.modules: dict[str, ModuleType] = {}
         self.names: set[str] = set()  # attributes and strings in the code that was met
         self.files: set[str] = set()
+        self.packages: set[str] = set()  # installed ones, of which a class was given
 
     @property
     def caches(self) -> list[Any]:
@@ -72,7 +73,10 @@ class Walk:
     def follow(self, *things: type) -> "Walk":
         """Write down classes and all that they use."""
         for thing in things:
-            self._refer(thing)
+            self._refer(thing, given=True)
+            if origin.home(thing.__module__) == "installed" and origin.importable(thing):
+                self.packages.add(thing.__module__.partition(".")[0])
+                self.files.add(thing.__module__)
         return self.finish()
 
     def finish(self) -> "Walk":
@@ -89,7 +93,9 @@ class Walk:
             looked |= new
             for module, name in sorted(new):
                 self._in_module(self.modules[module], module, name)
-        self.entries |= {f"file {name}": text for name, text in origin.files(self.files).items()}
+        self.entries |= {
+            f"file {name}": text for name, text in origin.files(self.files, self.packages).items()
+        }
         self.entries = dict(sorted(self.entries.items()))
         return self
 
@@ -112,12 +118,12 @@ class Walk:
 
     # --- references ---
 
-    def _refer(self, thing: Any) -> str:
+    def _refer(self, thing: Any, given: bool = False) -> str:
         if id(thing) in self.labels:
             return self.labels[id(thing)]
         if isinstance(thing, ModuleType):
             return self._module(thing)
-        known = origin.known(thing)
+        known = origin.ours(thing) if given else origin.known(thing)
         # A worker does not get to know in which class or function another class was written.
         own = thing.__name__ if isinstance(thing, type) and not known else thing.__qualname__
         name = f"{thing.__module__}.{own}".removeprefix("__main__.")

@@ -94,14 +94,12 @@ def knows_weights(paths: PathSampler, data: DataSampler) -> bool:
     """
     images = data.uniform or type(data).weights is not DataSampler.weights
     own = paths.uniform or (paths.group == 1 and type(paths).weight is not PathSampler.weight)
-    return images and own and _says(data, "refill", "weights") and _says(paths, "draw", "weight")
+    return images and own and _says(paths, data)
 
 
-def _says(sampler: PathSampler | DataSampler, draws: str, weighs: str) -> bool:
-    """Whether what it draws by is not newer than what says the weights of that."""
-    classes = [vars(own) for own in type(sampler).__mro__]
-    said = next(k for k, own in enumerate(classes) if weighs in own or own.get("uniform"))
-    return said <= next(k for k, own in enumerate(classes) if draws in own)
+def _says(paths: PathSampler, data: DataSampler) -> bool:
+    images = checking.says(data, ("draw", "refill"), "weights")
+    return images and checking.says(paths, ("draw",), "weight")
 
 
 def gives_weights(trainer: Trainer, archs: Iterable[Arch]) -> bool:

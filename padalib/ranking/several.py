@@ -18,6 +18,7 @@ from padalib.engine.runs import Run
 from padalib.ranking import pairs
 from padalib.ranking.scores import ScoreConfig
 from padalib.ranking.vectors import few
+from padalib.samplers import checking
 from padalib.samplers.base import part
 from padalib.samplers.restricted import Only, RestrictedPaths
 from padalib.samplers.spos import UniformPaths
@@ -210,6 +211,8 @@ def mean_flops(config: TrainConfig) -> float:
     """
     space, paths = config.space, build_samplers(config, config.batch)[0]
     if space.architectures > LISTED or paths.weight(next(iter(space))) is None:
+        return nan
+    if not checking.says(paths, ("draw",), "weight"):
         return nan
     return sum(space.flops(arch) / paths.weight(arch) for arch in space) / space.architectures
 

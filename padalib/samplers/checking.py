@@ -1,6 +1,7 @@
 """What is wrong with a part of a method of one's own: where, and what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
@@ -82,7 +83,7 @@ def weights(sampler: Any, index: Tensor) -> Tensor | None:
         return None
     if not isinstance(found, Tensor) or found.shape != index.shape or found.is_complex():
         got = _got(found)
-    elif found.device.type == "cpu" or not origin.known(type(sampler)):
+    elif found.device.type == "cpu" or not origin.ours(type(sampler)):
         bad = (~(found.isfinite() & (found >= 0))).nonzero().flatten().tolist()
         got = f"{float(found[bad[0]])} for image {int(index[bad[0]])}" if bad else ""
     if got:
@@ -137,6 +138,60 @@ def row(begun: dict[str, Any], parts: tuple) -> dict[str, Any]:
                 )
         begun = begun | found
     return begun
+
+
+def says(sampler: Any, draws: tuple[str, ...], weighs: str) -> bool:
+    """Whether what a sampler draws by (`draws`) is not newer than what says the weights of that."""
+    classes = [vars(own) for own in type(sampler).__mro__]
+    said = next(k for k, own in enumerate(classes) if weighs in own or own.get("uniform"))
+    return said <= next(k for k, own in enumerate(classes) if own.keys() & {*draws})
+
+
+def weighted(paths: Any, data: Any) -> None:
+    """ValueError where one trains on weighted steps and draws otherwise than its weights say."""
+    for sampler, draws, weighs, what in (
+        (paths, ("draw",), "weight", "1 / (|A| p) of an architecture"),
+        (data, ("draw", "refill"), "weights", "1 / (N q) of each image"),
+    ):
+        if getattr(sampler, "importance", False) and not says(sampler, draws, weighs):
+            raise ValueError(
+                f"{type(sampler).__name__} draws in its own way and trains on weighted steps, but "
+                f"its weights are those of its base, which draws otherwise: write `{weighs}` in "
+                f"it, {what} that it draws, or leave importance out"
+            )
+
+
+@contextmanager
+def heard(rule: Any, *samplers: Any) -> Iterator[None]:
+    """RunError where in all that is done here a rule tells a sampler nothing that learns."""
+    told: set[int] = set()
+    learn = [s for s in samplers if _first(s, "observe").__module__ != "padalib.samplers.base"]
+    for sampler in learn:
+
+        def observe(*given: Any, own: Any = sampler, **named: Any) -> Any:
+            told.add(id(own))
+            return type(own).observe(own, *given, **named)
+
+        vars(sampler)["observe"] = observe
+    try:
+        yield
+    finally:
+        for sampler in learn:
+            del vars(sampler)["observe"]
+    for sampler in learn:
+        if id(sampler) not in told:
+            given = ("paths", "archs, net, scale") if hasattr(sampler, "group") else ("data", "")
+            call = f"{given[0]}.observe({given[1] or 'index, logits, y'})"
+            raise RunError(
+                f"{type(sampler).__name__} learns by `observe`, which `step` of {name(rule)} did "
+                f"not call in a whole epoch, so it would draw as if it learnt nothing: call "
+                f"`{call}` there"
+            )
+
+
+def _first(thing: Any, attribute: str) -> type:
+    """The class of a thing's that defines an attribute."""
+    return next(own for own in type(thing).__mro__ if attribute in vars(own))
 
 
 def unsummed(config: Any) -> str:

@@ -18,12 +18,17 @@ from padalib.samplers.base import DataSampler, PathSampler
 from padalib.spaces import Arch, Space, Supernet
 
 
-def check(config: Any) -> None:
-    """ValueError for fields of a training config that its update rule would not go by."""
+def check(config: Any, paths: PathSampler, data: DataSampler) -> None:
+    """ValueError for what a training config asks and its update rule would not go by, or wrongly.
+
+    Fields that the rule does not know, and weights of steps that are drawn otherwise.
+    """
+    checking.weighted(paths, data)
     rules = [part.cls for part in (config.method.update, config.method.around) if part]
     usual = {own.name: own.default for own in fields(config)}
     for name, why in chain(*(getattr(rule, "refuses", {}).items() for rule in rules)):
-        if getattr(config, name) not in (None, False, usual[name]):
+        value = getattr(config, name)
+        if not (value is None or value is False or value == usual[name]):
             raise ValueError(f"{config.method.name} does not go by {name}, for {why}: leave it out")
     if config.nesterov and not config.momentum:
         raise ValueError("nesterov is a way to take the momentum, which is 0: leave it out")
@@ -107,7 +112,11 @@ class UpdateRule:
         paths: PathSampler,
         data: DataSampler,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step; returns loss and share of correct answers, means over paths, and the norm."""
+        """One step; returns loss and share of correct answers, means over paths, and the norm.
+
+        Samplers learn by what it tells them: call `data.observe(index, logits, y)` after each
+        forward, and `paths.observe(archs, net, scale)` after clipping, before the step.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define step")
 
     log = PathSampler.log

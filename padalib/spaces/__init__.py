@@ -50,7 +50,7 @@ def usable(space: Space | str) -> Space:
     """A space, or the one of that name; ValueError where one of the user's own has a mistake."""
     if isinstance(space, str):
         return get(space)
-    if not origin.known(type(space)):
+    if not origin.ours(type(space)):
         check(space)
     return space
 

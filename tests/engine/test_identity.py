@@ -419,3 +419,32 @@ def test_a_grid_over_threads_computes_what_was_typed():
     losses = [float(one.table("curves").loss[0]) for one in (run, other)]
     assert run.key != other.key and losses[0] != losses[1]
     assert runs.key(Fields(np.int64(1))) == runs.key(Fields(1)) != runs.key(Fields("1"))
+
+
+PACKAGED = """
+from padalib.samplers import UniformPaths
+
+class Mine(UniformPaths):
+    def draw(self, generator):
+        return super().draw(generator)[:{}]
+"""
+
+
+@pytest.mark.parametrize("folder, name", [("site-packages", "grp_{}"), (".", "sched")])
+def test_a_class_of_a_package_or_of_a_file_named_as_one_is_known_by_its_code(
+    folder, name, tmp_path, monkeypatch
+):
+    """A module of the standard library is one that lies there."""
+    place, keys = tmp_path / folder, []
+    place.mkdir(exist_ok=True)
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for module, last in (("a", 1), ("b", 2), ("b", 3)):
+        named = name.format(module)
+        (place / f"{named}.py").write_text(PACKAGED.format(last))
+        monkeypatch.delitem(sys.modules, named, raising=False)
+        importlib.invalidate_caches()
+        cls = importlib.import_module(named).Mine
+        keys.append(key(config(cls)))
+        assert f"file {named}" in dict(compose("mine", cls).paths.code)
+    assert len(set(keys)) == 3

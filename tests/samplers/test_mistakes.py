@@ -5,10 +5,13 @@ import pytest
 import torch
 
 from padalib.engine.runs import Run, RunError
+from padalib.ranking.several import mean_flops
 from padalib.samplers import (
     METHODS,
     Accumulate,
     DataSampler,
+    GradNormData,
+    GradNormPaths,
     Method,
     Part,
     PathSampler,
@@ -305,3 +308,110 @@ def test_a_part_is_a_class():
     with pytest.raises(ValueError, match="of type Logs: give the class itself"):
         Part(Logs(None, 3))
     assert isinstance(compose("x", around=None), Method) and UpdateRule.summed
+
+
+# --- what learns and is not told; what is weighted by another's weights ---
+
+
+class Deaf(Accumulate):
+    """A step of its own that tells nobody what it saw."""
+
+    def step(self, net, optimizer, clip, archs, index, x, y, paths, data):
+        loss, correct = torch.zeros(()), torch.zeros(())
+        for arch in archs:
+            logits = net(x, arch)
+            loss = torch.nn.functional.cross_entropy(logits, y)
+            loss.backward()
+            correct = (logits.argmax(1) == y).float().mean()
+        optimizer.step()
+        return loss, correct, torch.zeros(())
+
+
+class Hearing(Deaf):
+    """The same, after the remedy."""
+
+    def step(self, net, optimizer, clip, archs, index, x, y, paths, data):
+        found = super().step(net, optimizer, clip, archs, index, x, y, paths, data)
+        with torch.no_grad():
+            data.observe(index, net(x, archs[0]), y)
+        paths.observe(archs, net, 1.0)
+        return found
+
+
+@pytest.mark.parametrize("role, cls", [("paths", GradNormPaths), ("data", GradNormData)])
+def test_a_sampler_that_is_told_nothing_is_not_said_to_learn(role, cls):
+    call = {"paths": r"paths\.observe\(archs, net, scale\)", "data": r"data\.observe\(index, log"}
+    with pytest.raises(RunError, match=f"{cls.__name__} learns .* `step` of Deaf .*{call[role]}"):
+        trained(update=Deaf, **{role: cls})
+    assert len(trained(update=Hearing, **{role: cls})) == 1
+    assert len(trained(update=Deaf)) == 1  # nobody learns
+
+
+class Best(GradNormPaths):
+    """Draws the better of two, and inherits the weights of one."""
+
+    def draw(self, generator):
+        return [max(*super().draw(generator), *super().draw(generator))]
+
+
+class Weighed(Best):
+    """After the remedy."""
+
+    def weight(self, arch):
+        return 0.5
+
+
+class Twice(GradNormData):
+    """Draws every index twice."""
+
+    def refill(self, generator):
+        return super().refill(generator).repeat_interleave(2)
+
+
+def test_weights_of_a_base_are_not_those_of_what_is_drawn_otherwise():
+    TrainConfig(compose("mine", paths=Best), **SMALL)  # no weights
+    with pytest.raises(ValueError, match=r"Best draws in its own way .* write `weight` in it, 1 /"):
+        TrainConfig(compose("mine", paths=Best, importance=True), **SMALL)
+    TrainConfig(compose("mine", paths=Weighed, importance=True), **SMALL)
+    with pytest.raises(ValueError, match=r"Twice draws in its own way .* write `weights` in it"):
+        TrainConfig(compose("mine", data=part(Twice, importance=True)), **SMALL)
+    assert np.isnan(mean_flops(TrainConfig(compose("mine", paths=Best), **SMALL)))
+    assert mean_flops(TrainConfig(compose("mine", paths=Weighed), **SMALL)) > 0
+
+
+# --- options ---
+
+
+def test_no_weight_decay_is_a_value_too():
+    with pytest.raises(ValueError, match="SUMNAS does not go by weight_decay"):
+        TrainConfig("SUMNAS", weight_decay=0.0, **SMALL)
+
+
+class HandsOn(GradNormPaths):
+    """Hands on what its base takes."""
+
+    def __init__(self, space, epochs, mine=1, **others):
+        super().__init__(space, epochs, **others)
+        self.mine = mine
+
+
+def test_what_is_handed_on_by_keyword_is_an_option():
+    method = compose("mine", paths=HandsOn, norm="raw", mine=2)
+    assert dict(method.paths.options) == {"norm": "raw", "mine": 2}
+    assert method.with_options("other", size="rms").paths.options
+    with pytest.raises(ValueError, match=r"has an option nrom: it takes") as refused:
+        compose("mine", paths=HandsOn, nrom="raw")
+    assert "others" not in str(refused.value) and "norm" in str(refused.value)
+
+
+class Listed(UniformPaths):
+    def __init__(self, space, epochs, levels=()):
+        super().__init__(space, epochs)
+        assert isinstance(levels, list)
+
+
+def test_options_may_be_lists_and_configs_are_keys_all_the_same():
+    one, other = (compose("mine", paths=Listed, levels=[1, [2, 3]]) for _ in range(2))
+    assert hash(TrainConfig(one, **SMALL)) == hash(TrainConfig(other, **SMALL)) and one == other
+    assert list(one.paths.describe()["options"]) == ["levels"]
+    assert hash(one) != hash(compose("mine", paths=Listed, levels=[1, [2, 4]]))
