@@ -77,7 +77,7 @@ OPERATIONS = {
     "conv_1x1": ("conv 1×1", "#3D8FD6"),
     "conv_3x3": ("conv 3×3", "#004F87"),
     "sep_5x5": ("separable 5×5", "#7A2E1F"),
-    "identity": ("identity", "#000000"),
+    "identity": ("identity", "#5F5F5F"),
     "mb3_k3": ("expand 3, 3×3", "#3D8FD6"),
     "mb6_k5": ("expand 6, 5×5", "#004F87"),
 }
@@ -209,8 +209,12 @@ def _show(png: bytes, width: int, caption: str) -> None:
 def log_ticks(axis: Axis) -> None:
     """Few, plainly written ticks for an axis in log scale, also over less than a decade."""
     low, high = axis.get_view_interval()
-    dense = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 3 * low else (1, 2, 5)
-    axis.set_major_locator(LogLocator(subs=dense if high < 30 * low else (1,)))
+    decades = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
+    dense = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 4 * low else (1, 2, 5)
+    few = high < 30 * low or decades < 2  # a single tick would say no scale
+    axis.set_major_locator(LogLocator(subs=dense if few else (1,)))
+    if high < 2 * low:
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

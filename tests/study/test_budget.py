@@ -327,4 +327,4 @@ def test_the_figure_shows_every_method_and_the_larger_scale():
     assert marks.count("D") == 3 and marks.count("o") == 3
     assert [label.get_text() for label in plain.legends[0].texts] == ["SPOS", "PA", "curriculum"]
     said = plots.caption(found, "budget", "cifar32")
-    assert "at length 5" in said and "Diamonds, in the panels of levels: scale cifar32" in said
+    assert "after 5 epochs" in said and "Diamonds, in the panels of levels: scale cifar32" in said
