@@ -82,9 +82,9 @@ def caption(found: Exposure, scale: str) -> str:
         f"{by.words['uniform']}, with equal exposure by {by.words['falls_short']} beside {fewest} "
         f"trained half as long (as often), by {by.words['falls']} beside {fewest} "
         f"trained as long (twice as often). Equal less uniform, at {most}, {by.words['exposure']}. "
-        f"Brackets: 95 % over {by.seeds.max()} seeds; the claims' are also over architectures. Second "
-        "panel: filled by accuracy, rings by loss; right of it open: trained half as long. Points: "
-        "seeds; bars: 95 % over them. Dashed: a perfect predictor, "
+        f"Brackets: 95 % over {by.seeds.max()} seeds; the claims' are also over architectures. "
+        "Second panel: filled by accuracy, rings by loss; right of it open: trained half as long. "
+        "Points: seeds; bars: 95 % over them. Dashed: a perfect predictor, "
         f"{perfect:.2f} [{low:.2f}, {high:.2f}], of full-size networks trained alone (by the "
         f"{found.extent.basis})."
     )

@@ -121,7 +121,8 @@ def caption(own: Known, tables: dict[str, pd.DataFrame], scale: str) -> str:
         f"after {NAMES[MAIN]} (of the supernet's own favourite): {', '.join(said)} points; "
         f"the {LARGEST} {free[LARGEST]:.2f}, the {DRAWN} {free[DRAWN]:.2f}. "
         "Lines: means over supernet and search seeds; bars: 95 % over supernet seeds. "
-        "Right: circles, what a search ends with; squares, the supernet's favourite of all. Axes of regret are linear below one point, logarithmic above."
+        "Right: circles, what a search ends with; squares, the supernet's favourite of all. "
+        "Axes of regret are linear below one point, logarithmic above."
     )
 
 
