@@ -210,7 +210,7 @@ def log_ticks(axis: Axis) -> None:
     """Few, plainly written ticks for an axis in log scale, also over less than a decade."""
     low, high = axis.get_view_interval()
     decades = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
-    dense = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 4 * low else (1, 2, 5)
+    dense = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 6 * low else (1, 2, 5)
     few = high < 30 * low or decades < 2  # a single tick would say no scale
     axis.set_major_locator(LogLocator(subs=dense if few else (1,)))
     if high < 2 * low:

@@ -220,6 +220,6 @@ def caption(space: Space, known: Truth, found: Sequence[Claim]) -> str:
     said = "; ".join(shown) or f"no method is shown to rank better than {BASE} or counting FLOPs"
     return (
         f"{space.architectures:,} architectures of “{space.name}” on {known.dataset}: {said}. "
-        f"Left, a point is a seed; right, the mean over seeds; bars: 95 % over seeds. Lines "
-        f"across: what needs no training.{about}"
+        "Left, a point is a seed, and a line across what needs no training; right, a point is the "
+        f"mean over seeds. Bars: 95 % over seeds.{about}"
     )

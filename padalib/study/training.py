@@ -331,5 +331,9 @@ def caption(scale: Scale, found: Sequence[Claim]) -> str:
         said.append(f"The loss of {', '.join(heavy)} is weighted: not comparable with the others'.")
     if "DA" in scale.methods:
         said.append("Effective size: 1 / (N Σq²), 1 where all N images have the same q.")
-    marks = "dots: seeds" if scale.keep else "rings: seeds; dashes and bars: means and 95 % of them"
+    marks = (
+        "small marks: seeds"
+        if scale.keep
+        else "rings: seeds; dashes and bars: means and 95 % of them"
+    )
     return " ".join([*said, f"Lines: means over seeds. Top middle, {marks}."])

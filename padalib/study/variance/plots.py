@@ -75,7 +75,7 @@ def caption(found: Variance, scale: str) -> str:
         text += f" {name} trains on weighted steps: it has no others."
     text += " Brackets: 95 % over seeds. Variance, bias and signal are on log axes."
     if steps.epoch.nunique() > 1:
-        text += " Lines: means; dots: seeds."
+        text += " Lines: means; small marks: seeds."
     elif _below(steps):
         text += " A bar that ends on the axis below reaches zero."
     if (steps.snr <= 0).any():
