@@ -456,7 +456,8 @@ def test_the_figure_shows_every_candidate_aim_and_part():
     tables = record.analyse(scores(NOISE), half[1], WINNER)
     figure = plots.draw(tried, tables, WINNER)
     left, upper, lower = figure.axes
-    assert [text.get_text() for text in left.get_yticklabels()] == tried.candidate.tolist()
+    names = [text.get_text().replace("\n", " ") for text in left.get_yticklabels()]
+    assert names == tried.candidate.tolist()
     assert len(upper.get_yticks()) == len(record.AIMS)
     assert [text.get_text().replace("\n", " ") for text in lower.get_yticklabels()] == [
         "PA&DA", "PA + averaging", "curriculum + averaging", "without structure",
