@@ -248,7 +248,7 @@ def draw(
     """Loss, mean accuracy and cost by method; how p and q move. `panel` is `mean_accuracy`."""
     methods = list(curves.method.unique())
     with figures.style():
-        figure, axes = figures.subplots(2, 3, figsize=(6.75, 4.7))
+        figure, axes = figures.subplots(2, 3, figsize=(6.75, 5.0))
         figures.by_epoch(axes[0, 0], curves, "loss", methods)
         axes[0, 0].set(ylabel="cross-entropy", title="training loss, own paths")
         lines = axes[0, 0].get_legend_handles_labels()  # in the panel they would cover lines
@@ -312,7 +312,7 @@ def _images(axes: Axes, curves: pd.DataFrame) -> None:
         ylabel="share of the images",
         title="images seen in an epoch",
     )
-    axes.legend(handlelength=1.5)
+    axes.legend(handlelength=1.5, labelspacing=0.3)
 
 
 def caption(scale: Scale, found: Sequence[Claim]) -> str:

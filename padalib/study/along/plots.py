@@ -91,8 +91,8 @@ def caption(found: Along, scale: str) -> str:
         f"{'; '.join(words)}; brackets: 95 % over {rows.seeds.max()} seeds. Points: seeds in these "
         "columns, means in the others. Weighted steps: as in the theorem, on networks trained "
         f"without the weights and with them{_unknown(found.probed)}. All before clipping. Fixed "
-        f"part: {FIXED}. Right: {share} could be measured (the interval over draws of its square "
-        "excludes zero)."
+        f"part: {FIXED}. Right: {share} could be measured (over draws, the interval of the "
+        "square excludes zero)."
     )
 
 

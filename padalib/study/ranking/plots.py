@@ -28,7 +28,7 @@ def draw(
     taus, rows = ranking[ranking.metric == "tau"], compared[compared.metric == "tau"]
     methods = list(taus.method.unique())
     with figures.style():
-        figure = Figure(figsize=(6.75, 5.2))
+        figure = Figure(figsize=(6.75, 5.6))
         top, bottom = figure.add_gridspec(2, 1, height_ratios=(1.15, 1))
         top, bottom = (
             [

@@ -20,7 +20,7 @@ MARKS = {  # column of the noise -> its mark and words
 @figures.style()
 def draw(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> Figure:
     """Each training and the means; and the differences, beside the noise of retraining."""
-    height = max(2.6, 0.9 + 0.17 * len(tables["better"]))
+    height = max(2.6, 1.2 + 0.17 * len(tables["better"]))
     figure, (left, right) = figures.subplots(1, 2, figsize=(6.75, height))
     _trainings(left, runs, tables["retrained"])
     _differences(right, tables["better"], float(tables["noise"].sd.iloc[0]))

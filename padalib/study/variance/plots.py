@@ -22,7 +22,7 @@ def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figu
     rows, named = found.steps, methods
     methods = _probed(found, methods)
     with figures.style():
-        figure = Figure(figsize=(6.75, 4.8))
+        figure = Figure(figsize=(6.75, 5.0))
         (left, weighted, biased), (middle, right, edges) = figure.subplots(2, 3)
         for axis, value, label, title in (
             (left, LOGARITHMIC[0], "tr Var[g]", "variance, steps as taken"),
@@ -73,14 +73,15 @@ def caption(found: Variance, scale: str) -> str:
         text += f" A step of {' and of '.join(own.method.unique())} has {paths} paths."
     for name in steps.method[steps.total.isna()].unique():
         text += f" {name} trains on weighted steps: it has no others."
-    text += " Brackets: 95 % over seeds. Variance, bias and signal are on log axes."
+    text += " Brackets and bars: 95 % over seeds; rings: seeds; dashes: means."
+    text += " Variance, bias and signal have log axes."
     if steps.epoch.nunique() > 1:
         text += " Lines: means; small marks: seeds."
     elif _below(steps):
         text += " A bar that ends on the axis below reaches zero."
     if (steps.snr <= 0).any():
         text += " Signals below zero are not drawn."
-    return f"{text} By method: rings are seeds, dashes means, bars 95 %."
+    return text
 
 
 def _below(steps: pd.DataFrame) -> bool:
