@@ -247,7 +247,7 @@ def caption(scale: Scale, rows: pd.DataFrame) -> str:
     more = first and len(scale.seeds) > FEWER
     all_seeds = f" ({len(scale.seeds)}: PA, {', '.join(first)})" if more else ""
     tried = [name for name in used(scale) if name in set(rows.option)]
-    said.append(f"{'; '.join(f'{name}: {OPTIONS[name].said}' for name in tried)}.")
+    said.append(f"Changed: {'; '.join(f'{name}: {OPTIONS[name].said}' for name in tried)}.")
     return (
         f"Scale {scale.name}, {few} seeds{all_seeds}. {' '.join(said)} Thick bars over seeds "
         f"(pairs of them where schedules are swapped), {outcomes.THIN}, 95 %; Holm's correction "

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter
 
 from padalib.ranking import metrics
@@ -302,12 +303,8 @@ def _lines(fronts: pd.DataFrame) -> dict[str, dict]:
         LARGEST: {"color": "black", "ls": "", "marker": "x", "ms": 3, "zorder": 3},
     }
     line = {"drawstyle": "steps-post"}
-    looks[UNTRAINED] = line | {
-        "color": _colour(UNTRAINED),
-        "lw": 1.8,
-        "ls": (0, (1, 0.8)),
-        "zorder": 3,
-    }
+    edge = [withStroke(linewidth=3, foreground="white")]  # grey on grey dots
+    looks[UNTRAINED] = line | {"color": _colour(UNTRAINED), "path_effects": edge, "zorder": 3}
     return {
         name: looks.get(name, line | {"color": _colour(name), "lw": 1.2})
         for name in dict.fromkeys(fronts.method)
