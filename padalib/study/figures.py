@@ -147,7 +147,8 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: 
     below the axes, and held in the file (`captioned`); in a notebook it is text below the picture
     instead, and its alternative text.
     """
-    lines = textwrap.fill(caption, int(17 * figure.get_figwidth()))
+    kept = caption.replace(" %", "\u00a0%")  # a number keeps its unit, and a name is not cut
+    lines = textwrap.fill(kept, int(17 * figure.get_figwidth()), break_on_hyphens=False)
     if figure.get_supxlabel() != lines:  # setting it again would move it
         figure.supxlabel(lines, x=0.01, ha="left", fontsize=7)
     figure.set_dpi(matplotlib.rcParams["figure.dpi"])  # not that of this machine's screen

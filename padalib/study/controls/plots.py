@@ -140,7 +140,9 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     first, words, swapped = rows, "", ""
     if replayed:
         first, swapped = rows[rows.b == YOKED], " (of yoked runs over swapped pairs of them)"
-        words = "Yoked PA replays another seed's schedule; curriculum is a fixed one. "
+        words = (
+            "Yoked PA replays another seed's schedule; curriculum is a fixed one, no gradients. "
+        )
     elif "curriculum" in set(rows.b):
         words = "curriculum: the fixed schedule, no gradients. "
     for (a, b), own in first.groupby(["a", "b"], sort=False):
