@@ -243,6 +243,7 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
                 color=figures.TWO[1],
                 ms=1,
                 rasterized=True,
+                zorder=1,
             )
             for name, line in _lines(fronts).items():
                 each = fronts[(fronts.cost == cost) & (fronts.method == name)]
@@ -303,8 +304,8 @@ def _lines(fronts: pd.DataFrame) -> dict[str, dict]:
         LARGEST: {"color": "black", "ls": "", "marker": "x", "ms": 3, "zorder": 3},
     }
     line = {"drawstyle": "steps-post"}
-    edge = [withStroke(linewidth=3, foreground="white")]  # grey on grey dots
-    looks[UNTRAINED] = line | {"color": _colour(UNTRAINED), "path_effects": edge, "zorder": 3}
+    edge = [withStroke(linewidth=2.6, foreground="white")]  # grey on grey dots
+    looks[UNTRAINED] = line | {"color": _colour(UNTRAINED), "path_effects": edge, "zorder": 1.5}
     return {
         name: looks.get(name, line | {"color": _colour(name), "lw": 1.2})
         for name in dict.fromkeys(fronts.method)
