@@ -77,7 +77,7 @@ OPERATIONS = {
     "conv_1x1": ("conv 1×1", "#3D8FD6"),
     "conv_3x3": ("conv 3×3", "#004F87"),
     "sep_5x5": ("separable 5×5", "#7A2E1F"),
-    "identity": ("identity", "#000000"),
+    "identity": ("identity", "#5F5F5F"),
     "mb3_k3": ("expand 3, 3×3", "#3D8FD6"),
     "mb6_k5": ("expand 6, 5×5", "#004F87"),
 }
@@ -147,7 +147,8 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame, caption: 
     below the axes, and held in the file (`captioned`); in a notebook it is text below the picture
     instead, and its alternative text.
     """
-    lines = textwrap.fill(caption, int(17 * figure.get_figwidth()))
+    kept = caption.replace(" %", "\u00a0%")  # a number keeps its unit, and a name is not cut
+    lines = textwrap.fill(kept, int(17 * figure.get_figwidth()), break_on_hyphens=False)
     if figure.get_supxlabel() != lines:  # setting it again would move it
         figure.supxlabel(lines, x=0.01, ha="left", fontsize=7)
     figure.set_dpi(matplotlib.rcParams["figure.dpi"])  # not that of this machine's screen
@@ -209,8 +210,12 @@ def _show(png: bytes, width: int, caption: str) -> None:
 def log_ticks(axis: Axis) -> None:
     """Few, plainly written ticks for an axis in log scale, also over less than a decade."""
     low, high = axis.get_view_interval()
-    dense = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 3 * low else (1, 2, 5)
-    axis.set_major_locator(LogLocator(subs=dense if high < 30 * low else (1,)))
+    decades = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
+    dense = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 6 * low else (1, 2, 5)
+    few = high < 30 * low or decades < 2  # a single tick would say no scale
+    axis.set_major_locator(LogLocator(subs=dense if few else (1,)))
+    if high < 2 * low:
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -105,5 +105,5 @@ def caption(scale: Scale, table: pd.DataFrame) -> str:
         f"Scale {scale.name}. Networks trained alone for {scale.alone_epochs} epochs rank with tau "
         f"{first['mean']:.2f} [{first.archs_low:.2f}, {first.archs_high:.2f}], the best supernet "
         f"({best.method}) with {best['mean']:.2f} [{best.archs_low:.2f}, {best.archs_high:.2f}]. "
-        "Bars: 95 % over architectures."
+        "Bars: 95 % over architectures; grey band: that of training alone."
     )

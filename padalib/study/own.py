@@ -27,6 +27,7 @@ from padalib.study.workbook import Workbook
 from padalib.train import TrainConfig
 
 FIGURE, BASE, TRUTH = "11_your_own", "SPOS", "own_truth"
+OWN = "deeper"  # the method that the notebook composes
 COUNTED = CONTROLS[0]  # what every supernet has to beat
 MEASURES = {  # of the report card, under the heads that the reader sees
     "tau": "tau",
@@ -212,10 +213,13 @@ def _controls(axes: Axes, free: pd.DataFrame, methods: int) -> None:
 
 
 def caption(space: Space, known: Truth, found: Sequence[Claim]) -> str:
-    """What the figure shows, in two sentences."""
+    """What the figure shows, in few sentences."""
     shown = [claim.statement for claim in found if claim.verdict == "shown"]
+    own = any(claim.key.startswith(f"11.{OWN}.") for claim in found)
+    about = f" {OWN}: the sampler that the notebook adds." if own else ""
     said = "; ".join(shown) or f"no method is shown to rank better than {BASE} or counting FLOPs"
     return (
-        f"{space.architectures:,} architectures of {space.name} on {known.dataset}: {said}. A "
-        "point is a seed, a bar 95 % over seeds; dashed is what needs no training."
+        f"{space.architectures:,} architectures of “{space.name}” on {known.dataset}: {said}. "
+        "Left, a point is a seed, and a line across what needs no training; right, a point is the "
+        f"mean over seeds. Bars: 95 % over seeds.{about}"
     )

@@ -226,28 +226,28 @@ def draw(rows: pd.DataFrame) -> Figure:
 
 
 def caption(scale: Scale, rows: pd.DataFrame) -> str:
-    """By side and outcome which variants gain or lose, and what could have been seen."""
+    """By side and outcome which variants gain or lose, how many do not, and what each is."""
     said = []
     words = ((SHOWN, "gains"), (OPPOSITE, "loses"), (EQUIVALENT, "as good"), (NOT_SHOWN, "open"))
     for against, of in (("control", "its control"), ("released", "what was released")):
         for measure, named in OUTCOMES.items():
             own = rows[(rows.against == against) & (rows.measure == measure)]
-            told = [
-                f"{does}: {', '.join(f'`{name}`' for name in own.option[own.verdict == word])}"
-                for word, does in words
-                if (own.verdict == word).any()
-            ]
-            if set(own.verdict) == {NOT_SHOWN}:
-                told = [f"all {len(own)} are open"]
+            told = []
+            for word, does in words:
+                names = own.option[own.verdict == word]
+                some = f"{does}: {', '.join(names)}" if word in (SHOWN, OPPOSITE) else ""
+                told += [some or f"{len(names)} {does}"] if len(names) else []
             said.append(f"Beside {of}, {named}: {'; '.join(told)}. {outcomes.seen(own)}.")
-    if same := [f"`{name}`" for name in scale.ablated if name not in set(rows.option)]:
+    if same := [name for name in scale.ablated if name not in set(rows.option)]:
         said.append(f"Left out, for it changed nothing here, to the bit: {', '.join(same)}.")
     first = [name for name in scale.ablated if name in FIRST and name in set(rows.option)]
     few = min(FEWER, len(scale.seeds))
     more = first and len(scale.seeds) > FEWER
-    all_seeds = f", {len(scale.seeds)} of PA and {', '.join(first)}" if more else ""
+    all_seeds = f" ({len(scale.seeds)}: PA, {', '.join(first)})" if more else ""
+    tried = [name for name in used(scale) if name in set(rows.option)]
+    said.append(f"Changed: {'; '.join(f'{name}: {OPTIONS[name].said}' for name in tried)}.")
     return (
         f"Scale {scale.name}, {few} seeds{all_seeds}. {' '.join(said)} Thick bars over seeds "
-        "(pairs of them where schedules are swapped), thin ones over seeds and architectures, "
-        "95 %; Holm's correction over the differences of each option."
+        f"(pairs of them where schedules are swapped), {outcomes.THIN}, 95 %; Holm's correction "
+        "over the differences of each option."
     )

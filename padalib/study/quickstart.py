@@ -137,7 +137,9 @@ def draw(rows: pd.DataFrame, reference: pd.DataFrame, space: Space) -> Figure:
         figures.scatter(axes, seen[name], seen.true, figures.colour(name))
         free = name == FREE
         axes.set_title(f"{name}: tau {metrics.tau(rows[name], rows.true):.2f}")
-        axes.set_xlabel("millions, no training" if free else "accuracy, inherited weights (%)")
+        axes.set_xlabel(
+            "FLOPs (millions), no training" if free else "accuracy, inherited weights (%)"
+        )
     panels[0].set_ylabel(f"{reference.split.iloc[0]} accuracy, trained alone (%)")
     return figure
 
@@ -148,8 +150,10 @@ def caption(claim: Claim, reference: pd.DataFrame, method: Method) -> str:
     For it is of one seed each.
     """
     doc = (method.paths.cls.__doc__ or "").partition("\n")[0].strip()
+    asked = f"Does the supernet of “{method.name}” rank better than that of {BASELINE}?"
     about = f" “{method.name}” {doc[0].lower()}{doc[1:]}" if doc else ""
     return (
-        f"{claim.statement}? {claim.evidence}.{about} A perfect predictor would reach "
-        f"tau {reference.perfect.iloc[0]:.2f}, for the truth has noise of its own."
+        f"{asked} {claim.evidence}. The interval is over architectures only.{about} A perfect "
+        f"predictor would reach tau {reference.perfect.iloc[0]:.2f}, "
+        "for the truth has noise of its own."
     )

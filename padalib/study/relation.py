@@ -165,7 +165,7 @@ def draw_on(axes: Axes, both: pd.DataFrame) -> None:
     axes.set(
         xscale="log",
         xlabel="tr Var[g] per path at the end",
-        ylabel="tau",
+        ylabel="Kendall's tau, by accuracy",
         title="ranking against variance",
     )
     figures.log_ticks(axes.xaxis)

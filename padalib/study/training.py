@@ -14,6 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from padalib import samplers
 from padalib.engine.runs import Config
 from padalib.probes.cost import CostConfig
 from padalib.ranking import metrics
@@ -23,6 +24,7 @@ from padalib.study import claims, contests, figures, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.ranking import scorings
 from padalib.study.scale import Scale
+from padalib.study.variance import weighs
 
 FIGURE = "03_supernet_training"
 POINTS = 0.5  # differences of mean accuracy within it count as none
@@ -246,20 +248,17 @@ def draw(
     """Loss, mean accuracy and cost by method; how p and q move. `panel` is `mean_accuracy`."""
     methods = list(curves.method.unique())
     with figures.style():
-        figure, axes = figures.subplots(2, 3, figsize=(6.75, 4.7))
+        figure, axes = figures.subplots(2, 3, figsize=(6.75, 5.0))
         figures.by_epoch(axes[0, 0], curves, "loss", methods)
         axes[0, 0].set(ylabel="cross-entropy", title="training loss, own paths")
-        if len(methods) > 4:  # more would cover lines
-            lines = axes[0, 0].get_legend_handles_labels()
-            figure.legend(*lines, loc="outside upper center", ncols=5, handlelength=1)
-        else:
-            axes[0, 0].legend(ncols=2, handlelength=1, loc="upper right")
+        lines = axes[0, 0].get_legend_handles_labels()  # in the panel they would cover lines
+        figure.legend(*lines, loc="outside upper center", ncols=5, handlelength=1)
         figures.over_time(axes[0, 1], panel, "accuracy", methods, label=False)
-        axes[0, 1].set(ylabel="validation accuracy (%)", title="mean architecture")
+        axes[0, 1].set(ylabel="validation accuracy (%)", title="mean over ranked architectures")
         _costs(axes[0, 2], methods, cost, paths)
         learns = [name for name in ("PA", "curriculum", "size-curriculum") if name in methods]
         for place, method in zip(axes[1], learns[:2], strict=False):
-            _probabilities(place, curves[curves.method == method], f"p of {method}")
+            _probabilities(place, curves[curves.method == method], f"p of each operation, {method}")
         axes[1, 0].legend(handlelength=1, ncols=2)
         _images(axes[1, 2], curves)
     return figure
@@ -313,7 +312,7 @@ def _images(axes: Axes, curves: pd.DataFrame) -> None:
         ylabel="share of the images",
         title="images seen in an epoch",
     )
-    axes.legend(handlelength=1.5)
+    axes.legend(handlelength=1.5, labelspacing=0.3)
 
 
 def caption(scale: Scale, found: Sequence[Claim]) -> str:
@@ -322,10 +321,19 @@ def caption(scale: Scale, found: Sequence[Claim]) -> str:
     said = [f"Scale {scale.name}, PA&DA beside SPOS."]
     if (gain := by.get("03.generalises")) is not None:
         told = claims.said(gain.effect, gain.intervals, 1)
-        said.append(f"Mean architecture, in points: {told}; {gain.verdict}.")
+        said.append(f"Mean accuracy of the ranked ones, in points: {told}; {gain.verdict}.")
     time, flops = by["03.cost"].effect, by["03.flops"].effect
     said.append(
         f"A step on the same paths takes {time:.3f} times as long; its own paths cost "
         f"{flops:.2f} times the FLOPs."
     )
-    return " ".join(said)
+    if heavy := [name for name in scale.methods if weighs(samplers.get(name))]:
+        said.append(f"The loss of {', '.join(heavy)} is weighted: not comparable with the others'.")
+    if "DA" in scale.methods:
+        said.append("Effective size: 1 / (N Σq²), 1 where all N images have the same q.")
+    marks = (
+        "small marks: seeds"
+        if scale.keep
+        else "rings: seeds; dashes and bars: means and 95 % of them"
+    )
+    return " ".join([*said, f"Lines: means over seeds. Top middle, {marks}."])

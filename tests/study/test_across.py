@@ -427,7 +427,7 @@ def test_the_forest_has_a_line_for_each_question_and_space(planted):
     equal = planted | {"contrasts": planted["contrasts"].assign(fifths=False)}
     assert plots.draw(equal).axes[1].get_title(loc="left") == whole[1]
     said = plots.caption(scales.get("spaces"), planted)
-    assert "PA − SPOS with a schedule: shown in 1 of 2 spaces." in said
+    assert "PA − SPOS (schedule): shown in 1 of 2 spaces." in said
 
 
 def test_the_figure_of_variance_has_a_line_for_each_space():

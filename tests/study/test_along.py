@@ -181,4 +181,4 @@ def test_its_figure_draws_steps_as_taken_and_weighted_ones_apart():
     assert [list(x.get_xdata()) for x in opened] == [[5], [5]]
     assert len(signal.lines) == len(along.PLAIN)
     said = plots.caption(found, "along")
-    assert "path beside SPOS -0.125 [" in said and "24 of 24" in said
+    assert "path beside SPOS -0.125 [" in said and "all 24 signals could be measured" in said

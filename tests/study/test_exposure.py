@@ -132,5 +132,5 @@ def test_tables_hold_the_true_lengths_and_the_figure_tells_them():
     ]
     assert opened == [2 + plots.LOOKS[EQUAL][2]]
     said = plots.caption(found, "exposure")
-    assert "0.90 [0.85, 0.95]" in said and "with equal exposure -2.00" in said
+    assert "0.90 [0.85, 0.95]" in said and "with equal exposure by -2.00" in said
     assert len(exposure.drawn(found)) == len(found.extent.runs) + len(found.runs)

@@ -204,6 +204,6 @@ def test_the_figure_holds_what_is_plotted(scores, known, times):
     found = own.verdicts(own.gains(scores, known))
     truth = Truth("tiny", "photos", pd.DataFrame())
     said = own.caption(TINY, truth, found)
-    assert said.startswith("32 architectures of tiny on photos: mine ranks better than ")
-    assert "mine ranks better than SPOS. A point is a seed" in said
+    assert said.startswith("32 architectures of “tiny” on photos: mine ranks better than ")
+    assert "mine ranks better than SPOS. Left, a point is a seed, and" in said
     assert "no method is shown to rank better than SPOS or counting" in own.caption(TINY, truth, [])

@@ -114,7 +114,7 @@ def test_the_picture_has_a_panel_a_column_in_its_colour(rows):
     assert " “mine” draws as I like. A perfect" in caption and "not told" not in caption
     Mine.__doc__ = None  # a sampler need not say anything
     silent = quickstart.caption(claim, REFERENCE, samplers.compose("mine", paths=Mine))
-    assert "it. A perfect predictor" in silent
+    assert "only. A perfect predictor" in silent
 
 
 def test_two_supernets_are_trained_alike_but_for_the_sampler():

@@ -178,7 +178,7 @@ def test_the_figure_shows_both_costs_of_every_method(epochs):
     paths = training.paid(rows, training.path_flops(SPACE), DRAWS)
     figure = training.draw(rows, panel, cost, paths)
     costs, chosen = figure.axes[2], [axes.get_title(loc="left") for axes in figure.axes[3:5]]
-    assert chosen == ["p of PA", "p of curriculum"]
+    assert chosen == ["p of each operation, PA", "p of each operation, curriculum"]
     hollow = [line for line in costs.lines if line.get_marker() == "D" and len(line.get_xdata())]
     assert [line.get_ydata()[0] for line in hollow] == pytest.approx(paths.flops.tolist())
     labels = [text.get_text() for text in costs.get_legend().get_texts()]

@@ -233,7 +233,9 @@ def test_figures_are_drawn_from_the_tables(epochs):
     lines = figure.axes[-1].lines
     assert [list(line.get_ydata()) for line in lines] == [[1, 1]] * len(METHODS)
     words = plots.caption(found, "smoke")
-    assert "PA&DA's steps: 1.00 times SPOS's" in words and "without gradients: 1.00" in words
+    assert (
+        "PA&DA's steps: 1.00 times SPOS's" in words and "curriculum (no gradients): 1.00" in words
+    )
     bars = plots.draw_parts(found, some).axes[0].patches
     assert [bar.get_height() for bar in bars[:4]] == pytest.approx([0.25, 0.75] * 2)
     assert "fixed part 100\u00a0%, conv 3×3 100\u00a0%" in plots.caption_parts(found)

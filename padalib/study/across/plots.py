@@ -16,6 +16,7 @@ from padalib.study.scale import Scale
 
 LINE = 0.125  # inches
 NEAR = 1 + effects.RATIO_BOUND  # ratios that count as one
+WHERE = {True: " (schedule)", False: " (no schedule)", None: ""}  # of a question
 STEPS = {"raw": "as taken", "importance": "importance-weighted"}
 PARTS = {"all": ("o", "all weights"), "fixed": ("s", "those no path leaves out by choice")}
 
@@ -56,8 +57,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
 def _label(question: str, space: str) -> str:
     asked = ASKED[question]
     if not space:
-        where = {True: " (schedule)", False: " (no schedule)", None: ""}[asked.where]
-        return f"{asked.a} − {asked.b}{where}{'' if asked.primary else ' †'}"
+        return f"{asked.a} − {asked.b}{WHERE[asked.where]}{'' if asked.primary else ' †'}"
     return "mean over spaces" if space == "mean" else space
 
 
@@ -119,10 +119,9 @@ def _said(tables: dict[str, pd.DataFrame], measure: str) -> Iterator[str]:
             if math.isnan(row.p)
             else f"; mean {wording.interval(row.mean, row.low, row.high, null=0)}"
         )
-        where = {True: " with a schedule", False: " without one", None: ""}[asked.where]
         against = f", opposite in {row.opposite}" if row.opposite else ""
         told = f"shown in {row.shown} of {row.spaces} spaces{against}"
-        yield f"{asked.a} − {asked.b}{where}: {told}{mean}."
+        yield f"{asked.a} − {asked.b}{WHERE[asked.where]}: {told}{mean}."
 
 
 def draw_variance(rows: pd.DataFrame) -> Figure:

@@ -8,8 +8,9 @@ from matplotlib.ticker import FixedLocator
 
 from padalib.study import figures
 from padalib.study.along import METHODS, PLAIN, SOURCES, UNSURE, Along, told
-from padalib.study.variance import BASE, CLAIMED, PARTS, WEIGHTED
+from padalib.study.variance import BASE, CLAIMED, FIXED, PARTS, WEIGHTED
 
+ROWS = {"all": "all weights", "fixed": "fixed part"}
 LINES = {"path": "-", "data": "--"}
 WAYS = (CLAIMED, WEIGHTED)  # whose weighted steps are drawn, beside SPOS's, which are as taken
 
@@ -36,7 +37,7 @@ def draw(found: Along) -> Figure:
             for axis in axes[1:]:
                 axis.set_yscale("log")
                 figures.log_ticks(axis.yaxis)
-            axes[0].set_ylabel(f"{part} weights\n% of tr Var[g]")
+            axes[0].set_ylabel(f"{ROWS[part]}\n% of tr Var[g]")
             axes[1].set_ylabel("tr Var[g]")
             axes[2].set_ylabel("tr Var[g]")
             axes[3].set_ylabel("|E g|² / tr Var[g]")
@@ -83,12 +84,22 @@ def caption(found: Along, scale: str) -> str:
     words = [f"{row.source} beside {row.beside} {told(row)}" for row in rows.itertuples()]
     raw = found.rows[(found.rows.weights == "raw") & found.rows.method.isin(PLAIN)]
     known = int(raw.signal_to_noise.notna().sum())
+    share = f"all {known} signals" if known == len(raw) else f"{known} of {len(raw)} signals"
     return (
         f"Scale {scale}. Two left columns: steps as taken. {CLAIMED}'s part less another's, in "
         f"{BASE}'s variance, all weights, means from the second probed epoch on: "
         f"{'; '.join(words)}; brackets: 95 % over {rows.seeds.max()} seeds. Points: seeds in these "
         "columns, means in the others. Weighted steps: as in the theorem, on networks trained "
-        f"without the weights and with them; open: known no better than to ±{100 * UNSURE:.0f} %; "
-        "gaps: not above zero. All before clipping. Right: where the interval of the "
-        f"squared signal over draws excludes zero, {known} of {len(raw)}."
+        f"without the weights and with them{_unknown(found.probed)}. All before clipping. Fixed "
+        f"part: {FIXED}. Right: {share} could be measured (over draws, the interval of the "
+        "square excludes zero)."
     )
+
+
+def _unknown(probed: pd.DataFrame) -> str:
+    """What open marks and gaps are, where there are any among the weighted steps."""
+    own = probed[(probed.weights == "importance") & probed.method.isin((BASE, *WAYS))]
+    open_ = (own.groupby(["method", "epoch", "part"]).error.max() > UNSURE).any()
+    gaps = (own.groupby(["method", "epoch", "part"])[list(SOURCES)].mean() <= 0).any(axis=None)
+    said = f"; open: known no better than to ±{100 * UNSURE:.0f} %" if open_ else ""
+    return said + ("; gaps: not above zero" if gaps else "")

@@ -156,7 +156,7 @@ def caption(found: Budget, scale: str, larger: str = "") -> str:
         rows = rows[(rows.a == a) & (rows.b == b) & (rows.outcome == "tau")]
         ends = rows[rows.epoch.isin([rows.epoch.min(), rows.epoch.max()])]
         words = [
-            f"{wording.interval(row.difference, low, high, null=0)} at length {row.epoch}"
+            f"{wording.interval(row.difference, low, high, null=0)} after {row.epoch} epochs"
             for row, low, high in zip(ends.itertuples(), *outcomes.joint(ends), strict=True)
         ]
         if words:
@@ -165,7 +165,7 @@ def caption(found: Budget, scale: str, larger: str = "") -> str:
         rows = found.steps[(found.steps.value == "variance") & (found.steps.part == "all")]
         rows = rows[rows.epoch == rows.epoch.max()]
         words = [_ratio(row) for row in rows.itertuples()]
-        said.append(f"Variance at length {rows.epoch.max()}, times SPOS's: {', '.join(words)}. ")
+        said.append(f"Variance after {rows.epoch.max()} epochs, times SPOS's: {', '.join(words)}. ")
     more = f" Open marks, in the panels of levels: scale {larger}." if larger else ""
     return (
         f"Scale {scale}, ranked by loss, within equal FLOPs by accuracy. {''.join(said)}"

@@ -16,9 +16,9 @@ from padalib.study.scale import Scale
 SHADES = dict(zip(("tau_loss", "within_flops"), figures.TWO, strict=True))
 LEVELS = {  # measures of the left panel: mark, label
     "tau_loss": ("o", "tau, by loss"),
-    "within_flops": ("s", "by accuracy: within equal FLOPs"),
-    "with_flops": ("^", "by accuracy, with the FLOPs' rank"),
-    "between_seeds": ("D", "by accuracy, between seeds"),
+    "within_flops": ("s", "within equal FLOPs, by accuracy"),
+    "with_flops": ("^", "with the FLOPs' rank, by accuracy"),
+    "between_seeds": ("D", "between seeds, by accuracy"),
 }
 
 
@@ -54,9 +54,8 @@ def _contrasts(axes: Axes, rows: pd.DataFrame, main: str) -> None:
         look = {"color": shade, "mfc": "white", "ms": 4, "label": OUTCOMES[name]}
         axes.plot([], [], LEVELS[name][0] + "-", **look)
     axes.legend(loc="best")
-    axes.set(
-        xlabel="difference of tau", title=f"the contrasts that decide; grey: ±{BOUND:g}, equivalent"
-    )
+    title = f"differences of tau; grey: within ±{BOUND:g}"
+    axes.set(xlabel="difference of tau", title=title)
     axes.invert_yaxis()
 
 
@@ -115,7 +114,7 @@ def _bias(axes: Axes, rows: pd.DataFrame) -> None:
         own = rows[rows.method == method].set_index("option").loc[options]
         y, shade = np.arange(len(options)) + shift, figures.colour(method)
         axes.hlines(y, own.bias_low, own.bias_high, color=shade, lw=0.8)
-        axes.plot(own.bias, y, figures.mark(method), color=shade, mfc="white", ms=3.5, label=method)
+        axes.plot(own.bias, y, figures.mark(method), color=shade, ms=3.5, label=method)
     axes.axvline(0, color="grey", lw=0.5)
     axes.set_yticks(range(len(options)), labels)
     axes.set(xlabel="change of rank (sd), less the truth's", title="what each overrates (right)")
@@ -141,7 +140,11 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     first, words, swapped = rows, "", ""
     if replayed:
         first, swapped = rows[rows.b == YOKED], " (of yoked runs over swapped pairs of them)"
-        words = "Yoked PA replays another seed's schedule; curriculum is a fixed one. "
+        words = (
+            "Yoked PA replays another seed's schedule; curriculum is a fixed one, no gradients. "
+        )
+    elif "curriculum" in set(rows.b):
+        words = "curriculum: the fixed schedule, no gradients. "
     for (a, b), own in first.groupby(["a", "b"], sort=False):
         told = [f"{OUTCOMES[row.measure]}: {_told(row)}" for row in own.itertuples()]
         said.append(f"{a} − {b}. {'. '.join(told)}")

@@ -18,8 +18,6 @@ TITLES = {"tau_loss": "by loss", "tau": "by accuracy"}
 def draw(found: Exposure) -> Figure:
     """Edges that share: variance and tau. Candidates: tau by loss and by accuracy, both arms."""
     extent = found.extent.runs
-    values = pd.concat([extent[list(ASKED)], found.runs[list(ASKED)]])
-    lowest = min(-0.1, values.min().min() - 0.05)
     shades = figures.shades(sorted(extent.extent.unique()))
     with figures.style():
         figure = Figure(figsize=(6.75, 2.6))
@@ -29,7 +27,7 @@ def draw(found: Exposure) -> Figure:
             sharing_plots.at_the_end(ranks, extent, "extent", value, shades, shift)
         steps.set(yscale="log", ylabel="tr Var[g]", title="variance")
         figures.log_ticks(steps.yaxis)
-        ranks.set_title("ranking (rings: by loss)")
+        ranks.set_title("ranking, both")
         for axis in (steps, ranks):
             axis.set(xticks=list(shades), xlabel=FACTORS["extent"])
             axis.set_xlim(min(shades) - 0.5, max(shades) + 0.5)
@@ -39,7 +37,9 @@ def draw(found: Exposure) -> Figure:
         for axis in (ranks, *panels):
             axis.axhspan(*found.perfect[1:], color="#dddddd", lw=0, zorder=0)
             axis.axhline(found.perfect[0], color="#666666", lw=0.6, ls="--")
-            axis.set(ylabel="Kendall's tau", ylim=(lowest, 1.03))
+            axis.set(ylabel="Kendall's tau")
+        for axis in (taus := [ranks, *panels]):
+            axis.set_ylim(sharing_plots.lowest(taus), 1.03)
         keys = [
             Line2D([], [], color=shade, marker=mark, ls="-", ms=3.5, label=arm)
             for arm, (shade, mark, _) in LOOKS.items()
@@ -76,14 +76,15 @@ def caption(found: Exposure, scale: str) -> str:
     most, fewest = by.second.max(), by["first"].min()
     perfect, low, high = found.perfect
     return (
-        f"Scale {scale}, {by.architectures.max()} architectures of convolutions. Edges that share, "
-        f"{row['first']} to {row.second}: tau by loss {sharing.said(row)}. Operations per edge, "
-        f"{fewest} to {most}, by loss: with uniform paths {by.words['uniform']}; with equal "
-        f"exposure {by.words['falls_short']} beside {fewest} trained half as long (as often), "
-        f"{by.words['falls']} beside {fewest} trained as long (twice as often); equal less "
-        f"uniform, at {most}, {by.words['exposure']}. Brackets: "
-        f"95 % over {by.seeds.max()} seeds; the claims' are also over architectures. Open: trained "
-        "half as long. Points: seeds; bars: 95 % over them. Dashed: a perfect predictor, "
+        f"Scale {scale}, {by.architectures.max()} architectures of convolutions. From "
+        f"{row['first']} to {row.second} edges that share tau by loss changes by "
+        f"{sharing.said(row)}; from {fewest} to {most} operations per edge with uniform paths by "
+        f"{by.words['uniform']}, with equal exposure by {by.words['falls_short']} beside {fewest} "
+        f"trained half as long (as often), by {by.words['falls']} beside {fewest} "
+        f"trained as long (twice as often). Equal less uniform, at {most}, {by.words['exposure']}. "
+        f"Brackets: 95 % over {by.seeds.max()} seeds; the claims' are also over architectures. "
+        "Second panel: filled by accuracy, rings by loss; right of it open: trained half as long. "
+        "Points: seeds; bars: 95 % over them. Dashed: a perfect predictor, "
         f"{perfect:.2f} [{low:.2f}, {high:.2f}], of full-size networks trained alone (by the "
         f"{found.extent.basis})."
     )

@@ -106,7 +106,7 @@ def caption(found: Interventions, scale: str) -> str:
     ]
     return (
         f"Scale {scale}, SPOS with the variance of its steps set, by the images and paths that "
-        f"each averages. Change for each halving of it: {'; '.join(words)}. Dotted: what is set "
-        "stays. Bars: 95 % over seeds and architectures together (variance: over seeds); of slopes "
-        "grey over seeds, black over both."
+        f"each averages. Change for each halving of it: {'; '.join(words)}. Dotted: "
+        "measured equals set. Bars: 95 % over seeds and architectures together (variance: over "
+        "seeds); of slopes grey over seeds, black over both."
     )

@@ -12,10 +12,6 @@ HELD, MISSED = {"color": MANY, "lw": 1}, {"color": "black", "lw": 1.8}  # interv
 MOST = 20.0  # what lies beyond is written, not drawn to scale
 TICKS = (0.5, 1, 2, 5, 10, 20)
 FEW_SEEDS = 10  # so few are named, each at its place
-NARROW = {  # ticks where the highest is less than so many times the lowest
-    4: [0.4, 0.5, 0.7, 1, 1.4, 2],
-    2: [0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4],
-}
 PAIRS = (  # table, column, label
     ("paths", "held paths", "p that PA&DA holds"),
     ("paths", "size", "p by size"),
@@ -67,16 +63,20 @@ def caption(found: Optimum, scale: str, images: int) -> str:
     """What the optimum saves, and what those in use do."""
     rows = found.fractions
     far = (rows.change > MOST).any()
-    beyond = " Numbers: means of rows with a point beyond the axis." if far else ""
+    beyond = (
+        " Numbers at arrows: geometric means of rows with a point beyond the axis." if far else ""
+    )
     held = wording.short(at(rows, "held").change)
     return (
         f"Exact variance of a step at the end of training, scale {scale}, {rows.seeds.max()} "
-        f"seeds, {images} images. With weights, {rows.batch.max()} a step, the optimum has "
-        f"{at(rows, 'optimum').change:.2f} of uniform sampling's variance, the best that one "
-        f"number per operation can do {at(rows, 'best per operation').change:.2f}, what PA&DA "
-        f"holds {held}; without weights, as released, {at(rows, 'held', 'raw').change:.2f}. "
-        "Best: the least variance within a family; norms: PA's scores, exactly; softmax error: "
-        "DA's score; size: without gradients; held: what the run drew by. "
+        f"seeds, over {images} images. In steps of {rows.batch.max()} images with weights the "
+        f"optimum has {at(rows, 'optimum').change:.2f} of uniform sampling's variance, the "
+        f"best that one number per operation can do "
+        f"{at(rows, 'best per operation').change:.2f}, what PA&DA holds {held}; "
+        f"in steps without weights, as released, {at(rows, 'held', 'raw').change:.2f}. "
+        "Points: seeds. Best: the least variance within a family (product: paths and images drawn "
+        "independently); norms: PA's scores, exactly; softmax error: DA's score; size: without "
+        "gradients; held: what the run drew by. "
         f"All on one network, PA&DA's, with frozen batch norm.{beyond}"
     )
 
@@ -137,10 +137,6 @@ def draw_agreement(probes: pd.DataFrame) -> Figure:
             if len(seeds := sorted(rows.probe_seed.unique())) < FEW_SEEDS:
                 axis.set_xticks(seeds)
             figures.log_ticks(axis.yaxis)
-            low, high = axis.get_ylim()
-            for factor, ticks in NARROW.items():  # a single tick would say no scale
-                if high < factor * low:
-                    axis.yaxis.set_major_locator(FixedLocator(ticks))
         axes[0].set_ylabel("sampled / exact variance")
     return figure
 
@@ -154,8 +150,9 @@ def caption_agreement(found: Optimum) -> str:
         for row in totals.itertuples()
     ]
     paths = found.probes[found.probes.quantity == "total"].paths.max()
+    missed = " Thick and black: those that miss it." if (totals.held < totals.of).any() else ""
     return (
         f"The sampled probe against the exact variance of the same population: probes of at "
         f"most {paths} paths, 95 % intervals. They hold the exact value in "
-        f"{', '.join(said)}."
+        f"{', '.join(said)}.{missed}"
     )

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from padalib.study import contests, figures, outcomes, relation
+from padalib import samplers
+from padalib.study import contests, figures, outcomes, relation, variance
 from padalib.study.scale import Scale
 
 NEAR, TICKS = 0.05, (-1, -0.3, -0.1, 0, 0.1, 0.3, 1)  # of the axis of differences
@@ -27,7 +28,7 @@ def draw(
     taus, rows = ranking[ranking.metric == "tau"], compared[compared.metric == "tau"]
     methods = list(taus.method.unique())
     with figures.style():
-        figure = Figure(figsize=(6.75, 5.2))
+        figure = Figure(figsize=(6.75, 5.6))
         top, bottom = figure.add_gridspec(2, 1, height_ratios=(1.15, 1))
         top, bottom = (
             [
@@ -56,7 +57,7 @@ def _by_method(axes: Axes, taus: pd.DataFrame, methods: Sequence[str], known: pd
     axes.text(y=first.ceiling_low, s=first.ceiling_basis, va="top", color="#555555", **look)
     axes.set(
         ylim=(min(taus.value.min(), 0.5) - 0.08, 1.03),
-        ylabel="Kendall's tau",
+        ylabel="Kendall's tau, by accuracy",
         title=f"ranking of {len(known):,} architectures, by method",
     )
 
@@ -96,8 +97,11 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
     for a, b, of in (("PA&DA", "SPOS", "SPOS's"), ("PA", "curriculum", "its schedule's")):
         if (row := contests.row(rows, a, b)) is not None:
             said.append(f"{a}'s tau differs from {of} by {outcomes.told(row)}: {row.verdict}. ")
+    out = [name for name in scale.methods if variance.weighs(samplers.get(name))]
+    but = f"; {', '.join(out)}: left out, for it trains on weighted steps" if out else ""
     return (
-        f"Scale {scale.name}. {''.join(said)}Top left: mean and 95 % interval over "
-        "seeds. Top right, where the axis shrinks what is far from 0: grey over seeds, black over "
-        "seeds and architectures together."
+        f"Scale {scale.name}, ranked by accuracy. {''.join(said)}Top left: rings are seeds, with "
+        "mean and 95 % over them. Top right, where the axis shrinks what is far from 0: grey over "
+        "seeds, black over seeds and architectures together. Bottom right: a point is a run; the "
+        f"variance of a step is divided by its number of paths{but}."
     )

@@ -62,13 +62,13 @@ def _tried(axes: Axes, rows: pd.DataFrame) -> None:
         for name in OUTCOMES:
             fill = SHADES[name] if row.chosen else "white"
             axes.plot(getattr(row, name), place, "o", color=SHADES[name], mfc=fill, ms=3.5)
-    names = [textwrap.fill(name, 24) for name in rows.candidate]
-    axes.set_yticks(range(len(rows)), names, fontsize=5)
+    names = [textwrap.fill(name, 20) for name in rows.candidate]
+    axes.set_yticks(range(len(rows)), names, fontsize=6)
     axes.invert_yaxis()
     for name, shade in SHADES.items():
         axes.plot([], [], "o", color=shade, mfc="white", ms=3.5, label=OUTCOMES[name])
     axes.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), fontsize=6, handlelength=1)
-    axes.set(xlabel="tau, on the half that chooses")
+    axes.set(xlabel="Kendall's tau, on the half that chooses")
 
 
 def _reached(axes: Axes, cards: pd.DataFrame, winner: str) -> None:
@@ -90,7 +90,7 @@ def _reached(axes: Axes, cards: pd.DataFrame, winner: str) -> None:
     axes.invert_yaxis()
     legend = {"ncols": 2, "handlelength": 1, "columnspacing": 0.8, "loc": "lower center"}
     axes.legend(fontsize=6, bbox_to_anchor=(0.4, 1.0), **legend)
-    axes.set(xlabel="reached; grey: aim")
+    axes.set(xlabel="Kendall's tau; grey: aim")
 
 
 def _parts(axes: Axes, rows: pd.DataFrame) -> None:
@@ -125,7 +125,7 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame], winner: str) -> str:
     more = int(every.tests.max()) - len(every)
     lacking = f", of which {more} were not run and count as showing nothing" if more else ""
     return (
-        f"Scale {scale.name}, equal images, not equal cost. `{winner}`: "
+        f"Scale {scale.name}, equal images, not equal cost. Chosen: “{winner}”, "
         f"{'; '.join(reached)}. {' '.join(gains)} Left: means over {len(scale.rate_seeds)} seeds "
         "on the half of the architectures that chooses (filled: chosen, so partly by luck). Right: "
         f"{len(scale.seeds)} other seeds, the other half; grey marks are aims, above with 95 % "

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from padalib.study import figures, outcomes
-from padalib.study.retraining import CONTROLS
+from padalib.study.retraining import CONTROLS, MOST
 
 MARKS = {  # column of the noise -> its mark and words
     "sd": ("o", "one architecture trained again (sd)"),
@@ -20,7 +20,7 @@ MARKS = {  # column of the noise -> its mark and words
 @figures.style()
 def draw(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> Figure:
     """Each training and the means; and the differences, beside the noise of retraining."""
-    height = max(2.6, 0.9 + 0.17 * len(tables["better"]))
+    height = max(2.6, 1.2 + 0.17 * len(tables["better"]))
     figure, (left, right) = figures.subplots(1, 2, figsize=(6.75, height))
     _trainings(left, runs, tables["retrained"])
     _differences(right, tables["better"], float(tables["noise"].sd.iloc[0]))
@@ -60,12 +60,17 @@ def caption(tables: Mapping[str, pd.DataFrame], scale: str) -> str:
     spread, rows = tables["noise"].iloc[0], tables["better"]
     counts = rows.verdict.value_counts()
     told = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    shorter = rows.archs_high - rows.archs_low < rows.seeds_high - rows.seeds_low
+    few = ", which can be shorter where searches are few" if shorter.any() else ""
+    most = f"; {MOST}: the dearest of random ones within the limit on FLOPs"
     return (
         f"Scale {scale}, {spread.space}. Architectures trained alone, "
         f"{int(tables['retrained'].seeds.max())} seeds each. One trained again differs by "
         f"{spread.sd:.2f} points (sd); methods differ by up to {spread.methods:.2f}. Of "
-        f"{len(rows)} contrasts {told}. {outcomes.seen(rows, ' points')}. Thick bars: 95 % over "
-        "trainings, from that sd; thin: over searches too. Verdicts after Holm's correction."
+        f"{len(rows)} contrasts {told}. {outcomes.seen(rows, ' points')}. Left: points are "
+        "trainings, lines and bars means and 95 % over seeds of training, not over searches"
+        f"{most if MOST in set(tables['retrained'].name) else ''}. Right, thick bars: 95 % over "
+        f"trainings, from that sd; thin: over searches too{few}. Verdicts after Holm's correction."
     )
 
 

@@ -111,7 +111,8 @@ def draw_cost(costs: pd.DataFrame) -> Figure:
     figure, panels = figures.subplots(1, 1 + len(COSTS), figsize=size, sharey=True)
     with figures.style():
         panels[0].hlines(rows.index, rows.tau_loss_low, rows.tau_loss_high, color=shades, lw=0.8)
-        panels[0].scatter(rows.tau_loss, rows.index, color=shades, s=16)
+        look = {"facecolors": "white", "edgecolors": shades, "s": 16, "zorder": 3}
+        panels[0].scatter(rows.tau_loss, rows.index, **look)  # filled says something of a cost
         panels[0].set(xlabel=OUTCOMES["tau_loss"], ylim=(len(rows) - 0.5, -0.5))
         panels[0].set_yticks(rows.index, rows.method)
         for axes, (cost, named) in zip(panels[1:], COSTS.items(), strict=True):
@@ -200,9 +201,12 @@ def caption_explained(scale: Scale, rows: pd.DataFrame) -> str:
         most = own[own.how == how].assign(size=lambda t: t.rho.abs()).sort_values("size")
         for row in most.tail(1).itertuples():
             told = wording.interval(row.rho, row.low, row.high)
-            said.append(f"{how} {why.named(row.measure)} ({told})")
+            but = "" if row.holm <= claims.LEVEL else ", not shown"
+            said.append(f"{how} {why.named(row.measure)} ({told}{but})")
     return (
-        f"Scale {scale.name}. What goes with tau by loss most, {'; '.join(said)}. Bars: 95 %, "
+        f"Scale {scale.name}. What goes with tau by loss most, {'; '.join(said)}. Exposure of an "
+        "operation: how often it is trained; within a method whose p is fixed it does not vary, so "
+        "it is not asked there. Bars: 95 %, "
         "drawing methods over all runs, and runs within methods: there means and scales of methods "
         "and what all have in common at one seed are taken out. "
         f"Filled: p at most {claims.LEVEL:g} after Holm's correction over all rows."

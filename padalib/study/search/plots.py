@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter
 
 from padalib.ranking import metrics
@@ -19,7 +20,10 @@ from padalib.study.search import DRAWN, FREE, LARGEST, MAIN, NAMES, UNTRAINED, K
 LINES = {"random": ":", "elitist": "-", "aging": "--", "halving": "-."}
 LOOKED_AT = ("PA&DA", "SPOS")  # whose searches are compared, the first that is there
 ACROSS = 4  # cells in a row
-DASHES = {"skip_connect": (0, (3, 1)), "avg_pool_3x3": (0, (1, 1.8))}  # told apart also in grey
+DASHES = {  # told apart also in grey
+    **{"skip_connect": (0, (3, 1)), "identity": (0, (3, 1))},
+    "avg_pool_3x3": (0, (1, 1.8)),
+}
 RARE, FAR = 0.01, 5  # share of functions that a front may leave out, if they cost so much less
 DEAREST = "the dearest"  # within a limit; free of one, the largest network
 UNITS = {"latency": "ms", "energy": "mJ"}  # of costs that are looked up
@@ -114,11 +118,12 @@ def caption(own: Known, tables: dict[str, pd.DataFrame], scale: str) -> str:
     said = [f"{row.method} {row.regret:.2f} ({row.supernet:.2f})" for row in finals.itertuples()]
     free = tables["search_controls"].query("limit == @FREE").set_index("control").regret
     return (
-        f"Scale {scale}, {own.space.name}. Regret after {NAMES[MAIN]} (of the supernet's own "
-        f"favourite): {', '.join(said)} points; the {LARGEST} {free[LARGEST]:.2f}, the {DRAWN} "
-        f"{free[DRAWN]:.2f}. Lines: means over supernet and search seeds; bars: 95 % over "
-        "supernet seeds. Right: circles, what a search ends with; squares, the supernet's "
-        "favourite of all. Axes of regret are linear below one point, logarithmic above."
+        f"Scale {scale}, {own.space.name}. Regret, what the found one lacks to the best there is, "
+        f"after {NAMES[MAIN]} (of the supernet's own favourite): {', '.join(said)} points; "
+        f"the {LARGEST} {free[LARGEST]:.2f}, the {DRAWN} {free[DRAWN]:.2f}. "
+        "Lines: means over supernet and search seeds; bars: 95 % over supernet seeds. "
+        "Right: circles, what a search ends with; squares, the supernet's favourite of all. "
+        "Axes of regret are linear below one point, logarithmic above."
     )
 
 
@@ -205,9 +210,11 @@ def _graph(axes: Axes, space: Space, arch: Arch, looks: dict[str, tuple[str, str
 def caption_found(own: Known, found: pd.DataFrame, scale: str) -> str:
     """What was found, in words."""
     said = "; ".join(f"{r.name} {r.code}" for r in found.itertuples())
+    cut = any("none" in position.options for position in own.space.positions)
+    left = " Edges with none, or that no signal passes, are not drawn." if cut else ""
     return (
-        f"Scale {scale}, {own.space.name}. Found most often by {NAMES[MAIN]}; above each its "
-        f"accuracy alone. Codes: {said}."
+        f"Scale {scale}, {own.space.name}. Found most often by {NAMES[MAIN]} on each "
+        f"supernet; above each its accuracy alone.{left} Codes: {said}."
     )
 
 
@@ -229,7 +236,15 @@ def draw_fronts(own: Known, fronts: pd.DataFrame) -> Figure:
         for axes in panels[len(costs) :]:
             axes.set_axis_off()
         for axes, cost in zip(panels, costs, strict=False):
-            axes.plot(own.table[cost], own.table.accuracy, ".", color=figures.TWO[1], ms=1)
+            axes.plot(
+                own.table[cost],
+                own.table.accuracy,
+                ".",
+                color=figures.TWO[1],
+                ms=1,
+                rasterized=True,
+                zorder=1,
+            )
             for name, line in _lines(fronts).items():
                 each = fronts[(fronts.cost == cost) & (fronts.method == name)]
                 axes.plot(each.most, each.accuracy, **line)
@@ -289,7 +304,8 @@ def _lines(fronts: pd.DataFrame) -> dict[str, dict]:
         LARGEST: {"color": "black", "ls": "", "marker": "x", "ms": 3, "zorder": 3},
     }
     line = {"drawstyle": "steps-post"}
-    looks[UNTRAINED] = line | {"color": "black", "lw": 1.8, "ls": (0, (1, 0.8)), "zorder": 3}
+    edge = [withStroke(linewidth=2.6, foreground="white")]  # grey on grey dots
+    looks[UNTRAINED] = line | {"color": _colour(UNTRAINED), "path_effects": edge, "zorder": 1.5}
     return {
         name: looks.get(name, line | {"color": _colour(name), "lw": 1.2})
         for name in dict.fromkeys(fronts.method)
@@ -311,5 +327,6 @@ def caption_fronts(own: Known, fronts: pd.DataFrame, scale: str) -> str:
         f"below all lines and, where they would squeeze the rest, the cheapest {100 * RARE:.0f} %; "
         "dashed: the best within a limit; crosses: what costs most within it; lines: what a "
         "supernet scores highest within it. Heights: the logarithm of the error. "
-        f"Mean regret over the limits{only}, in points: {said}."
+        f"Mean regret (what is lacking to the best within the limit) over the limits{only}, in "
+        f"points: {said}."
     )

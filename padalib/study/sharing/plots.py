@@ -1,5 +1,7 @@
 """The figure of the study of sharing."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,10 +14,10 @@ from padalib.study.sharing import FACTORS, SCORES, Sharing, along, said
 def draw(found: Sharing) -> Figure:
     """A row of panels for each factor: variance and ranking at the end, and along training."""
     epochs = sorted(found.runs.epoch.unique())
-    lowest = min(-0.1, found.runs[list(SCORES)].min().min() - 0.05)
     with figures.style():
         figure = Figure(figsize=(6.75, 3.8))
-        for axes, (factor, label) in zip(figure.subplots(2, 4), FACTORS.items(), strict=True):
+        grid, ends = figure.subplots(2, 4), []
+        for axes, (factor, label) in zip(grid, FACTORS.items(), strict=True):
             rows = along(found.runs, factor)
             levels = sorted(rows[factor].unique())
             shades = figures.shades(levels)
@@ -36,10 +38,20 @@ def draw(found: Sharing) -> Figure:
                 figures.log_ticks(axis.yaxis)
             for axis in (axes[1], axes[3]):
                 axis.axhline(found.perfect, color="#666666", lw=0.6, ls="--")
-                axis.set(ylabel="Kendall's tau", ylim=(lowest, 1.03))
-            for axis, value in ((axes[2], "total"), (axes[3], "tau")):
-                figures.label_ends(axis, end.groupby(factor)[value].mean().dropna(), shades)
+                axis.set(ylabel="Kendall's tau")
+            means = end.groupby(factor)[["total", "tau"]].mean()
+            ends += [(axes[2], means.total, shades), (axes[3], means.tau.dropna(), shades)]
+        taus = [*grid[:, 1], *grid[:, 3]]
+        for axis in taus:
+            axis.set_ylim(lowest(taus), 1.03)
+        for axis, values, shades in ends:
+            figures.label_ends(axis, values, shades)
     return figure
+
+
+def lowest(panels: Sequence[Axes]) -> float:
+    """A lower end of axes of tau that cuts no point and no bar."""
+    return max(-1.05, min(-0.1, *(axis.dataLim.y0 - 0.05 for axis in panels)))
 
 
 def at_the_end(
@@ -64,13 +76,15 @@ def caption(found: Sharing, scale: str) -> str:
     for factor, own in last.groupby("factor", sort=False):
         row = own.set_index("value")
         words.append(
-            f"{FACTORS[factor].capitalize()}, {row['first'].iloc[0]} to {row.second.iloc[0]}: "
-            f"variance {said(row.loc['total'], '')} times, tau {said(row.loc['tau'])} by "
-            f"accuracy and {said(row.loc['tau_loss'])} by loss"
+            f"From {row['first'].iloc[0]} to {row.second.iloc[0]} {FACTORS[factor]}: variance "
+            f"changes {said(row.loc['total'], '')} times, tau by {said(row.loc['tau'])} ranked by "
+            f"accuracy, by {said(row.loc['tau_loss'])} ranked by loss"
         )
+    one = "With one operation one architecture is left: it has no tau. "
+    one = one if (found.runs.candidates == 1).any() else ""
     return (
         f"Scale {scale}, {last.architectures.max()} architectures of convolutions. "
-        f"{'. '.join(words)}. Brackets: 95 % over {last.seeds.max()} seeds. Rings: by loss; lines "
-        f"of tau: by accuracy. Numbers: level. Dashed: a perfect predictor, {found.perfect:.2f} "
-        f"(by the {found.basis})."
+        f"{'. '.join(words)}. Brackets: 95 % over {last.seeds.max()} seeds. Filled, and "
+        f"lines of tau: by accuracy; rings: by loss. Numbers: level. {one}Dashed: "
+        f"a perfect predictor, {found.perfect:.2f} (by the {found.basis})."
     )

@@ -3,11 +3,15 @@
 import re
 from collections.abc import Sequence
 
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from padalib.ranking import metrics
 from padalib.study import figures
 from padalib.study.variance import BASE, CLAIMED, CONTROL, Variance
+
+LOGARITHMIC = ("total", "total_weighted", "bias", "snr")  # panels of runs with such an axis
 
 
 def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figure:
@@ -18,13 +22,13 @@ def draw(found: Variance, methods: Sequence[str], places: Sequence[str]) -> Figu
     rows, named = found.steps, methods
     methods = _probed(found, methods)
     with figures.style():
-        figure = Figure(figsize=(6.75, 4.8))
+        figure = Figure(figsize=(6.75, 5.0))
         (left, weighted, biased), (middle, right, edges) = figure.subplots(2, 3)
         for axis, value, label, title in (
-            (left, "total", "tr Var[g]", "variance, steps as taken"),
-            (weighted, "total_weighted", "tr Var[g]", "variance, importance-weighted"),
-            (biased, "bias", "|bias|² / |E g|²", "bias of steps as taken"),
-            (middle, "snr", "|E g|² / tr Var[g], per path", "signal to noise"),
+            (left, LOGARITHMIC[0], "tr Var[g]", "variance, steps as taken"),
+            (weighted, LOGARITHMIC[1], "tr Var[g]", "variance, importance-weighted"),
+            (biased, LOGARITHMIC[2], "|bias|² / |E g|²", "bias of steps as taken"),
+            (middle, LOGARITHMIC[3], "|E g|² / tr Var[g], per path", "signal to noise"),
         ):
             own = rows.dropna(subset=[value])
             drawn = [method for method in named if method in set(own.method)]
@@ -63,13 +67,30 @@ def caption(found: Variance, scale: str) -> str:
     if (CLAIMED, "snr") in rows.index:
         text += f" Variance of PA&DA's steps: {said(CLAIMED)}."
     if (CONTROL, "snr") in rows.index:
-        text += f" The control without gradients: {said(CONTROL)}."
+        text += f" {CONTROL} (no gradients): {said(CONTROL)}."
     steps = found.steps
+    for paths, own in steps[steps.group > 1].groupby("group"):
+        text += f" A step of {' and of '.join(own.method.unique())} has {paths} paths."
     for name in steps.method[steps.total.isna()].unique():
         text += f" {name} trains on weighted steps: it has no others."
+    text += " Brackets and bars: 95 % over seeds; rings: seeds; dashes: means."
+    text += " Variance, bias and signal have log axes."
+    if steps.epoch.nunique() > 1:
+        text += " Lines: means; small marks: seeds."
+    elif _below(steps):
+        text += " A bar that ends on the axis below reaches zero."
     if (steps.snr <= 0).any():
-        text += " Of the signal, estimates below zero are not drawn."
-    return f"{text} Brackets: 95 % over seeds."
+        text += " Signals below zero are not drawn."
+    return text
+
+
+def _below(steps: pd.DataFrame) -> bool:
+    """Whether the interval of a method reaches zero, which no log axis does."""
+    for _, own in steps.groupby("method"):
+        for value in LOGARITHMIC:
+            if own[value].notna().any() and metrics.seeds_summary(own[value].dropna()).low <= 0:
+                return True
+    return False
 
 
 def draw_parts(found: Variance, methods: Sequence[str]) -> Figure:
