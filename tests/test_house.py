@@ -60,6 +60,7 @@ FURTHER, FURTHER_LINES = (
 MESSAGES = (
     "spaces/checking.py",
     "spaces/checking_net.py",
+    "spaces/checking_drawn.py",
     "samplers/checking.py",
     "probes/checking.py",
 )

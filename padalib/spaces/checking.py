@@ -106,7 +106,14 @@ def _positions(space: Space) -> None:
 def _functions(space: Space, arch: Arch) -> None:
     """`canonical` and `live`, where they are given."""
     same, live = space.canonical(arch), space.live(arch)
-    if space.canonical(space.validate(same)) != same:
+    try:
+        space.validate(same)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"canonical of {space.name} gives {same!r} for {arch}, which is no architecture of it: "
+            f"{error}"
+        ) from None
+    if space.canonical(same) != same:
         raise ValueError(
             f"canonical of {space.name} must give one representative: {same} for {arch}, but "
             f"{space.canonical(same)} for {same}"
