@@ -4,8 +4,11 @@ import dataclasses
 import inspect
 
 from padalib.spaces import checking_net
-from padalib.spaces.base import Arch, Position, Space, remembered
+from padalib.spaces.base import LISTED, Arch, Position, Space, remembered
 
+BY_OPTION = (
+    f"use a method that draws each option by itself, such as SPOS, or a space of at most {LISTED:,}"
+)
 FIELDS = {"name": "str", "size": "int", "in_channels": "int", "classes_out": "int"}
 
 
@@ -125,7 +128,19 @@ def _functions(space: Space, arch: Arch) -> None:
         )
 
 
-# --- what a sampler misses ---
+# --- what a sampler or a probe misses ---
+
+
+def listed(space: Space, said: str, advice: str, count: int | None = None) -> None:
+    """ValueError where too many architectures would be listed: `count` of them, or all.
+
+    `said`: who lists them, and what for; `advice`: what to do instead.
+    """
+    many = f"{space.name} has {space.architectures:,}"
+    if count is not None:
+        many = f"these are {count:,} of {space.name}"
+    if (space.architectures if count is None else count) > LISTED:
+        raise ValueError(f"{said}, and {many}, too many to list: {advice}")
 
 
 def unlearned(space: Space) -> str:
