@@ -28,6 +28,7 @@ def check(space: Space) -> None:
 @remembered
 def _checked(space: Space) -> None:
     _positions(space)
+    _parts(space)
     for arch in dict.fromkeys([*space.some(), *checking_net.shifted(space)]):
         _functions(space, arch)
     checking_net.check(space)
@@ -103,6 +104,18 @@ def _positions(space: Space) -> None:
             raise ValueError(
                 f"options of position {place.name!r} must be different texts without '|', which "
                 f"parts them in a table, got {own!r}"
+            )
+
+
+def _parts(space: Space) -> None:
+    """That no option has the name of another part of the weights, in tables of the variance."""
+    taken = {"all", "fixed", "inputs", *(f"{space.kind} {k}" for k in range(len(space.positions)))}
+    for place in space.positions:
+        if found := sorted(taken & {*place.options}):
+            raise ValueError(
+                f"position {place.name!r} has an option {found[0]!r}, which is the name of other "
+                "weights in tables of the variance (all, fixed, inputs, and each "
+                f"'{space.kind} <number>'): give it another name"
             )
 
 

@@ -104,6 +104,18 @@ MISTAKES = {
     "options in a list": ('("conv3", "conv5")', '["conv3", "conv5"]', "'right' must be a tuple of"),
     "an option twice": ('("conv3", "conv5")', '("conv3", "conv3")', "must be different texts"),
     "a bar in a name": ('("conv3", "conv5")', '("conv|3", "conv5")', "must be different texts wit"),
+    "options of the names of parts": (
+        '("conv3", "conv5")',
+        '("conv3", "fixed")',
+        "position 'right' has an option 'fixed', which is the name of other weights in tables of",
+    ),
+    "all": ('"off"', '"all"', "position 'left' has an option 'all', which is the name of other we"),
+    "inputs": ('"off"', '"inputs"', "'left' has an option 'inputs', which is the name of other we"),
+    "an option called as a position": (
+        '"off"',
+        '"position 1"',
+        r"option 'position 1', .* each 'position <number>'\): give it another name",
+    ),
     # The network.
     "no network": (
         "    def network",
