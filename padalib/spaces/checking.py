@@ -123,6 +123,8 @@ def _functions(space: Space, arch: Arch) -> None:
     """`canonical` and `live`, where they are given."""
     same, live = space.canonical(arch), space.live(arch)
     try:
+        if not isinstance(same, tuple) or any(type(option) is not int for option in same):
+            raise TypeError(f"return a tuple of ints, as {arch} is")
         space.validate(same)
     except (TypeError, ValueError) as error:
         raise ValueError(

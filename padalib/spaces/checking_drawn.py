@@ -28,7 +28,7 @@ HINTS = {  # what torch or Python says, and what to do about it
 }
 DRAWS = 8  # architectures at random besides, of which `canonical` is asked
 IMAGES = 4  # that are computed: by the statistics of fewer, unlike features look more alike
-NEAR = 1e-3  # of the largest output: beyond rounding, and below what another option changes
+NEAR = 1e-4  # of the largest feature: beyond rounding, and below what another option changes
 
 
 class Drawn:
@@ -44,23 +44,24 @@ class Drawn:
         net.to_empty(device="cpu").initialise(torch.Generator().manual_seed(0))
         return net
 
-    def logits(self, arch: Arch) -> Tensor:
-        """[B, L] of a few random images."""
+    def features(self, arch: Arch) -> Tensor:
+        """[B, D] of a few random images: what a head adds to all paths would hide what they add."""
         rng, space = torch.Generator().manual_seed(0), self.space
         x = torch.randn(IMAGES, space.in_channels, space.size, space.size, generator=rng)
         said = f"computing the path {space.code(arch)} ({space.decode(arch)})"
         with one_thread():  # so few images are not parted faster than they are computed
-            return tried(space, said, lambda: self.net.eval()(x, arch))
+            return tried(space, said, lambda: self.net.eval().features(x, arch))
 
     def moves(self, arch: Arch, weight: nn.Parameter) -> bool:
-        """Whether the logits change with a weight; `x * 0` names one that they do not go by."""
-        logits, own = self.logits(arch), dict(self.net.named_parameters())[self.names[weight]]
-        (found,) = torch.autograd.grad(logits.square().sum(), own, allow_unused=True)
+        """Whether the features go by a weight; `x * 0` names one, and they do not."""
+        own = dict(self.net.named_parameters())[self.names[weight]]
+        squares = self.features(arch).square().sum()
+        (found,) = torch.autograd.grad(squares, own, allow_unused=True)
         return found is not None and bool(found.any())
 
 
 def merged(space: Space, paths: Iterable[Arch], drawn: Drawn) -> None:
-    """That `canonical` gives one representative to what gives the same logits only."""
+    """That `canonical` gives one representative to what gives the same features only."""
     rng = torch.Generator().manual_seed(0)
     for arch in dict.fromkeys([*paths, *(space.sample(rng) for _ in range(DRAWS))]):
         what = f"canonical({arch})"
@@ -68,7 +69,7 @@ def merged(space: Space, paths: Iterable[Arch], drawn: Drawn) -> None:
         if same == arch:
             continue
         with torch.no_grad():
-            one, other = drawn.logits(arch), drawn.logits(same)
+            one, other = drawn.features(arch), drawn.features(same)
         if not torch.allclose(one, other, 0, NEAR * float(one.abs().max()), equal_nan=True):
             raise ValueError(
                 f"canonical of {space.name} gives {same} ({space.decode(same)}) for {arch} "

@@ -241,6 +241,16 @@ MISTAKES = {
         "    def canonical(self, arch):\n        return arch if arch[0] else (0,)\n    def network",
         r"canonical of mine gives \(0,\) for \(0, 0\), which is no architecture of it: .* got 1",
     ),
+    "canonical in a list": (
+        "    def network",
+        "    def canonical(self, arch):\n        return list(arch)\n    def network",
+        r"canonical of mine gives \[0, 0\] for \(0, 0\), .* return a tuple of ints, as \(0, 0\) is",
+    ),
+    "canonical in tensors": (
+        "    def network",
+        "    def canonical(self, arch):\n        return tuple(torch.tensor(arch))\n    def network",
+        r"canonical of mine gives .* for \(0, 0\), .*: return a tuple of ints, as \(0, 0\) is",
+    ),
     "live": (
         "    def network",
         "    def live(self, arch):\n        return (True,)\n    def network",
@@ -462,6 +472,15 @@ def test_options_without_weights_are_told_apart_by_what_they_compute(pair):
     spaces.check(made(text))
     with pytest.raises(ValueError, match=r"canonical of long gives .* compute unlike outputs"):
         spaces.check(made(text.replace("\n    def network", ALIKE)))
+
+
+@pytest.mark.parametrize("hidden", ["1e-4 * x.relu()", "1e3 + x.relu()"])
+def test_what_is_small_beside_what_all_paths_give_is_seen(hidden):
+    text = GOOD.replace("return x.relu()", f"return ({hidden})")
+    spaces.check(made(text))
+    said = "    def canonical(self, arch):\n        return arch[0], 0\n    def network"
+    with pytest.raises(ValueError, match="these two compute unlike outputs"):
+        spaces.check(made(text.replace("    def network", said)))
 
 
 def test_a_canonical_of_one_function_passes():
