@@ -49,7 +49,8 @@ class Drawn:
         rng, space = torch.Generator().manual_seed(0), self.space
         x = torch.randn(IMAGES, space.in_channels, space.size, space.size, generator=rng)
         said = f"computing the path {space.code(arch)} ({space.decode(arch)})"
-        with one_thread():  # so few images are not parted faster than they are computed
+        # One thread: so few images are not parted faster than they are computed.
+        with one_thread(), torch.random.fork_rng(devices=[]):
             return tried(space, said, lambda: self.net.eval().features(x, arch))
 
     def moves(self, arch: Arch, weight: nn.Parameter) -> bool:

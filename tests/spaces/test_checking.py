@@ -483,6 +483,13 @@ def test_what_is_small_beside_what_all_paths_give_is_seen(hidden):
         spaces.check(made(text.replace("    def network", said)))
 
 
+def test_chance_in_a_network_is_not_taken_for_another_function_and_moves_no_stream():
+    text = LONG.replace("return x.relu()", "return nn.functional.dropout(x, 0.2).relu()")
+    before = torch.get_rng_state()
+    spaces.check(made(text.replace("\n    def network", ALIKE)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_canonical_of_one_function_passes():
     spaces.check(made(LONG.replace("\n    def network", ALIKE)))
 
