@@ -25,9 +25,11 @@ FLOORS = {
 # number, which only they can do; tell who writes a sampler what its draws are not; and refuse steps
 # of no path or of more than are counted, options that a rule would not go by, a network that draws
 # from streams of its own or goes by more than its weights, and importance weights that nobody has
-# said; say which name was meant, or is taken; and say whose weights got no gradient, or why no
-# probabilities are learned.
-CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2751
+# said; say which name was meant, or is taken; say whose weights got no gradient, or why no
+# probabilities are learned; refuse a class that lost its decorator, or a space too large to list;
+# take the gradients of single images for every padding, and test that they add up; and bound what a
+# network remembers of paths.
+CORE, CORE_LINES = ("spaces", "samplers", "train.py", "probes"), 2795
 # What one can leave unread: each further space or method is a file of its own.
 FURTHER, FURTHER_LINES = (
     (
@@ -60,6 +62,7 @@ FURTHER, FURTHER_LINES = (
 MESSAGES = (
     "spaces/checking.py",
     "spaces/checking_net.py",
+    "spaces/checking_drawn.py",
     "samplers/checking.py",
     "probes/checking.py",
 )

@@ -41,8 +41,10 @@ class BranchNet(Supernet):
         self.stem, self.head = nn.Conv2d(1, 6, 3, 2), nn.Linear(6, 10)
         self.norm = Norm(6, **self.norm_options)
         self.branches = nn.ModuleList()
-        for position in space.positions:
-            sizes = {name: int(name[-1]) for name in position.options if name != "off"}
+        for place, position in enumerate(space.positions):
+            # A supernet has the modules of all options, an architecture alone those of its own.
+            own = position.options if arch is None else [position.options[arch[place]]]
+            sizes = {name: int(name[-1]) for name in own if name != "off"}
             convs = {name: nn.Conv2d(6, 6, k, padding=k // 2) for name, k in sizes.items()}
             self.branches.append(nn.ModuleDict(convs))
 
@@ -58,7 +60,7 @@ class BranchNet(Supernet):
             (place, option): [self.branches[place][name]]
             for place, position in enumerate(self.space.positions)
             for option, name in enumerate(position.options)
-            if name != "off"
+            if name in self.branches[place]
         }
 
 
@@ -98,11 +100,17 @@ def test_convolutions_in_half_precision_leave_the_head_alone():
     assert net(x, (0, 0)).dtype == torch.float32
 
 
-def test_alone_it_has_its_own_weights_only_as_far_as_it_builds_them():
+def test_alone_it_has_its_own_weights_only():
     run = Run(ScoreConfig(config(arch=(2, 1)))).compute()
     assert len(run.table("scores")) == 1
     assert SPACE.weights(0, 0) == 9 * 36 and SPACE.weights(0, 2) == 0 and SPACE.weights(1, 1) == 900
     assert [SPACE.level(arch) for arch in SPACE] == [2, 2, 2, 2, 1, 1]
+    sizes = [[9, 1, 0], [9, 25]]  # of a convolution that adds a bias
+    own = {arch: [k[option] for k, option in zip(sizes, arch, strict=True)] for arch in SPACE}
+    fixed = 60 + 12 + 70  # the stem, the norm and the head
+    assert {arch: SPACE.params(arch) for arch in SPACE} == {
+        arch: fixed + sum(36 * k + 6 for k in kernels if k) for arch, kernels in own.items()
+    }
     net, x = SPACE.build(), torch.randn(3, 1, 16, 16)
     walked = zip(SPACE, net.walk(x, list(SPACE)), strict=True)
     assert all(torch.equal(logits, net(x, arch)) for arch, logits in walked)

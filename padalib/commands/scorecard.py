@@ -19,7 +19,7 @@ from padalib.benchmarks import predictions, truth
 from padalib.benchmarks.truth import Truth
 from padalib.commands import named, reproduction
 from padalib.engine import paths
-from padalib.engine.files import write_bytes
+from padalib.engine.files import read_table, write_bytes
 from padalib.engine.words import counted
 from padalib.ranking import metrics, report
 from padalib.study import effects, figures, scales
@@ -103,7 +103,7 @@ def published(
     notes = []
     for name in scales.SCALES:
         folder = paths.published_results(name)
-        rows = pd.read_csv(folder / "cards.csv") if (folder / "cards.csv").exists() else None
+        rows = read_table(folder / "cards.csv") if (folder / "cards.csv").exists() else None
         if rows is None or (rows := rows[rows.space == known.space]).empty:
             continue
         what, count = f"The published supernets of scale {name}", rows.architectures.iloc[0]
@@ -115,7 +115,7 @@ def published(
             path = _reference(folder, known, count)
             if path is None:  # it shows them of another scale
                 continue
-            reference, theirs = pd.read_csv(path, dtype={"code": str}), f"those of {path}"
+            reference, theirs = read_table(path), f"those of {path}"
             dataset, source = reference.dataset.iloc[0], reference.source.iloc[0]
             same = set(reference.code) == set(codes)
         if (dataset, source) != (known.dataset, known.source):
@@ -145,7 +145,7 @@ def published(
 def _reference(folder: Path, known: Truth, count: int) -> Path | None:
     """The table of the architectures that the cards of a space rank; None if not there."""
     for path in sorted(folder.glob("reference*.csv")):
-        codes = pd.read_csv(path, dtype={"code": str}).code
+        codes = read_table(path).code
         if len(codes) == count and codes.isin(known.table.index).all():
             return path
     return None

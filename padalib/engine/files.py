@@ -5,6 +5,9 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
+
+import pandas as pd
 
 from padalib.engine import paths
 
@@ -25,6 +28,16 @@ REMEDIES = {
 
 class RunError(RuntimeError):
     """A run that cannot be made or read; the message says which, why and what to do."""
+
+
+def read_table(source: Path | IO[bytes]) -> pd.DataFrame:
+    """A table as it was written: only what is empty is missing, for 'NA' and 'null' are names.
+
+    And a code is a text: "3", where a space has one choice.
+    """
+    codes = {"code": str}
+    empty = {"keep_default_na": False, "na_values": [""]}
+    return pd.read_csv(source, dtype=codes, low_memory=False, **empty)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

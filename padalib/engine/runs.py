@@ -32,6 +32,7 @@ from padalib.engine.files import (
     exists,
     is_own,
     make_folder,
+    read_table,
     write_bytes,
 )
 from padalib.engine.identity import digest, identity, key
@@ -142,8 +143,7 @@ class Run:
         if content is None or _sha(content) != self.record()["tables"].get(name):
             state = "is missing" if content is None else "is not what the run wrote"
             raise RunError(f"{path} {state}: delete the folder {self.folder} to compute it again")
-        codes = {"code": str}  # "3", where a space has one choice
-        return pd.read_csv(io.BytesIO(content), dtype=codes)
+        return read_table(io.BytesIO(content))
 
     # --- states ---
 

@@ -1,6 +1,8 @@
 """What a probe cannot look at, in sentences: steps that are something else, weights unknown."""
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from padalib.samplers.checking import unsummed
 from padalib.spaces import Arch, Space, Supernet
@@ -57,3 +59,36 @@ def weight_of(trainer: Trainer, arch: Arch) -> float:
             "(infinite for one that is never drawn), or None for all"
         )
     return weight
+
+
+NEAR = 0.02  # of single gradients' norms: beyond rounding, also that of a GPU's short floats
+
+
+def check_rows(layer: nn.Module, given: Tensor, x: Tensor) -> None:
+    """ValueError where a layer's rows are not the images."""
+    if len(given) != len(x):
+        raise ValueError(
+            f"{type(layer).__name__}({layer.weight.shape[1]}, {layer.weight.shape[0]}) gets "
+            f"{len(given)} rows for {len(x)} images, so nobody knows which gradient is whose: "
+            "leave images as the first dimension, or measure with batch statistics"
+        )
+
+
+def check_sums(net: Supernet, arch: Arch, x: Tensor, y: Tensor, found: Tensor) -> None:
+    """ValueError where gradients of single images [B, P] do not add up to that of all of them."""
+    loss = F.cross_entropy(net(x, arch), y, reduction="sum")
+    names, parameters = zip(*net.named_parameters(), strict=True)
+    whole = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    parts = found.split([p.numel() for p in parameters], 1)
+    odd = [
+        name
+        for name, part, wanted in zip(names, parts, whole, strict=True)
+        if (part.sum(0) - wanted.flatten()).norm() > NEAR * (part.norm(dim=1).sum() + wanted.norm())
+    ]
+    if odd:
+        raise ValueError(
+            "gradients of single images do not add up to that of all of them in "
+            f"{', '.join(odd[:3])} of the path {net.space.code(arch)}: a layer's weights must be "
+            "used by calling it, and what it returns not be changed in place; build the network "
+            "so, or measure with batch statistics"
+        )

@@ -31,6 +31,8 @@ from padalib.probes.population import (
 from padalib.probes.sampled import gives_weights, knows_weights
 from padalib.ranking import metrics
 from padalib.spaces import Arch
+from padalib.spaces.base import LISTED
+from padalib.spaces.checking import listed
 from padalib.train import FromTraining, TrainConfig, Trainer, build_samplers, stream
 
 PERTURBATIONS = 1000  # random distributions near the optimum that must not beat it
@@ -97,6 +99,8 @@ def check_population(train: TrainConfig) -> None:
     """ValueError for a run whose paths and images have no gradients of their own."""
     if train.arch is not None:
         raise ValueError(f"{train.label} is one architecture: it has no paths to draw")
+    other = f"draw some by VarianceConfig, or take a space of at most {LISTED:,}"
+    listed(train.space, "the exact probe looks at every path", other)
     check_steps(train)
     paths, data, _ = build_samplers(train, train.batch)
     check_weights(train, paths.group > 1 or knows_weights(paths, data))

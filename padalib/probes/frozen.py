@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from padalib.probes.checking import check_rows, check_sums
 from padalib.ranking import metrics
 from padalib.spaces import Arch, Supernet, recalibrate
 from padalib.train import Trainer, stream
 
 CHUNK = 128  # images whose gradients are formed at once
+FEW = 2  # images of which it is tested that their gradients add up, in each path
 
 
 def per_sample(
@@ -39,7 +41,8 @@ def per_sample(
             "bn='recalibrated', call `recalibrate` for this path, and net.eval()"
         )
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
-    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    # Not of classes below these, which may do anything with their weights.
+    layers = [m for m in net.modules() if type(m) in (nn.Conv2d, nn.Linear)]
     known = {id(p) for layer in layers for p in layer.parameters()}
     if odd := [name for name, p in net.named_parameters() if id(p) not in known]:
         raise ValueError(
@@ -64,6 +67,9 @@ def per_sample(
     for (layer, given, _), delta in zip(calls, deltas, strict=True):
         if delta is None:  # nothing of it reaches the output
             continue
+        check_rows(layer, given, x)
+        if isinstance(layer, nn.Linear) and delta.dim() > 2:  # of several places of an image
+            given, delta = given.movedim(-1, 1), delta.movedim(-1, 1)
         found[id(layer.weight)] += _of_weights(layer, given.detach(), delta).flatten(1)
         if layer.bias is not None:
             found[id(layer.bias)] += delta.flatten(2).sum(2) if delta.dim() > 2 else delta
@@ -73,11 +79,17 @@ def per_sample(
 def _of_weights(layer: nn.Module, given: Tensor, delta: Tensor) -> Tensor:
     """Gradients [B, *weight.shape] of a layer's weights from its input and that at its output."""
     if isinstance(layer, nn.Linear):
+        if delta.dim() > 2:
+            return delta.flatten(2) @ given.flatten(2).transpose(1, 2)
         return delta[:, :, None] * given[:, None, :]
-    if layer.kernel_size == (1, 1) and layer.stride == (1, 1):
+    padding = layer.padding
+    if layer.padding_mode != "zeros" or isinstance(padding, str):  # as torch pads
+        how = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        given, padding = F.pad(given, layer._reversed_padding_repeated_twice, how), (0, 0)
+    if layer.kernel_size == (1, 1) and layer.stride == (1, 1) and padding == (0, 0):
         patches = given.flatten(2)
     else:
-        patches = F.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        patches = F.unfold(given, layer.kernel_size, layer.dilation, padding, layer.stride)
     groups = layer.groups
     delta = delta.flatten(2).unflatten(1, (groups, -1))  # [B, G, out / G, pixels]
     patches = patches.unflatten(1, (groups, -1))  # [B, G, in / G * k * k, pixels]
@@ -87,7 +99,8 @@ def _of_weights(layer: nn.Module, given: Tensor, delta: Tensor) -> Tensor:
 class Frozen:
     """The first `n` training images, not augmented, through paths with statistics frozen to theirs.
 
-    In float32, whatever the run's precision. In a space whose edges share operations a batch norm
+    In float32, whatever the run's precision. ValueError for a path whose gradients of single images
+    are not what `per_sample` takes them for. In a space whose edges share operations a batch norm
     has several places in one path, and is frozen to the mean of their statistics. ValueError where
     there are not so many images.
     """
@@ -106,6 +119,8 @@ class Frozen:
         if arch not in self._statistics:
             recalibrate(self.net, arch, [self.x])
             self._statistics[arch] = [buffer.clone() for buffer in self.net.buffers()]
+            few = self.x[:FEW], self.y[:FEW]
+            check_sums(self.net, arch, *few, per_sample(self.net, arch, *few)[0])
         for buffer, own in zip(self.net.buffers(), self._statistics[arch], strict=True):
             buffer.copy_(own)
         return self.net

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 
 import pandas as pd
 import torch
@@ -14,6 +15,7 @@ from padalib.engine.checked import Count
 from padalib.engine.runs import Run
 from padalib.spaces import Arch, Space, Supernet, recalibrate
 from padalib.spaces.base import LISTED
+from padalib.spaces.checking import listed
 from padalib.train import FromTraining, Trainer
 
 BATCH = 500  # images per forward where no number is given and there are as many
@@ -86,12 +88,13 @@ class ScoreConfig(FromTraining):
         """ValueError for fewer images than are asked for, or too many architectures to list."""
         super().check()
         space = self.train.space
-        every = self.archs is None and self.codes is None and self.train.arch is None
-        if every and space.architectures > LISTED:
-            raise ValueError(
-                f"{space.name} has {space.architectures:,} architectures, too many to score them "
-                "all: pass archs=, how many are drawn, or codes=, which"
-            )
+        if self.codes is None and self.train.arch is None:
+            found, said = self.archs, "all architectures" if self.archs is None else "architectures"
+            if isinstance(found, tuple):
+                said = f"all architectures of {', '.join(found)}"
+                found = prod(len({*found} & {*place.options}) for place in space.positions)
+            few = f"pass archs=, how many are drawn, at most {LISTED:,}, or codes=, which"
+            listed(space, f"{said} are scored", few, found)
         for split in self.splits:
             batch_size(self._images(split), self.batch)
 

@@ -17,17 +17,19 @@ from padalib.engine import checked
 from padalib.samplers.base import PathSampler
 from padalib.spaces import Arch, Space
 from padalib.spaces.base import remembered
+from padalib.spaces.checking import BY_OPTION, listed
 
 
 class BalancedPaths(PathSampler):
     """Uniform over levels of complexity, then within; needs a space that can be listed.
 
-    ValueError for an unknown `by`.
+    ValueError for another space, and for an unknown `by`.
     """
 
     def __init__(self, space: Space, epochs: int, by: Literal["count", "depth"] = "count") -> None:
         super().__init__(space, epochs)
         checked.options(type(self), {"by": by})
+        listed(space, f"{type(self).__name__} draws from lists of each level", BY_OPTION)
         self.by = by
 
     @property

@@ -19,7 +19,8 @@ from padalib.engine import checked
 from padalib.engine.checked import NotNegative
 from padalib.samplers.base import PathSampler
 from padalib.spaces import Arch, Space
-from padalib.spaces.base import LISTED, remembered
+from padalib.spaces.base import remembered
+from padalib.spaces.checking import BY_OPTION, listed
 
 
 class DensityPaths(PathSampler):
@@ -28,12 +29,7 @@ class DensityPaths(PathSampler):
     def __init__(self, space: Space, epochs: int, power: NotNegative = 1.0) -> None:
         super().__init__(space, epochs)
         checked.options(type(self), {"power": power})
-        if space.architectures > LISTED:
-            raise ValueError(
-                f"{type(self).__name__} weighs every architecture, and {space.name} has "
-                f"{space.architectures:,}, too many to list: use a method that draws each "
-                f"option by itself, such as SPOS, or a space of at most {LISTED:,}"
-            )
+        listed(space, f"{type(self).__name__} weighs every architecture", BY_OPTION)
         # differs: by the paper's abstract its densities are of gradients, these are of weights that
         # are shared; 0 is uniform.
         self.power = power

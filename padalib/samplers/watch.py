@@ -84,10 +84,12 @@ def _unlike(trainer: Any) -> str | None:
 def drawn(trainer: Any) -> list[Arch]:
     """The paths of a step; RunError where they are more or fewer than their sampler said at first.
 
-    An epoch would be more or less training than that of other methods.
+    An epoch would be more or less training than that of other methods. ValueError for no paths.
+    Of whatever numbers they are, tensors too, they are known again as tuples of ints.
     """
     paths, said = trainer.paths, trainer.passes // trainer.update.passes
-    name, archs = type(paths).__name__, list(paths.draw(trainer.generators["paths"]))
+    drawn, name = paths.draw(trainer.generators["paths"]), type(paths).__name__
+    archs = [trainer.space.validate(arch) for arch in drawn]
     if not archs:
         raise RunError(
             f"`draw` of {name} returns an empty list, so there is no path to train: return a list "

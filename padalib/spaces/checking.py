@@ -4,8 +4,11 @@ import dataclasses
 import inspect
 
 from padalib.spaces import checking_net
-from padalib.spaces.base import Arch, Position, Space, remembered
+from padalib.spaces.base import LISTED, Arch, Position, Space, remembered
 
+BY_OPTION = (
+    f"use a method that draws each option by itself, such as SPOS, or a space of at most {LISTED:,}"
+)
 FIELDS = {"name": "str", "size": "int", "in_channels": "int", "classes_out": "int"}
 
 
@@ -25,6 +28,7 @@ def check(space: Space) -> None:
 @remembered
 def _checked(space: Space) -> None:
     _positions(space)
+    _parts(space)
     for arch in dict.fromkeys([*space.some(), *checking_net.shifted(space)]):
         _functions(space, arch)
     checking_net.check(space)
@@ -103,10 +107,31 @@ def _positions(space: Space) -> None:
             )
 
 
+def _parts(space: Space) -> None:
+    """That no option has the name of another part of the weights, in tables of the variance."""
+    taken = {"all", "fixed", "inputs", *(f"{space.kind} {k}" for k in range(len(space.positions)))}
+    for place in space.positions:
+        if found := sorted(taken & {*place.options}):
+            raise ValueError(
+                f"position {place.name!r} has an option {found[0]!r}, which is the name of other "
+                "weights in tables of the variance (all, fixed, inputs, and each "
+                f"'{space.kind} <number>'): give it another name"
+            )
+
+
 def _functions(space: Space, arch: Arch) -> None:
     """`canonical` and `live`, where they are given."""
     same, live = space.canonical(arch), space.live(arch)
-    if space.canonical(space.validate(same)) != same:
+    try:
+        if not isinstance(same, tuple) or any(type(option) is not int for option in same):
+            raise TypeError(f"return a tuple of ints, as {arch} is")
+        space.validate(same)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"canonical of {space.name} gives {same!r} for {arch}, which is no architecture of it: "
+            f"{error}"
+        ) from None
+    if space.canonical(same) != same:
         raise ValueError(
             f"canonical of {space.name} must give one representative: {same} for {arch}, but "
             f"{space.canonical(same)} for {same}"
@@ -118,7 +143,19 @@ def _functions(space: Space, arch: Arch) -> None:
         )
 
 
-# --- what a sampler misses ---
+# --- what a sampler or a probe misses ---
+
+
+def listed(space: Space, said: str, advice: str, count: int | None = None) -> None:
+    """ValueError where too many architectures would be listed: `count` of them, or all.
+
+    `said`: who lists them, and what for; `advice`: what to do instead.
+    """
+    many = f"{space.name} has {space.architectures:,}"
+    if count is not None:
+        many = f"these are {count:,} of {space.name}"
+    if (space.architectures if count is None else count) > LISTED:
+        raise ValueError(f"{said}, and {many}, too many to list: {advice}")
 
 
 def unlearned(space: Space) -> str:

@@ -1,9 +1,10 @@
 """Whether the network of a space is whole: as a supernet, and as each architecture alone.
 
-Nothing is computed: networks are built, and images passed through them, on torch's meta device.
+Networks are built, and images passed through them, on torch's meta device, where nothing is
+computed. `checking_drawn` computes what only numbers tell.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations, count, islice
 from math import comb
 from typing import Any
@@ -14,20 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from padalib.spaces.base import Arch, Space
+from padalib.spaces.checking_drawn import Drawn, merged, tried
 from padalib.spaces.network import DRAWN, Supernet
-
-HINTS = {  # what torch or Python says, and what to do about it
-    "before Module.__init__": "begin __init__ with super().__init__(space, bn, arch, precision)",
-    "positional argument": "the signatures are network(self, bn, arch, precision) of the space, "
-    "and __init__(self, space, bn, arch, precision), features(self, x, arch), choices(self) of "
-    "the network",
-    "channel": "each layer takes the channels that the one before gives; the first one takes "
-    "space.in_channels",
-    "broadcast": "what is added must have equal shapes: mind strides, widths and padding",
-    "reduction dim": "the head must be as wide as the features: in a chain, as the last of "
-    "`widths`, so an option must give its block's width (an identity that changes width or stride "
-    "cannot be one)",
-}
 
 FEW = 32  # architectures that are all looked at: about as many paths as of a large space
 
@@ -35,19 +24,22 @@ FEW = 32  # architectures that are all looked at: about as many paths as of a la
 def check(space: Space) -> None:
     """ValueError that says what is wrong with the networks of a space, where, and what to do."""
     with torch.device("meta"):
-        net = _tried(space, "making the network", lambda: space.network("batch", None, "float32"))
+        net = tried(space, "making the network", lambda: space.network("batch", None, "float32"))
         _network(space, net)
         _choices(space, net)
         used = {arch: _used(space, net, arch) for arch in _paths(space, net)}
-        _credited(space, net, used)
+    drawn = Drawn(space, net)
+    _credited(space, net, used, drawn)
+    merged(space, used, drawn)
+    with torch.device("meta"):
         # Alone nothing is shared: what goes by another position does not find its modules.
         for arch in dict.fromkeys(map(space.canonical, [*space.some(), next(shifted(space))])):
-            alone = _tried(
+            alone = tried(
                 space,
                 f"making the network of {space.code(arch)} alone",
                 lambda arch=arch: space.network("running", arch, "float32"),
             )
-            _used(space, alone, arch, " alone")
+            _alone(space, alone, arch, _used(space, alone, arch, " alone"))
 
 
 def shifted(space: Space) -> Iterator[Arch]:
@@ -96,18 +88,6 @@ def _ends(space: Space, net: Supernet) -> list[tuple[int, list[int]]]:
 PARTS = ("_parameters", "_buffers", "_modules")  # of a module, where torch keeps what it holds
 
 
-def _tried(space: Space, what: str, make: Callable[[], Any]) -> Any:
-    """What `make` gives; ValueError, with advice where there is some, for whatever it raises."""
-    try:
-        return make()
-    except Exception as error:
-        said = str(error).partition("\n")[0] or "no reason given"
-        hint = next((f": {hint}" for part, hint in HINTS.items() if part in said), "")
-        raise ValueError(
-            f"{what} of {space.name} fails ({type(error).__name__}: {said}){hint}"
-        ) from error
-
-
 def _holds_tensor(value: Any) -> bool:
     inner = [*value.values()] if isinstance(value, dict) else value
     return isinstance(value, Tensor) or (
@@ -152,7 +132,7 @@ def _network(space: Space, net: Any) -> None:
 
 def _choices(space: Space, net: Supernet) -> None:
     """That `choices` is keyed by place and option, and its modules are the network's own."""
-    found = _tried(space, "choices()", net.choices)
+    found = tried(space, "choices()", net.choices)
     wanted = "choices() must give {(position, option): [modules]}, both counted from 0"
     if not isinstance(found, dict):
         raise ValueError(f"{wanted}, got {type(found).__name__}")
@@ -181,14 +161,14 @@ def _used(space: Space, net: Supernet, arch: Arch, how: str = "") -> set[nn.Para
     """The weights that a path's logits depend on."""
     said = f"the path {space.code(arch)} ({space.decode(arch)}){how}"
     x = torch.empty(2, space.in_channels, space.size, space.size)
-    out = _tried(space, said, lambda: net.features(x, arch))
+    out = tried(space, said, lambda: net.features(x, arch))
     if not isinstance(out, Tensor) or out.dim() != 2:
         shape = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise ValueError(
             f"features of {said} must be [B, D], got {shape}: average over pixels with "
             ".mean((2, 3))"
         )
-    logits = _tried(space, f"the head after {said}", lambda: net.head(out))
+    logits = tried(space, f"the head after {said}", lambda: net.head(out))
     if list(logits.shape) != [2, space.classes_out]:
         raise ValueError(
             f"the head of {type(net).__name__} gives {list(logits.shape)} for 2 images of "
@@ -206,8 +186,13 @@ def _used(space: Space, net: Supernet, arch: Arch, how: str = "") -> set[nn.Para
     return found
 
 
-def _credited(space: Space, net: Supernet, used: dict[Arch, set[nn.Parameter]]) -> None:
-    """That paths use the weights of what they choose, and no others but what all of them use."""
+def _credited(
+    space: Space, net: Supernet, used: dict[Arch, set[nn.Parameter]], drawn: Drawn
+) -> None:
+    """That paths use the weights of what they choose, and no others but what all of them use.
+
+    And of what they choose those that are live, and not those that are dead.
+    """
     owners: dict[nn.Parameter, str] = {}
     for (place, option), modules in net.choices().items():
         name = space.positions[place * space.extent].options[option]
@@ -215,8 +200,16 @@ def _credited(space: Space, net: Supernet, used: dict[Arch, set[nn.Parameter]]) 
             owners.setdefault(parameter, f"{name!r} of {space.kind} {place}")
     for arch, own in used.items():
         said = f"the path {space.code(arch)} ({space.decode(arch)})"
-        named = {w: live for _, _, weights, live in net.owned(arch) for w in weights}
+        named: dict[nn.Parameter, bool] = {}
+        for *_, weights, live in net.owned(arch):
+            named |= {weight: live or named.get(weight, False) for weight in weights}
         for weight, live in named.items():
+            if not live and weight in own and drawn.moves(arch, weight):
+                raise ValueError(
+                    f"{said} uses weights that choices() gives to {owners[weight]}, of which "
+                    "live(arch) says that it takes no part: PA would not learn from it, so say "
+                    "True of what features(x, arch) uses"
+                )
             if live and weight not in own:
                 raise ValueError(
                     f"{said} does not use weights that choices() gives to {owners[weight]}: use "
@@ -238,6 +231,25 @@ def _credited(space: Space, net: Supernet, used: dict[Arch, set[nn.Parameter]]) 
             f"some paths use {names[parameter]}, others do not, and choices() does not name whose "
             "it is: add its module to choices()"
         )
+
+
+def _alone(space: Space, net: Supernet, arch: Arch, used: set[nn.Parameter]) -> None:
+    """That an architecture alone has no weights of options besides its own.
+
+    Where the space counts parameters by itself, it may.
+    """
+    if type(space).params is not Space.params:
+        return
+    what = f"choices() of the network of {space.code(arch)} alone"
+    for (place, option), modules in tried(space, what, net.choices).items():
+        if any(weight not in used for weight in _weights(modules)):
+            name = space.positions[place * space.extent].options[option]
+            raise ValueError(
+                f"the network of {space.code(arch)} ({space.decode(arch)}) alone holds weights of "
+                f"{name!r} of {space.kind} {place}, which it does not use, so its number of "
+                "parameters would not be its own: where network(bn, arch, precision) is given an "
+                "arch, make the modules of its options only, and name these in choices()"
+            )
 
 
 def _weights(modules: Iterable[nn.Module]) -> list[nn.Parameter]:

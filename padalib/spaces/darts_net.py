@@ -233,24 +233,22 @@ class DartsNet(Supernet):
                 found[place, option] = [c.ops[n] for c in own for n in names if n in c.ops]
         return found
 
-    def owned(self, arch: Arch) -> list[Owned]:
+    def _named(self, arch: Arch) -> list[Owned]:
         """As `Supernet.owned`: the inputs say which edge's operation the position has chosen.
 
         With 'none' a cell may read one other or none; those that nobody reads are not live.
         """
-        if arch not in self._owned:
-            found, live, plan = [], self.space.live(arch), self._by_kind(arch)
-            read = {len(self.cells) - 1, self.middle if self.aside else -1}
-            for k, kind in reversed([*enumerate(self.kinds)]):
-                read |= {k - 2 + t.source for t in plan[kind] if k in read and t.source < 2}
-            named = dict(zip(KINDS, self.space.terms(arch), strict=True))
-            for k, (cell, kind) in enumerate(zip(self.cells, self.kinds, strict=True)):
-                for term in named[kind]:
-                    name = f"{term.node}_{term.source}_{term.op}"
-                    if name in cell.ops and (own := matrices(cell.ops[name])):
-                        found.append((term.place, term.op, own, live[term.place] and k in read))
-            self._owned[arch] = found
-        return self._owned[arch]
+        found, live, plan = [], self.space.live(arch), self._by_kind(arch)
+        read = {len(self.cells) - 1, self.middle if self.aside else -1}
+        for k, kind in reversed([*enumerate(self.kinds)]):
+            read |= {k - 2 + t.source for t in plan[kind] if k in read and t.source < 2}
+        named = dict(zip(KINDS, self.space.terms(arch), strict=True))
+        for k, (cell, kind) in enumerate(zip(self.cells, self.kinds, strict=True)):
+            for term in named[kind]:
+                name = f"{term.node}_{term.source}_{term.op}"
+                if name in cell.ops and (own := matrices(cell.ops[name])):
+                    found.append((term.place, term.op, own, live[term.place] and k in read))
+        return found
 
 
 def _stems(space: Space, bn: str) -> list[nn.Module]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ BN_MODES = ("batch", "running", "recalibrated")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DRAWN = (nn.Conv2d, nn.Linear, _BatchNorm, nn.GroupNorm, nn.LayerNorm)  # what `initialise` knows
 Owned = tuple[int, int, tuple[nn.Parameter, ...], bool]
+KEPT = 1024  # architectures, at most, whose weights are remembered: they are soon found again
 
 
 class Norm(nn.BatchNorm2d):
@@ -145,20 +146,26 @@ class Supernet(nn.Module):
         no part in the forward.
         """
         if arch not in self._owned:
-            named = [
-                (place, option, live, self._weights_of(place, option))
-                for place, (option, live) in enumerate(
-                    zip(arch, self.space.live(arch), strict=True)
-                )
-            ]
-            deepest = max((len(own) for *_, own in named), default=0)
-            found = []
-            for depth in range(deepest):
-                for place, option, live, own in named:
-                    if depth < len(own) and own[depth]:
-                        found.append((place, option, own[depth], live))
-            self._owned[arch] = found
+            if len(self._owned) >= KEPT:
+                self._owned.clear()
+            self._owned[arch] = self._named(arch)
         return self._owned[arch]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_owned": {}, "_chosen": {}}  # a copy finds its own again
+
+    def _named(self, arch: Arch) -> list[Owned]:
+        named = [
+            (place, option, live, self._weights_of(place, option))
+            for place, (option, live) in enumerate(zip(arch, self.space.live(arch), strict=True))
+        ]
+        deepest = max((len(own) for *_, own in named), default=0)
+        return [
+            (place, option, own[depth], live)
+            for depth in range(deepest)
+            for place, option, live, own in named
+            if depth < len(own) and own[depth]
+        ]
 
     def _weights_of(self, position: int, option: int) -> list[tuple[nn.Parameter, ...]]:
         self._chosen = self._chosen or {

@@ -2,6 +2,7 @@
 
 import math
 
+NOISE = 1e-12  # of sums that are zero
 SKEWED = 100  # a positive interval with such a ratio of its ends has digits of its own at each
 
 
@@ -24,7 +25,8 @@ def interval(value: float, low: float, high: float, null: float = math.nan) -> s
     def shown(number: float) -> str:
         if decimals is None or max(map(abs, values)) >= 1000:
             return (sign if number >= 0 else "") + short(number)
-        return f"{number + 0.0:{sign}.{decimals}f}"  # + 0.0: nothing is -0; what is less says so
+        number = number if abs(number) > NOISE else 0.0  # nothing is -0; what is less says so
+        return f"{number:{sign}.{decimals}f}"
 
     said, *ends = map(shown, values)
     return f"{said} [{', '.join(ends)}]"

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from padalib.benchmarks import truth
 from padalib.engine import launch, paths
+from padalib.engine.files import read_table
 from padalib.engine.runs import Config, Run, RunError, identity, write_bytes
 from padalib.ranking import metrics
 from padalib.spaces import Arch
@@ -136,7 +137,7 @@ class Workbook:
         """Write a table and read it back; equal rows give equal bytes."""
         path = self.folder / "results" / f"{name}{self.suffix}.csv"
         _write(path, rows)
-        return pd.read_csv(path, dtype={"code": str}, low_memory=False)
+        return read_table(path)
 
     def published(self, name: str) -> pd.DataFrame:
         """A table as committed; RunError where there is none."""
@@ -146,7 +147,7 @@ class Workbook:
             if self.name == "smoke":
                 remedy = "smoke is never published, so open it with redraw=False"
             raise RunError(f"no table {path} is published to redraw from: {remedy}")
-        return pd.read_csv(path, dtype={"code": str}, low_memory=False)
+        return read_table(path)
 
     def of_other(self, scale: str | None, table: str, name: str) -> pd.DataFrame | None:
         """A table of another scale, kept beside our own as `name`; None where there is none.
@@ -159,7 +160,7 @@ class Workbook:
         place = paths.published_results(self.name) / f"{name}.csv"
         if not self.redraw:
             place = _other_folder(scale, table) / f"{table}.csv"
-        rows = pd.read_csv(place, dtype={"code": str}) if place.exists() else None
+        rows = read_table(place) if place.exists() else None
         return None if rows is None else self.save(name, rows)
 
     def reference(
@@ -209,7 +210,7 @@ class Workbook:
             stamps = [(other, other.stat().st_mtime_ns) for other in folder.glob("*.csv")]
             used = {run for stamp in stamps for run in _used(*stamp)}
             path = folder / "runs.csv"
-            old = pd.read_csv(path) if path.exists() else new.iloc[:0]
+            old = read_table(path) if path.exists() else new.iloc[:0]
             old = old[old.run.isin(used - set(new.run))]
             _write(path, pd.concat([old, new]).sort_values(["label", "run"]))
 
@@ -238,7 +239,7 @@ class Workbook:
 @cache
 def _used(path: Path, stamp: int) -> frozenset[str]:
     """The runs behind the rows of a table as it was written at `stamp`; none for other tables."""
-    rows = pd.read_csv(path, low_memory=False)
+    rows = read_table(path)
     return frozenset(rows.run if {"method", "run"} <= set(rows) else ())
 
 
@@ -260,7 +261,7 @@ def _other_folder(scale: str, table: str) -> Path:
 def _runs(folder: Path) -> set[str]:
     """The keys of the runs behind a folder of tables."""
     path = folder / "runs.csv"
-    return set(pd.read_csv(path).run) if path.exists() else set()
+    return set(read_table(path).run) if path.exists() else set()
 
 
 def _constant(rows: pd.DataFrame) -> pd.DataFrame:

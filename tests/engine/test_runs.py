@@ -18,12 +18,14 @@ from jobs import wait_until
 import padalib
 from padalib import data, spaces
 from padalib.engine import lock, runs
+from padalib.engine.files import read_table
 from padalib.engine.paths import data_root
 from padalib.engine.runs import Run, RunError, key
 from padalib.probes.sampled import VarianceConfig
 from padalib.ranking.scores import ScoreConfig
 from padalib.train import TrainConfig
 
+ROOT = Path(__file__).resolve().parents[2]
 RANDOM = np.random.RandomState(0)
 TABLE = pd.DataFrame(
     {
@@ -157,6 +159,47 @@ def test_a_config_with_no_identity_is_refused():
 
 
 # --- tables and states ---
+
+
+NAMES = ["NA", "null", "None", "nan", "N/A", "<NA>", "all", ""]
+
+
+def test_names_that_mean_nothing_elsewhere_come_back_as_names(tmp_path):
+    """An option may be called NA; what is empty is what no number was found for."""
+    table = pd.DataFrame({"part": NAMES, "code": [*"01234567"], "total": [0.1, np.nan] * 4})
+    table["kind"] = [None, "raw"] * 4
+    path = tmp_path / "table.csv"
+    path.write_bytes(table.to_csv(index=False).encode())
+    found = read_table(path)
+    assert found.part.tolist()[:-1] == NAMES[:-1] and found.part.isna().tolist()[-1]
+    assert found.total.equals(table.total) and found.code.equals(table.code)
+    assert found.kind.isna().tolist() == [True, False] * 4
+    run = Run(Named()).compute()
+    pd.testing.assert_frame_equal(run.table("names"), found)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Writes names that mean nothing elsewhere."""
+
+    label, ticks = "names", 0
+
+    def inputs(self):
+        return {}
+
+    def compute(self, run):
+        kind = [None, "raw"] * 4
+        rows = {"part": NAMES, "code": [*"01234567"], "total": [0.1, np.nan] * 4, "kind": kind}
+        run.write_table("names", pd.DataFrame(rows))
+
+
+def test_published_tables_are_read_as_before():
+    """None of them has a name that was taken for nothing."""
+    files = sorted((ROOT / "data" / "results").rglob("*.csv"))
+    assert len(files) > 50
+    for path in files:
+        before = pd.read_csv(path, dtype={"code": str}, low_memory=False)
+        pd.testing.assert_frame_equal(read_table(path), before, check_exact=True)
 
 
 def test_tables_come_back_bit_for_bit(done):

@@ -1,6 +1,7 @@
 """Gradients of single images against loops of autograd, finite differences, values by hand."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -103,6 +104,110 @@ def test_a_path_without_live_edges_moves_the_bias_of_the_head_only():
     assert g[:, :-10].count_nonzero() == 0
     errors = logits.softmax(1) - F.one_hot(probed.y, 10)
     torch.testing.assert_close(g[:, -10:], errors, rtol=1e-4, atol=1e-7)
+
+
+class Standardised(nn.Conv2d):
+    """Another function of its weights than a convolution."""
+
+    def __init__(self):
+        super().__init__(3, 3, 3)
+
+    def forward(self, x):
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(x, weight, self.bias, padding=1)
+
+
+LAYERS = {  # of 3 channels each
+    "circular": lambda: nn.Conv2d(3, 3, 3, padding=1, padding_mode="circular"),
+    "reflect": lambda: nn.Conv2d(3, 3, 5, padding=(2, 1), padding_mode="reflect", dilation=(1, 2)),
+    "replicate": lambda: nn.Conv2d(3, 3, 3, 2, padding=1, padding_mode="replicate", groups=3),
+    "same": lambda: nn.Conv2d(3, 3, 3, padding="same"),
+    "same, dilated": lambda: nn.Conv2d(3, 3, (5, 3), padding="same", dilation=2),
+    "same, circular": lambda: nn.Conv2d(3, 3, 4, padding="same", padding_mode="circular"),
+    "valid": lambda: nn.Conv2d(3, 3, 3, 2, padding="valid"),
+    "wide 1x1": lambda: nn.Conv2d(3, 3, 1, padding=1),
+    "wide 1x1, reflect": lambda: nn.Conv2d(3, 3, 1, padding=1, padding_mode="reflect"),
+    "over pixels": lambda: nn.Linear(3, 3),
+}
+
+
+@dataclass(frozen=True)
+class Odd(spaces.Space):
+    """One position, whose option is a layer, or a way to use one."""
+
+    name: str = "odd"
+    layer: str = "same"
+    size: int = 16
+    in_channels: int = 1
+    classes_out: int = 10
+
+    @cached_property
+    def positions(self):
+        return (spaces.Position("one", (self.layer, "skip")),)
+
+    def network(self, bn, arch, precision):
+        return OddNet(self, bn, arch, precision)
+
+
+class OddNet(spaces.Supernet):
+    def __init__(self, space, bn, arch, precision):
+        super().__init__(space, bn, arch, precision)
+        self.stem, self.head = nn.Conv2d(1, 3, 3, 2), nn.Linear(3, 10)
+        self.norm = spaces.Norm(3, **(self.norm_options | {"affine": False}))
+        make = LAYERS.get(space.layer, lambda: nn.Conv2d(3, 3, 3, padding=1))
+        make = Standardised if space.layer == "subclass" else make
+        self.layer = nn.Identity() if arch == (1,) else make()
+
+    def features(self, x, arch):
+        x, layer, how = self.norm(self.stem(x)).relu(), self.layer, self.space.layer
+        if arch[0]:
+            pass
+        elif how == "over pixels":
+            x = x + layer(x.flatten(2).transpose(1, 2)).mean(1)[..., None, None]
+        elif how == "used besides":
+            x = F.conv2d(x, layer.weight, padding=1).sigmoid() + layer(x)
+        elif how == "functional":
+            x = F.conv2d(x, layer.weight, layer.bias)
+        elif how == "in place":
+            x = layer(x).sigmoid_()
+        elif how == "twice the images":
+            x = layer(torch.cat([x, -x]))[: len(x)]
+        else:
+            x = layer(x)
+        return x.sigmoid().mean((2, 3))
+
+    def choices(self):
+        return {(0, 0): [self.layer]}
+
+
+def odd(layer):
+    return Frozen(Trainer(TrainConfig(space=Odd(layer=layer), data="digits-small")), 12)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_way_to_pad_and_every_shape_has_its_own_gradients(layer):
+    probed = odd(layer)
+    g, _ = probed.gradients((0,))
+    wanted, _ = one_by_one(probed.net, (0,), probed.x, probed.y)
+    assert ((g - wanted).norm(dim=1) <= 1e-4 * wanted.norm(dim=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ("subclass", "known of convolutions and linear layers only, not of layer.weight"),
+        ("functional", "do not add up to that of all of them in layer.weight, .* of the path 0: "),
+        ("used besides", "do not add up to that of all of them in layer.weight of the path 0: a l"),
+        ("in place", "do not add up to that of all of them in layer.weight, layer.bias of the pa"),
+        ("twice the images", r"Conv2d\(3, 3\) gets 4 rows for 2 images, so nobody knows which"),
+    ],
+)
+def test_layers_that_do_something_else_are_refused(layer, said):
+    probed = odd(layer)
+    if layer != "subclass":
+        probed.gradients((1,))  # the other path is as it says
+    with pytest.raises(ValueError, match=said):
+        probed.gradients((0,))
 
 
 def test_coupled_images_are_refused_and_no_hook_is_left():

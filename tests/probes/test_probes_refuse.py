@@ -201,6 +201,19 @@ def test_the_further_head_of_darts_matters_for_a_network_alone():
     VarianceConfig(replace(alone, space=replace(space, auxiliary=0.0))).check()
 
 
+# --- paths ---
+
+
+@pytest.mark.parametrize("kind", [ExactConfig, AgreementConfig])
+def test_a_space_of_too_many_paths_is_refused_before_anything_is_trained(kind):
+    train = TrainConfig(space="darts-mini", **SMALL)
+    with pytest.raises(
+        ValueError, match=r"every path, and darts-mini has [\d,]+, too many to list: draw some by V"
+    ):
+        kind(train)
+    VarianceConfig(train).check()
+
+
 # --- weights ---
 
 

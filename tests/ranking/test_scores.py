@@ -235,9 +235,22 @@ def test_of_what_cannot_be_listed_some_are_drawn_and_all_are_refused_before_trai
     some = sample(large, 50)
     assert len(set(some)) == 50 and some == sample(large, 60)[:50] != sample(large, 50, seed=1)
     config = TrainConfig(space=large, data="digits-small", epochs=1)
-    with pytest.raises(ValueError, match="too many to score them all: pass archs="):
+    with pytest.raises(
+        ValueError, match=r"all architectures are scored, and .* too many to list: pass archs="
+    ):
         ScoreConfig(config).check()
     ScoreConfig(config, archs=5).check()
+    for archs, said in (
+        (("conv_1x1", "conv_3x3"), "all architectures of conv_1x1, conv_3x3 are scored, and these"),
+        (10**6 + 48576, "^architectures are scored, and these"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"{said} are 1,048,576 of chain-mini, too many to li"
+        ):
+            ScoreConfig(config, archs=archs).check()
+    ScoreConfig(config, archs=("conv_1x1",)).check()
+    ScoreConfig(config, codes=(large.code(some[0]),)).check()
+    ScoreConfig(dataclasses.replace(config, arch=some[0])).check()
 
 
 def test_a_sample_is_uniform_over_architectures_and_not_over_classes():
@@ -505,5 +518,5 @@ def test_a_list_of_a_space_too_large_to_be_listed_is_scored():
     codes = tuple(map(space.code, sample(space, 3)))
     config = ScoreConfig(train, images=32, codes=codes)
     assert tuple(Run(config).compute().table("scores").code) == codes
-    with pytest.raises(ValueError, match=r"1,312,200 architectures, too many .* or codes="):
+    with pytest.raises(ValueError, match=r"1,312,200, too many .* or codes="):
         ScoreConfig(train).check()

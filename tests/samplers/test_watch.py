@@ -10,9 +10,9 @@ from cells import cell
 
 from padalib.engine import runs
 from padalib.engine.runs import Run, RunError
-from padalib.samplers import compose
+from padalib.samplers import PathSampler, compose
 from padalib.samplers import watch as watched
-from padalib.train import TrainConfig
+from padalib.train import TrainConfig, Trainer
 
 PATHS = """
 class Mine(PathSampler):
@@ -459,3 +459,41 @@ def test_a_network_may_keep_what_it_is_told_beside_a_sampler_of_ones_own(tmp_pat
     method = compose("mine", paths=cell(PATHS.replace("5, (3,)", "3, (2,)")))
     quiet = in_space("super().features(x, arch)", method, tmp_path, monkeypatch)
     assert Run(quiet).compute().done
+
+
+KINDS = {
+    "ints": "tuple(arch.tolist())",
+    "a list": "arch.tolist()",
+    "tensors": "tuple(arch)",
+    "a tensor": "arch",
+    "of numpy": "arch.numpy()",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_paths_of_any_whole_numbers_are_the_same_paths(kind):
+    """A tensor equals none but itself as a key, so each step was remembered as a new path."""
+    draw = f"        return [{KINDS[kind]}]\n"
+    mine = cell(
+        "class Mine(PathSampler):\n    def draw(self, generator):\n"
+        "        arch = torch.randint(5, (3,), generator=generator)\n"
+        + draw
+        + "    def observe(self, archs, net, clip_scale):\n"
+        "        assert all(type(option) is int for arch in archs for option in arch)\n"
+        "        net.owned(archs[0])\n"
+    )
+    ends = []
+    for paths in (mine, Plain):
+        trainer = Trainer(TrainConfig(compose("mine", paths=paths), data="digits-small", epochs=2))
+        while trainer.epoch < 2:
+            trainer.train_epoch()
+        ends.append(trainer.history)
+        assert all(type(option) is int for arch in trainer.net._owned for option in arch)
+    assert ends[0] == ends[1]
+
+
+class Plain(PathSampler):
+    """Draws a tuple of ints."""
+
+    def draw(self, generator):
+        return [tuple(torch.randint(5, (3,), generator=generator).tolist())]

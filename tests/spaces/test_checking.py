@@ -35,8 +35,10 @@ class Net(Supernet):
         self.norm = Norm(6, **self.norm_options)
         self.head = nn.Linear(6, space.classes_out)
         self.branches = nn.ModuleList()
-        for position in space.positions:
+        for place, position in enumerate(space.positions):
             sizes = [int(name[-1]) if name != "off" else 0 for name in position.options]
+            if arch is not None:
+                sizes = [k if option == arch[place] else 0 for option, k in enumerate(sizes)]
             convs = [nn.Conv2d(6, 6, k, padding=k // 2) if k else nn.Identity() for k in sizes]
             self.branches.append(nn.ModuleList(convs))
 
@@ -102,6 +104,18 @@ MISTAKES = {
     "options in a list": ('("conv3", "conv5")', '["conv3", "conv5"]', "'right' must be a tuple of"),
     "an option twice": ('("conv3", "conv5")', '("conv3", "conv3")', "must be different texts"),
     "a bar in a name": ('("conv3", "conv5")', '("conv|3", "conv5")', "must be different texts wit"),
+    "options of the names of parts": (
+        '("conv3", "conv5")',
+        '("conv3", "fixed")',
+        "position 'right' has an option 'fixed', which is the name of other weights in tables of",
+    ),
+    "all": ('"off"', '"all"', "position 'left' has an option 'all', which is the name of other we"),
+    "inputs": ('"off"', '"inputs"', "'left' has an option 'inputs', which is the name of other we"),
+    "an option called as a position": (
+        '"off"',
+        '"position 1"',
+        r"option 'position 1', .* each 'position <number>'\): give it another name",
+    ),
     # The network.
     "no network": (
         "    def network",
@@ -215,10 +229,45 @@ MISTAKES = {
         "    def canonical(self, arch):\n        return 0, (arch[1] + 1) % 2\n    def network",
         r"canonical of mine must give one representative: \(0, 1\) for \(0, 0\), but \(0, 0\)",
     ),
+    "canonical of other functions": (
+        "    def network",
+        "    def canonical(self, arch):\n        return arch[0], 0\n    def network",
+        r"canonical of mine gives \(1, 0\) \(conv1\|conv3\) for \(1, 1\) \(conv1\|conv5\), and "
+        "from the same weights these two compute unlike outputs, so they would share one score: "
+        "give one representative to codes of the same function only, or leave canonical out",
+    ),
+    "canonical of no architecture": (
+        "    def network",
+        "    def canonical(self, arch):\n        return arch if arch[0] else (0,)\n    def network",
+        r"canonical of mine gives \(0,\) for \(0, 0\), which is no architecture of it: .* got 1",
+    ),
+    "canonical in a list": (
+        "    def network",
+        "    def canonical(self, arch):\n        return list(arch)\n    def network",
+        r"canonical of mine gives \[0, 0\] for \(0, 0\), .* return a tuple of ints, as \(0, 0\) is",
+    ),
+    "canonical in tensors": (
+        "    def network",
+        "    def canonical(self, arch):\n        return tuple(torch.tensor(arch))\n    def network",
+        r"canonical of mine gives .* for \(0, 0\), .*: return a tuple of ints, as \(0, 0\) is",
+    ),
     "live": (
         "    def network",
         "    def live(self, arch):\n        return (True,)\n    def network",
         "live of mine must say True or False of each of 2 positions",
+    ),
+    "live that calls dead what is used": (
+        "    def network",
+        "    def live(self, arch):\n        return arch[1] == 0, True\n    def network",
+        r"the path 1-1 \(conv1\|conv5\) uses weights that choices\(\) gives to 'conv1' of position "
+        r"0, of which live\(arch\) says that it takes no part: .* so say True of what features",
+    ),
+    # Alone.
+    "everything alone": (
+        "if arch is not None:",
+        "if False:",
+        r"the network of 0-0 \(conv3\|conv3\) alone holds weights of 'conv1' of position 0, which "
+        r"it does not use, .*: where network\(bn, arch, precision\) is given an arch, make the mod",
     ),
 }
 
@@ -330,8 +379,10 @@ class Net(Supernet):
         self.norm = Norm(4, **self.norm_options)
         self.joint = nn.Conv2d(4, 4, 1)
         self.ops = nn.ModuleList(
-            nn.ModuleDict({"0": nn.Conv2d(4, 4, 1), "2": nn.Conv2d(4, 4, 3, padding=1)})
-            for _ in space.positions
+            nn.ModuleDict({o: nn.Conv2d(4, 4, size, padding=size // 2)
+                           for o, size in {"0": 1, "2": 3}.items()
+                           if arch is None or int(o) == arch[k]})
+            for k in range(len(space.positions))
         )
 
     def features(self, x, arch):
@@ -369,14 +420,78 @@ def test_a_path_that_goes_by_another_position_is_seen_in_a_space_too_large_to_lo
 
 
 def test_a_network_alone_that_is_built_by_another_position_is_seen():
-    ops = '{"0": nn.Conv2d(4, 4, 1), "2": nn.Conv2d(4, 4, 3, padding=1)}'
-    some = "{o: op for o, op in %s.items() if arch is None or int(o) == arch[%s]}"
-    assert ops in LONG
-    built = LONG.replace("for _ in space.pos", "for k, _ in enumerate(space.pos")
-    built = built.replace("space.positions\n        )\n\n", "space.positions)\n        )\n\n")
-    spaces.check(made(built.replace(ops, some % (ops, "k"))))
+    spaces.check(made(LONG))
     with pytest.raises(ValueError, match=r"the path 0-1-2-3-0-1-2 \(.*\) alone of long fails"):
-        spaces.check(made(built.replace(ops, some % (ops, "0"))))
+        spaces.check(made(LONG.replace("int(o) == arch[k]", "int(o) == arch[0]")))
+
+
+ZERO = """
+        x = self.norm(self.stem(x)).relu()
+        left, right = (branch[option](x) for branch, option in zip(self.branches, arch))
+        x = left * {left} + right
+"""
+
+
+def test_what_is_multiplied_by_nothing_is_dead_though_it_is_computed():
+    """Some write 'none' so: the graph holds what the numbers do not."""
+    old = GOOD[GOOD.index("        x = self.norm(self.stem(x)).relu()\n") :]
+    old = old[: old.index("        return x.relu()")]
+    said = "    def live(self, arch):\n        return False, True\n    def network"
+    mine = GOOD.replace("    def network", said)
+    spaces.check(made(mine.replace(old, ZERO.format(left=0).lstrip("\n"))))
+    with pytest.raises(ValueError, match=r"uses weights .* 'conv3' of position 0, of which live"):
+        spaces.check(made(mine.replace(old, ZERO.format(left=1e-3).lstrip("\n"))))
+
+
+SORTED = """
+    def canonical(self, arch):
+        return tuple(sorted(arch))
+"""
+
+
+def test_a_chain_that_names_different_functions_alike_is_refused():
+    with pytest.raises(ValueError, match=r"canonical of mine gives .* compute unlike outputs"):
+        spaces.check(made(CHAIN + SORTED))
+
+
+FREE = {"none": "x * 0", "skip": "x", "pool": "nn.functional.avg_pool2d(x, 3, 1, 1)"}
+ALIKE = """
+    def canonical(self, arch):
+        return tuple(1 if option == 3 else option for option in arch)
+
+    def network"""
+
+
+@pytest.mark.parametrize("pair", [("skip", "none"), ("skip", "pool"), ("none", "pool")])
+def test_options_without_weights_are_told_apart_by_what_they_compute(pair):
+    """The paths of both use the same weights."""
+    last, (one, other) = "        return x.relu().mean((2, 3))", (FREE[name] for name in pair)
+    free = f"            else:\n                x = {one} if option == 1 else {other}\n"
+    assert last in LONG
+    text = LONG.replace(last, free + last)
+    spaces.check(made(text))
+    with pytest.raises(ValueError, match=r"canonical of long gives .* compute unlike outputs"):
+        spaces.check(made(text.replace("\n    def network", ALIKE)))
+
+
+@pytest.mark.parametrize("hidden", ["1e-4 * x.relu()", "1e3 + x.relu()"])
+def test_what_is_small_beside_what_all_paths_give_is_seen(hidden):
+    text = GOOD.replace("return x.relu()", f"return ({hidden})")
+    spaces.check(made(text))
+    said = "    def canonical(self, arch):\n        return arch[0], 0\n    def network"
+    with pytest.raises(ValueError, match="these two compute unlike outputs"):
+        spaces.check(made(text.replace("    def network", said)))
+
+
+def test_chance_in_a_network_is_not_taken_for_another_function_and_moves_no_stream():
+    text = LONG.replace("return x.relu()", "return nn.functional.dropout(x, 0.2).relu()")
+    before = torch.get_rng_state()
+    spaces.check(made(text.replace("\n    def network", ALIKE)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_canonical_of_one_function_passes():
+    spaces.check(made(LONG.replace("\n    def network", ALIKE)))
 
 
 def test_what_joins_unlike_options_belongs_to_none():

@@ -10,6 +10,7 @@ from torch import nn
 from padalib import samplers, spaces
 from padalib.spaces.base import alone_cost
 from padalib.spaces.darts_net import OPS, DartsNet, drop_path, matrices
+from padalib.train import TrainConfig
 
 DARTS, MINI = spaces.get("darts"), spaces.get("darts-mini")
 # Published genotypes: darts cnn/genotypes.py, GM-NAS WS-GM/sota/cnn/genotypes.py (SNAS, seed 3).
@@ -404,7 +405,11 @@ def test_every_method_can_be_built_on_it_but_what_lists_it():
     for name, method in samplers.METHODS.items():
         if name in ("balanced", "sbs", "density-aware"):
             with pytest.raises(ValueError, match="too many to list"):
-                method.paths.build(DARTS, 4).draw(torch.Generator())
+                method.paths.build(DARTS, 4)
+            with pytest.raises(
+                ValueError, match=r"and darts has [\d,]+, too many to list: use a me"
+            ):
+                TrainConfig(method, space=DARTS)
         elif name != "yoked PA":
             paths = method.paths.build(DARTS, 4)
             paths.new_epoch(3)

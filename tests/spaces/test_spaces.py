@@ -1,5 +1,6 @@
 """Spaces: strings and codes, which architectures are one function, costs, sharing, batch norm."""
 
+import copy
 import csv
 import os
 import weakref
@@ -15,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from padalib import spaces
 from padalib.ranking.scores import ScoreConfig, sample
-from padalib.spaces import CellSpace, pool, recalibrate
+from padalib.spaces import CellSpace, network, pool, recalibrate
 from padalib.spaces.network import Norm
 from padalib.spaces.pool import Pool
 from padalib.train import TrainConfig
@@ -393,6 +394,29 @@ def test_weights_of_a_path_are_listed_by_operation():
     net(images(MINI), (3, 2, 0)).sum().backward()
     assert all((own[0].grad is not None) == live for _, _, own, live in weights)
     assert net.owned((0, 1, 4)) == []
+
+
+def told(found):
+    return [
+        (place, option, [id(weight) for weight in weights], live)
+        for owned in found
+        for place, option, weights, live in owned
+    ]
+
+
+@pytest.mark.parametrize("name", ["mini", "darts-mini"])
+def test_what_is_remembered_of_paths_is_bounded_and_no_part_of_a_copy(name, monkeypatch):
+    """The copy that is made each epoch took longer with each path that was trained."""
+    monkeypatch.setattr(network, "KEPT", 4)
+    space, rng = spaces.get(name), torch.Generator().manual_seed(0)
+    net = space.build()
+    archs = [space.sample(rng) for _ in range(20)]
+    found = [[net.owned(arch) for arch in archs] for _ in range(2)]
+    assert 0 < len(net._owned) <= 4 and told(found[0]) == told(found[1])
+    again = copy.deepcopy(net)
+    assert not again._owned and not again._chosen
+    mine = {id(weight) for weight in again.parameters()}
+    assert all(id(w) in mine for arch in archs for *_, own, _ in again.owned(arch) for w in own)
 
 
 def test_parts_hold_every_parameter_once():

@@ -79,7 +79,7 @@ def test_sources_are_differences_in_the_variance_of_spos():
     assert by["17.path_all"].verdict == by["17.path_all_beyond"].verdict == claims.SHOWN
     assert by["17.data_all"].verdict == claims.EQUIVALENT
     assert "the path makes 25.0 % of SPOS's" in by["17.path_all"].evidence
-    assert "curriculum +0.000" in by["17.path_all"].evidence
+    assert "curriculum +0.0000 [" in by["17.path_all"].evidence
 
 
 def test_all_that_is_claimed_is_corrected_together_and_its_power_is_told_for_that():
@@ -148,7 +148,7 @@ def test_each_epoch_has_its_share_and_its_difference():
     assert rows.share[5, "fixed", "data", "SPOS"] == pytest.approx(3 / 4)
     words = along.in_words(found)
     assert words.loc[("all", "path", "SPOS"), 5] == "25.0 %"
-    assert words.loc[("all", "path", "PA&DA"), 5].startswith("14.3 %; -0.125 [")
+    assert words.loc[("all", "path", "PA&DA"), 5].startswith("14.3 %; -0.1250 [")
 
 
 def test_weighted_steps_are_told_only_where_every_seed_is_measured():
@@ -181,4 +181,4 @@ def test_its_figure_draws_steps_as_taken_and_weighted_ones_apart():
     assert [list(x.get_xdata()) for x in opened] == [[5], [5]]
     assert len(signal.lines) == len(along.PLAIN)
     said = plots.caption(found, "along")
-    assert "path beside SPOS -0.125 [" in said and "all 24 signals could be measured" in said
+    assert "path beside SPOS -0.1250 [" in said and "all 24 signals could be measured" in said

@@ -146,7 +146,7 @@ def test_evidence_of_a_slope_names_what_else_it_may_be():
         "PA itself",
         "SPOS itself",
         "PA − SPOS by epochs",
-        "architectures: 5: 0.",
+        "architectures: 5: +0.",
     ):
         assert part in said
     rows = analyse(closing).slopes.set_index(["a", "b", "outcome", "shortest"])
