@@ -10,6 +10,7 @@ from padalib.study import figures
 
 PLAIN = str.maketrans("[]", "()")  # what would end an alternative text
 PAGE = "figures/README.md"  # from the project's root
+HOW = "- [How to read them](#how-to-read-them)"
 KEY = """## How to read them
 
 - *Methods*. SPOS samples paths uniformly. PA draws paths by gradient norm, DA images, PA&DA both;
@@ -59,7 +60,7 @@ def page() -> str:
     if undrawn := [path for number, path in known.items() if number not in seen]:
         named = ", ".join(f"[`{path.stem}`](../notebooks/{path.name})" for path in undrawn)
         contents += ["", f"Without a figure yet, for their scales were not run: {named}."]
-    return "\n".join(["# The figures", "", about, "", *contents, "", KEY, *sections]) + "\n"
+    return "\n".join(["# The figures", "", about, "", HOW, *contents, "", KEY, *sections]) + "\n"
 
 
 def _figures(own: Iterator[tuple[str, Path]]) -> Iterator[str]:
