@@ -135,8 +135,8 @@ def published(
                     f"{what} had smaller networks, whose FLOPs are in another order, so yours is "
                     "placed among them by other measures only"
                 )
-            cards = rows.groupby("label", sort=False)
-            found |= {label: card for label, card in cards if not _twice(card, found)}
+            for label, card in rows.groupby("label", sort=False):
+                found |= {} if _twice(card, found) else {label: card}
     if not found and not notes:
         notes.append(f"No report card of a supernet of {known.space} is published to stand beside")
     return found, notes
@@ -161,10 +161,14 @@ def _other_flops(rows: pd.DataFrame, flops: pd.DataFrame) -> bool:
 
 
 def _twice(card: pd.DataFrame, found: dict[str, pd.DataFrame]) -> bool:
-    """Whether these numbers are there already: scales show runs of each other."""
+    """Whether these numbers are there already: scales show runs of each other.
+
+    And a method may be another one in a space; but what needs no training may count alike.
+    """
+    family, values = card.family.iloc[0], list(card.value.dropna())
     return any(
-        other.family.iloc[0] == card.family.iloc[0]
-        and list(other.value.dropna()) == list(card.value.dropna())
+        list(other.value.dropna()) == values
+        and (other.family.iloc[0] == family or family not in report.CONTROLS)
         for other in found.values()
     )
 
