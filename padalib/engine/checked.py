@@ -11,7 +11,7 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -77,9 +77,45 @@ def check(config: Any) -> None:
 
 
 def options(cls: type, given: dict[str, Any]) -> dict[str, Any]:
-    """`fit` keyword arguments of a class; those that it does not take are left to its call."""
-    hints = _hints(cls.__init__)
+    """`fit` keyword arguments of a class; those that it does not take are left to its call.
+
+    What its `__init__` does not name is as its bases say, to whom it may hand it on.
+    """
+    hints: dict[str, Any] = {}
+    for init in _inits(cls):
+        hints = {name: _hints(init).get(name, Any) for name in _named(init)} | hints
     return {name: fit(name, value, hints.get(name, Any)) for name, value in given.items()}
+
+
+def takes(cls: type) -> set[str]:
+    """The names of its keyword arguments: its bases' too, where it hands on any other (`**`)."""
+    found, handed_on = _named(cls), _any_other(cls)
+    for init in _inits(cls) if handed_on else ():
+        found |= _named(init, 1)
+        if not _any_other(init):
+            break
+    return found
+
+
+def _inits(cls: type) -> list[Callable]:
+    """Its `__init__` and those of its bases, in the order in which each calls the next."""
+    return [vars(own)["__init__"] for own in cls.__mro__[:-1] if "__init__" in vars(own)]
+
+
+def _parameters(call: Callable) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(call).parameters.values())
+    except ValueError:  # of one that is not written in Python
+        return []
+
+
+def _any_other(call: Callable) -> bool:
+    return inspect.Parameter.VAR_KEYWORD in [one.kind for one in _parameters(call)]
+
+
+def _named(call: Callable, first: int = 0) -> set[str]:
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {one.name for one in _parameters(call)[first:] if one.kind in by_name}
 
 
 @lru_cache

@@ -1,10 +1,11 @@
 """Where code comes from: padalib, an installed package, a file of the user's, or a notebook.
 
 The user's files are all modules that are neither padalib's nor installed (site-packages, dist-
-packages, the standard library).
+packages, the standard library). Where a file lies decides, not what it is called.
 """
 
 import ast
+import dis
 import hashlib
 import importlib
 import importlib.util
@@ -12,9 +13,10 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import metadata
 from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -31,13 +33,27 @@ def home(name: str | None) -> Home:
     """Whose module that is; 'typed' where no file holds it: a notebook, a script that runs."""
     if not name or name in ("__main__", "__mp_main__"):
         return "typed"
-    root = name.partition(".")[0]
-    file = locate(name)
-    if file is not None:  # also where it has the name of one of the standard library
-        return _home_of(file)
-    if root in sys.stdlib_module_names:
+    root, file = root_of(name), locate(name)
+    if file is not None:
+        place = _place(file)
+        return "installed" if place == "standard" else place
+    if root in sys.stdlib_module_names:  # built in
         return "installed"
     return home(root) if root != name else "typed"
+
+
+def root_of(name: str) -> str:
+    """The package that a module is in, or itself."""
+    return name.partition(".")[0]
+
+
+def package_of(thing: Any) -> str:
+    """The installed package of a function or class; '' for padalib's, Python's and the user's."""
+    name = thing.__module__
+    if home(name) != "installed":
+        return ""
+    file = locate(name) or locate(root_of(name))
+    return "" if file is None or _place(file) == "standard" else root_of(name)
 
 
 def locate(name: str) -> str | None:
@@ -61,16 +77,20 @@ def locate(name: str) -> str | None:
 
 
 @lru_cache
-def _home_of(file: str) -> Home:
+def _place(file: str) -> Literal["padalib", "installed", "standard", "file"]:
     paths = {Path(os.path.abspath(file)), Path(os.path.realpath(file))}
     if any(path.is_relative_to(PADALIB) for path in paths):
         return "padalib"
     if any({"site-packages", "dist-packages"} & set(path.parts) for path in paths):
         return "installed"
-    places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    places += [site.getusersitepackages(), *site.getsitepackages()]
-    inside = any(path.is_relative_to(os.path.realpath(p)) for path in paths for p in places if p)
-    return "installed" if inside else "file"
+    packages = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    packages += [site.getusersitepackages(), *site.getsitepackages()]
+    standard = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    for place, folders in (("installed", packages), ("standard", standard)):
+        folders = [os.path.realpath(folder) for folder in folders if folder]
+        if any(path.is_relative_to(folder) for path in paths for folder in folders):
+            return place
+    return "file"
 
 
 def importable(thing: Any) -> bool:
@@ -81,13 +101,8 @@ def importable(thing: Any) -> bool:
     return found is thing
 
 
-def known(thing: Any) -> bool:
-    """Whether a function or class is padalib's or an installed package's, by its name."""
-    return home(thing.__module__) in ("padalib", "installed") and importable(thing)
-
-
 def ours(thing: Any) -> bool:
-    """Whether a function or class is padalib's, by its name."""
+    """Whether a function or class is padalib's own, by its name."""
     return home(thing.__module__) == "padalib" and importable(thing)
 
 
@@ -125,21 +140,20 @@ def _read(file: str) -> bytes | None:
         return None
 
 
-def files(names: Iterable[str], packages: Collection[str] = ()) -> dict[str, str]:
+def files(names: Iterable[str], home: Callable[[str], Home] = home) -> dict[str, str]:
     """The user's modules among `names` and all that they import -> digest of the file's content.
 
-    Those of the installed `packages` are taken for the user's.
+    `home` says which modules are the user's ('file').
     """
     found: dict[str, str] = {}
     todo = list(names)
     while todo:
         name = todo.pop()
         file = locate(name)
-        own = home(name) == "file" or name.partition(".")[0] in packages
-        if name in found or file is None or not own:
+        if name in found or file is None or home(name) != "file":
             continue
         content = _read(file)
-        found[name] = "gone" if content is None else hashlib.sha256(content).hexdigest()[:32]
+        found[name] = _version(name) if content is None else _digest(content)
         package = (
             name if os.path.basename(file).startswith("__init__.") else name.rpartition(".")[0]
         )
@@ -147,6 +161,16 @@ def files(names: Iterable[str], packages: Collection[str] = ()) -> dict[str, str
             todo += parents(absolute(imported, level, package))
         todo += parents(name)
     return found
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _version(name: str) -> str:
+    """The version of what was installed with a module whose file cannot be read."""
+    owners = sorted(set(metadata.packages_distributions().get(root_of(name), ())))
+    return ", ".join(f"{owner} {metadata.version(owner)}" for owner in owners) or "gone"
 
 
 def absolute(name: str, level: int, package: str) -> str:
@@ -163,21 +187,23 @@ def parents(name: str) -> list[str]:
     return [".".join(parts[: n + 1]) for n in range(len(parts))] if name else []
 
 
-def file_of(function: FunctionType) -> str | None:
+def file_of(function: FunctionType, home: Callable[[str | None], Home] = home) -> str | None:
     """The module whose file holds a function as it runs; None for one typed or made by code.
 
-    ValueError where the file has changed since it was imported.
+    None too where the file cannot be read, and tells nothing. `home` as in `files`. ValueError
+    where the file has changed since it was imported.
     """
     name = function.__globals__.get("__name__")
     module = sys.modules.get(name)
     file = locate(name) if name else None
     if home(name) != "file" or file is None or module.__dict__ is not function.__globals__:
         return None
-    if os.path.abspath(function.__code__.co_filename) != os.path.abspath(file):
+    content, made_in = _read(file), os.path.abspath(function.__code__.co_filename)
+    if content is None or made_in != os.path.abspath(file):
         return None
     # A loader that rewrites what it loads (pytest's does) leaves nothing to compare.
     plain = type(getattr(module.__spec__, "loader", None)) is SourceFileLoader
-    if plain and fingerprint(function.__code__) not in _parsed(_read(file) or b"").codes:
+    if plain and fingerprint(function.__code__) not in _parsed(content).codes:
         raise ValueError(
             f"{function.__qualname__} is not what {file} says now: reload that module "
             "(importlib.reload) or restart, then run the cells that use it and compose again"
@@ -194,6 +220,21 @@ def nested(code: CodeType) -> list[CodeType]:
     for one in found:
         found += [const for const in one.co_consts if isinstance(const, CodeType)]
     return found
+
+
+def imported(code: CodeType, space: dict[str, Any]) -> list[str]:
+    """Full names of the modules that code imports, and of those that `from` may name."""
+    found, last = [], [0, ()]
+    package = space.get("__package__") or ""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            level, names = last
+            base = absolute(instruction.argval, level, package)
+            found += parents(base)
+            found += [f"{base}.{name}" for name in names or () if name != "*"]
+        last = [last[1], instruction.argval]
+    # `from a import b` may name a value of a: only what has a file is a module
+    return [name for name in found if locate(name)]
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,8 @@
 Followed are its bases, attributes and functions (their code as it runs, defaults, closures,
 attributes), all that these use by name, the values of it, and the whole text of each file of the
 user's that is met or imported there. Code of padalib counts where it was changed at run time,
-installed packages only by name, but for a class of one that is given itself: then its files do.
+installed packages only by name; but one that holds the class itself, or another that inherits from
+padalib's, counts as the user's.
 
 Not seen are files read and environment variables asked for at run time, the clock, the process
 itself (its number, the order of sets of strings), modules found by names that are made at run
@@ -63,7 +64,8 @@ class Walk:
         self.modules: dict[str, ModuleType] = {}
         self.names: set[str] = set()  # attributes and strings in the code that was met
         self.files: set[str] = set()
-        self.packages: set[str] = set()  # installed ones, of which a class was given
+        self.packages: set[str] = set()  # that are installed and count as the user's
+        self.named: list[Any] = []  # what is known by its name alone
 
     @property
     def caches(self) -> list[Any]:
@@ -73,29 +75,27 @@ class Walk:
     def follow(self, *things: type) -> "Walk":
         """Write down classes and all that they use."""
         for thing in things:
-            self._refer(thing, given=True)
-            if origin.home(thing.__module__) == "installed" and origin.importable(thing):
-                self.packages.add(thing.__module__.partition(".")[0])
-                self.files.add(thing.__module__)
+            self._adopt(thing)
+            self._refer(thing)
         return self.finish()
 
     def finish(self) -> "Walk":
         """Follow what was met so far to the end."""
-        looked: set[tuple[str, str]] = set()
+        looked: set[tuple[str, str, str]] = set()
         while True:
             while self.queue:
                 thing = self.queue.pop(0)
                 label = self.labels[id(thing)]
                 (self._class if isinstance(thing, type) else self._function)(thing, label)
-            new = {(m, n) for m, one in self.modules.items() for n in self._asked(one)} - looked
+            asked = {(m, n) for m, one in self.modules.items() for n in self._asked(one)}
+            new = {(m, n, self._home(m)) for m, n in asked} - looked
             if not new:
                 break
             looked |= new
-            for module, name in sorted(new):
+            for module, name, _ in sorted(new):
                 self._in_module(self.modules[module], module, name)
-        self.entries |= {
-            f"file {name}": text for name, text in origin.files(self.files, self.packages).items()
-        }
+        texts = origin.files(self.files, self._home)
+        self.entries |= {f"file {name}": text for name, text in texts.items()}
         self.entries = dict(sorted(self.entries.items()))
         return self
 
@@ -118,12 +118,34 @@ class Walk:
 
     # --- references ---
 
-    def _refer(self, thing: Any, given: bool = False) -> str:
+    def _home(self, name: str | None) -> origin.Home:
+        """Whose module that is, with the installed packages that count as the user's."""
+        found = origin.home(name)
+        mine = found == "installed" and origin.root_of(name) in self.packages
+        return "file" if mine else found
+
+    def _users(self, thing: Any) -> bool:
+        return self._home(thing.__module__) in ("file", "typed")
+
+    def _adopt(self, cls: type) -> None:
+        """Count an installed package of code for padalib as the user's: it is, to padalib."""
+        new = origin.package_of(cls)
+        if new and new not in self.packages:
+            self.packages.add(new)
+            again = [thing for thing in self.named if origin.root_of(thing.__module__) == new]
+            self.queue += again
+            self.named = [thing for thing in self.named if thing not in again]
+            self.files |= {m for m in self.modules if origin.root_of(m) == new}
+
+    def _refer(self, thing: Any) -> str:
         if id(thing) in self.labels:
             return self.labels[id(thing)]
         if isinstance(thing, ModuleType):
             return self._module(thing)
-        known = origin.ours(thing) if given else origin.known(thing)
+        home = origin.home(thing.__module__)
+        if home == "installed" and isinstance(thing, type) and _inherits(thing):
+            self._adopt(thing)
+        known = not self._users(thing) and origin.importable(thing)
         # A worker does not get to know in which class or function another class was written.
         own = thing.__name__ if isinstance(thing, type) and not known else thing.__qualname__
         name = f"{thing.__module__}.{own}".removeprefix("__main__.")
@@ -136,7 +158,9 @@ class Walk:
         # Known by their name; what was changed in a class of padalib is looked for all the same.
         if not known:
             self.queue.append(thing)
-        elif isinstance(thing, type) and origin.home(thing.__module__) == "padalib":
+        elif home == "installed":
+            self.named.append(thing)
+        elif isinstance(thing, type):
             self._changes(thing, label)
             for base in thing.__mro__[1:]:
                 self._refer(base)
@@ -146,22 +170,23 @@ class Walk:
         name = module.__name__
         if name not in self.modules:
             self.modules[name] = module
-            if origin.home(name) == "file":
+            if self._home(name) == "file":
                 self.files.add(name)
         return f"module {name}"
 
     def _asked(self, module: ModuleType) -> set[str]:
         """Names of a module that the code met so far asks for; all of one that has no file."""
         name = module.__name__
-        typed = origin.home(name) == "typed" and name != "__main__"
+        typed = self._home(name) == "typed" and name != "__main__"
         asked = set(vars(module)) if typed else (self.names | {"__getattr__"}) & vars(module).keys()
         return asked - {"__builtins__", "__spec__", "__loader__"}
 
     def _in_module(self, module: ModuleType, label: str, name: str) -> None:
-        value, where = vars(module)[name], origin.home(label)
+        value, where = vars(module)[name], self._home(label)
         if where in ("file", "typed"):  # a worker reads a file anew: what has no text is in it
             self.use(f"{name} in {label}", value, soft=where == "file")
-        elif isinstance(value, (type, FunctionType)) and _users(value):  # put there at run time
+        elif isinstance(value, (type, FunctionType)) and self._users(value):
+            # It was put there at run time.
             self.use(f"{name} in {label}", value)
 
     # --- classes ---
@@ -169,7 +194,7 @@ class Walk:
     def _class(self, cls: type, label: str) -> None:
         bases = [self._refer(base) for base in cls.__mro__[1:]]
         self.entries[label] = f"class of {self._refer(type(cls))}, bases {', '.join(bases)}"
-        if origin.home(cls.__module__) == "file":
+        if self._home(cls.__module__) == "file":
             self.files.add(cls.__module__)
         attributes = {
             name: value
@@ -185,14 +210,14 @@ class Walk:
                 value = {key: _annotation(note) for key, note in value.items()}
             self.use(f"{name} of {label}", value)
         for base in cls.__mro__[1:]:
-            if origin.home(base.__module__) == "installed":
+            if self._home(base.__module__) == "installed":
                 self._put_in(base)
 
     def _put_in(self, base: type) -> None:
         """Functions of the user's in a class of an installed package."""
         for name, value in sorted(vars(base).items()):
             function = getattr(value, "__func__", value)
-            if isinstance(function, FunctionType) and _users(function):
+            if isinstance(function, FunctionType) and self._users(function):
                 self.use(f"{name} of {base.__qualname__}", value)
 
     def _changes(self, cls: type, label: str) -> None:
@@ -217,7 +242,7 @@ class Walk:
 
     def _function(self, function: FunctionType, label: str) -> None:
         code = function.__code__
-        name = origin.file_of(function)
+        name = origin.file_of(function, self._home)
         self.entries[label] = f"in file {name}" if name else f"code {origin.fingerprint(code)}"
         if name:
             self.files.add(name)
@@ -233,7 +258,7 @@ class Walk:
             self.use(f"keyword defaults of {label}", function.__kwdefaults__)
         for attribute, value in sorted(vars(function).items()):
             self._hold(f"{attribute} of {label}", value)
-        if origin.home(function.__globals__.get("__name__")) in ("file", "typed"):
+        if self._home(function.__globals__.get("__name__")) in ("file", "typed"):
             self._globals(function, label)
 
     def _hold(self, name: str, value: Any) -> None:
@@ -253,7 +278,7 @@ class Walk:
         for code in origin.nested(function.__code__):
             attributes |= set(code.co_names)
             strings |= {const for const in code.co_consts if isinstance(const, str)}
-            for name in _imports(code, space):
+            for name in origin.imported(code, space):
                 self._import(name)
         self.names |= strings | attributes
         if attributes & IMPORTERS:
@@ -262,7 +287,7 @@ class Walk:
 
     def _import(self, name: str) -> None:
         """A module of the user's that a function imports itself."""
-        if not all(part.isidentifier() for part in name.split(".")) or origin.home(name) != "file":
+        if not all(part.isidentifier() for part in name.split(".")) or self._home(name) != "file":
             return
         try:
             self._refer(importlib.import_module(name))
@@ -277,8 +302,9 @@ class _Nothing:
     """In place of a class that its file does not hold (any more)."""
 
 
-def _users(thing: Any) -> bool:
-    return origin.home(thing.__module__) in ("file", "typed")
+def _inherits(cls: type) -> bool:
+    """Whether it was written for padalib."""
+    return any(origin.home(base.__module__) == "padalib" for base in cls.__mro__)
 
 
 def globals_of(code: CodeType) -> set[str]:
@@ -290,21 +316,6 @@ def globals_of(code: CodeType) -> set[str]:
         # The body of a class looks up its own names first.
         names |= {n for op, n in asked if op in LOCAL} - {n for op, n in asked if op in STORE}
     return names - {"__name__"}
-
-
-def _imports(code: CodeType, space: dict[str, Any]) -> list[str]:
-    """Full names of the modules that code imports, and of those that `from` may name."""
-    found, last = [], [0, ()]
-    package = space.get("__package__") or ""
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "IMPORT_NAME":
-            level, names = last
-            base = origin.absolute(instruction.argval, level, package)
-            found += origin.parents(base)
-            found += [f"{base}.{name}" for name in names or () if name != "*"]
-        last = [last[1], instruction.argval]
-    # `from a import b` may name a value of a: only what has a file is a module
-    return [name for name in found if origin.locate(name)]
 
 
 def _annotation(note: Any) -> str:

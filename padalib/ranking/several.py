@@ -19,7 +19,7 @@ from padalib.ranking import pairs
 from padalib.ranking.scores import ScoreConfig
 from padalib.ranking.vectors import few
 from padalib.samplers import checking
-from padalib.samplers.base import part
+from padalib.samplers.base import PathSampler, part
 from padalib.samplers.restricted import Only, RestrictedPaths
 from padalib.samplers.spos import UniformPaths
 from padalib.spaces import Arch
@@ -207,14 +207,18 @@ class PartScores(ScoreConfig):
 def mean_flops(config: TrainConfig) -> float:
     """Of the paths that a run draws, all through by the same probabilities: exact.
 
-    NaN where the space is too large to list, or its sampler does not say how likely each is.
+    NaN where the space is too large to list, or its sampler does not say how likely each is, or
+    draws otherwise from epoch to epoch.
     """
     space, paths = config.space, build_samplers(config, config.batch)[0]
-    if space.architectures > LISTED or paths.weight(next(iter(space))) is None:
+    fixed = paths.uniform or type(paths).new_epoch is PathSampler.new_epoch
+    if space.architectures > LISTED or not fixed or not checking.says(paths, ("draw",), "weight"):
         return nan
-    if not checking.says(paths, ("draw",), "weight"):
+    weights = [paths.weight(arch) for arch in space]
+    if None in weights:
         return nan
-    return sum(space.flops(arch) / paths.weight(arch) for arch in space) / space.architectures
+    found = (space.flops(arch) / weight for arch, weight in zip(space, weights, strict=True))
+    return sum(found) / space.architectures
 
 
 def _common(config: TrainConfig) -> tuple:

@@ -181,7 +181,8 @@ class Part:
     """
 
     cls: type
-    options: tuple[tuple[str, Any], ...] = ()
+    options: tuple[tuple[str, Any], ...] = field(default=(), compare=False)
+    said: tuple[tuple[str, str], ...] = field(default=(), init=False, repr=False)  # as texts
     code: tuple[tuple[str, str], ...] = field(default=(), init=False)  # when it was composed
 
     def __post_init__(self) -> None:
@@ -195,11 +196,10 @@ class Part:
                 f"options of {self.cls.__name__} must be numbers, strings, booleans or lists of "
                 f"them (they are part of the run's identity), got {given}"
             ) from None
+        said = ((name, Speller(repr).spell(given[name])) for name in sorted(given))
+        object.__setattr__(self, "said", tuple(said))  # lists have no hash, and 1 is not True
         if not origin.ours(self.cls):
             object.__setattr__(self, "code", tuple(code_of(self.cls).items()))
-
-    def __hash__(self) -> int:  # options may be lists
-        return hash((self.cls, frozen(self.options), self.code))
 
     def build(self, *args: Any) -> Any:
         """An instance; ValueError for options that the class does not take."""
@@ -236,24 +236,6 @@ class Part:
         }
         code = dict(self.code) or code_of(self.cls)  # of padalib's own: what was changed in it
         return {"class": self.cls.__name__, "options": options} | ({"code": code} if code else {})
-
-
-def taken_by(cls: type) -> set[str]:
-    """Names of what a class is made of, with what its `**` hands on to its bases."""
-    names, various = set(), (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    for own in (own for own in cls.__mro__ if "__init__" in vars(own)):
-        given = inspect.signature(own).parameters.values()
-        names |= {each.name for each in given if each.kind not in various}
-        if not any(each.kind is various[0] for each in given):
-            break
-    return names
-
-
-def frozen(value: Any) -> Any:
-    """Lists as tuples and dicts as pairs, inside too: what can be hashed, equal as before."""
-    if isinstance(value, dict):
-        return frozenset((key, frozen(own)) for key, own in value.items())
-    return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
 
 
 def part(cls: type, **options: Any) -> Part:
@@ -301,7 +283,7 @@ class Method:
         parts, unknown, known = {}, set(options), {"zero_grad"}
         for role, old in self.parts.items():
             old.check()
-            taken = taken_by(old.cls)
+            taken = checked.takes(old.cls)
             known |= taken - {"space", "n", "epochs", "rule"}
             mine = {key: value for key, value in options.items() if key in taken}
             unknown -= set(mine)

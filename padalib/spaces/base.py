@@ -254,7 +254,7 @@ class Space:
 
         `bn` is 'batch' (the paper's: batch statistics always), 'running' or 'recalibrated'.
         """
-        if not origin.known(type(self)):
+        if not origin.ours(type(self)):
             forget()  # what was counted before its code was edited
         with torch.device("meta"):  # torch's own initialisation would use the global stream
             net = self.network(bn, None if arch is None else self.canonical(arch), precision)

@@ -1,9 +1,12 @@
 """Mistakes in parts of a method of one's own: a sentence says where, and what to do."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from padalib.engine.identity import describe
 from padalib.engine.runs import Run, RunError
 from padalib.ranking.several import mean_flops
 from padalib.samplers import (
@@ -376,7 +379,7 @@ def test_weights_of_a_base_are_not_those_of_what_is_drawn_otherwise():
     with pytest.raises(ValueError, match=r"Twice draws in its own way .* write `weights` in it"):
         TrainConfig(compose("mine", data=part(Twice, importance=True)), **SMALL)
     assert np.isnan(mean_flops(TrainConfig(compose("mine", paths=Best), **SMALL)))
-    assert mean_flops(TrainConfig(compose("mine", paths=Weighed), **SMALL)) > 0
+    assert mean_flops(TrainConfig("SPOS", **SMALL)) > 0
 
 
 # --- options ---
@@ -415,3 +418,52 @@ def test_options_may_be_lists_and_configs_are_keys_all_the_same():
     assert hash(TrainConfig(one, **SMALL)) == hash(TrainConfig(other, **SMALL)) and one == other
     assert list(one.paths.describe()["options"]) == ["levels"]
     assert hash(one) != hash(compose("mine", paths=Listed, levels=[1, [2, 4]]))
+
+
+def test_what_is_handed_on_is_checked_as_the_base_says():
+    with pytest.raises(ValueError, match=r"norm must be .*, got 'rwa'"):
+        compose("mine", paths=HandsOn, norm="rwa")
+    one, same = (compose("mine", paths=HandsOn, delta=delta) for delta in (1, 1.0))
+    assert describe(one) == describe(same)
+
+
+class Fixed(GradNormPaths):
+    """Gives its base what nobody has checked."""
+
+    def __init__(self, space, epochs):
+        super().__init__(space, epochs, norm="rwa")
+
+
+def test_what_is_given_to_a_base_is_checked_too():
+    with pytest.raises(ValueError, match=r"norm must be .*, got 'rwa'"):
+        TrainConfig(compose("mine", paths=Fixed), **SMALL)
+
+
+class Valued(UniformPaths):
+    def __init__(self, space, epochs, k=0):
+        super().__init__(space, epochs)
+
+
+def test_methods_of_options_of_other_types_are_others():
+    """Their runs are."""
+    values = (1, True, 1.0, [1], [True])
+    made = [compose("mine", paths=Valued, k=value) for value in values]
+    assert len({*made}) == len({json.dumps(describe(one)) for one in made}) == len(values)
+    assert part(Valued, k=2) == part(Valued, k=2) != part(Valued, k=3)
+
+
+class Learned(GradNormPaths):
+    """Says the weights of some paths only."""
+
+    def weight(self, arch):
+        return None if arch[0] else 1.0
+
+
+@pytest.mark.parametrize("paths", [GradNormPaths, Learned])
+def test_mean_flops_are_not_told_where_probabilities_change_or_are_not_said(paths):
+    assert np.isnan(mean_flops(TrainConfig(compose("mine", paths=paths), **SMALL)))
+
+
+def test_mean_flops_of_a_fair_group_are_those_of_uniform_paths():
+    fair, uniform = (mean_flops(TrainConfig(name, **SMALL)) for name in ("FairNAS", "SPOS"))
+    assert fair == uniform > 0
