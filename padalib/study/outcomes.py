@@ -152,7 +152,8 @@ def _known(rows: Sequence[Mapping]) -> pd.DataFrame:
 
 def scored_alike(scores: pd.DataFrame, a: str, b: str) -> bool:
     """Whether two methods scored the same losses, to the bit, with all seeds that both have."""
-    wide = scores.pivot_table(index=["seed", "code"], columns="method", values="loss")
+    own = scores[scores.method.isin((a, b))]  # few of many
+    wide = own.pivot_table(index=["seed", "code"], columns="method", values="loss")
     if not {a, b} <= {*wide}:
         return False
     both = wide[[a, b]].dropna()

@@ -57,7 +57,7 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
             named = controls.outcome(measure, own.fifths.iloc[0])
             said.append(f"{space}, {named}: {' and '.join(words)}")
         trained = set(cards[cards.space == space].method) & set(scale.methods)
-        itself = sorted(trained & set(_rivals(rows)) - set(found.b))
+        itself = sorted(trained & set(rows.b) - set(found.b))
         if itself:
             said[-1] += f" ({', '.join(itself)} scored as SPOS did there, to the bit: left out)"
     return (
@@ -65,7 +65,3 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
         f"after Holm's correction over the rivals of a panel: {'; '.join(said)}. Grey: within "
         f"±{BOUND:g}. Thick bars: 95 % over seeds; {outcomes.THIN}."
     )
-
-
-def _rivals(rows: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(rows.b))
