@@ -51,6 +51,8 @@ def session(tmp_path, monkeypatch):
 
     def run(files, source):
         forget()
+        taken = {name.removesuffix(".py").split("/")[-1] for name in files} & set(sys.modules)
+        assert not taken, f"modules of other tests have these names: {taken}"
         for name, text in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
@@ -454,19 +456,19 @@ def test_a_class_of_a_package_or_of_a_file_named_as_one_is_known_by_its_code(
 # --- code for padalib in installed packages ---
 
 LAB = {
-    "lab/__init__.py": "",
-    "lab/parts.py": "from lab.helper import f\nfrom padalib.samplers import PathSampler\n"
+    "group/__init__.py": "",
+    "group/parts.py": "from group.helper import f\nfrom padalib.samplers import PathSampler\n"
     "class Mine(PathSampler):\n    def draw(self, generator): return [(f(), 1, 1)]\n",
-    "lab/helper.py": "def f(): return 1\n",
-    "other.py": "from lab.parts import Mine as Base\nclass Mine(Base): pass\n",
+    "group/helper.py": "def f(): return 1\n",
+    "other.py": "from group.parts import Mine as Base\nclass Mine(Base): pass\n",
 }
 PACKAGES = {
-    "what it uses": "from lab.parts import Mine",
-    "a base of what is typed": "from lab.parts import Mine as Base\nclass Mine(Base): pass",
+    "what it uses": "from group.parts import Mine",
+    "a base of what is typed": "from group.parts import Mine as Base\nclass Mine(Base): pass",
     "a base in another package": "from other import Mine",
-    "used by what is typed": "from lab.parts import Mine as Base\n" + DRAW + "Base.draw",
-    "met before its package is": "import lab.helper as h\n" + DRAW
-    + "h.f(), Base\nfrom lab.parts import Mine as Base",
+    "used by what is typed": "from group.parts import Mine as Base\n" + DRAW + "Base.draw",
+    "met before its package is": "import group.helper as h\n" + DRAW
+    + "h.f(), Base\nfrom group.parts import Mine as Base",
 }  # fmt: skip
 
 
@@ -482,34 +484,36 @@ def packages(session, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", PACKAGES)
 def test_an_edited_package_is_another_sampler(packages, name):
     first, again = (code_of(packages(LAB, PACKAGES[name])) for _ in range(2))
-    edited = LAB | {"lab/helper.py": "def f(): return 2\n"}
+    edited = LAB | {"group/helper.py": "def f(): return 2\n"}
     assert first == again != code_of(packages(edited, PACKAGES[name]))
 
 
 def test_a_helper_of_a_package_edited_after_the_import_is_refused(packages, tmp_path):
     mine = packages(LAB, PACKAGES["what it uses"])
-    (tmp_path / "site-packages/lab/helper.py").write_text("def f(): return 2\n")
+    (tmp_path / "site-packages/group/helper.py").write_text("def f(): return 2\n")
     with pytest.raises(ValueError, match=r"f is not what .*helper.py says now: reload that module"):
         compose("mine", mine)
 
 
 def test_a_package_that_keeps_a_counter_beside_the_sampler_is_refused(packages):
     counts = (
-        "import lab.helper as h\nfrom padalib.samplers import PathSampler\n"
+        "import group.helper as h\nfrom padalib.samplers import PathSampler\n"
         "class Mine(PathSampler):\n    def draw(self, generator): return [(h.C[0] % 5, 1, 1)]\n"
         "    def observe(self, *given): h.C[0] += 1\n"
     )
-    files = LAB | {"lab/parts.py": counts, "lab/helper.py": "C = [0]\n"}
+    files = LAB | {"group/parts.py": counts, "group/helper.py": "C = [0]\n"}
     mine = packages(files, PACKAGES["what it uses"])
-    with pytest.raises(RunError, match=r"Mine changes what is not saved with it \(C in lab.helper"):
+    with pytest.raises(
+        RunError, match=r"changes what is not saved with it \(C in group.helper"
+    ):
         Run(config(mine)).compute()
 
 
 def test_other_packages_count_by_their_name(packages):
     """They are hundreds of files, and have versions."""
-    use = "import lab.helper\n" + DRAW + "lab.helper.f()"
+    use = "import group.helper\n" + DRAW + "group.helper.f()"
     first = code_of(packages(LAB, use))
-    assert code_of(packages(LAB | {"lab/helper.py": "def f(): return 2\n"}, use)) == first
+    assert code_of(packages(LAB | {"group/helper.py": "def f(): return 2\n"}, use)) == first
 
 
 def test_of_a_file_that_cannot_be_read_the_version_counts(monkeypatch):
@@ -520,6 +524,6 @@ def test_of_a_file_that_cannot_be_read_the_version_counts(monkeypatch):
 
 def test_a_packages_space_is_looked_at_as_one_of_ones_own(packages):
     space = "import dataclasses\nfrom padalib.spaces import ChainSpace\n"
-    packages({"lab.py": space + "class Mine(ChainSpace):\n    architectures = 3\n"}, "Mine = 0")
+    packages({"group.py": space + "class Mine(ChainSpace):\n    architectures = 3\n"}, "Mine = 0")
     with pytest.raises(ValueError, match="Mine names one of its fields architectures"):
-        spaces.usable(importlib.import_module("lab").Mine("mine"))
+        spaces.usable(importlib.import_module("group").Mine("mine"))
