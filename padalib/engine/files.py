@@ -107,6 +107,14 @@ def drop_unused(folder: Path, *files: str) -> None:
             folder.rmdir()
 
 
+def lines(path: Path) -> list[str]:
+    """The lines of a text file; none where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
 def cannot(do: str, path: Path, error: OSError) -> RunError:
     """What to say where the file system refused, and the remedy for that refusal."""
     remedy, elsewhere = REMEDIES.get(error.errno, ("Make the folder writable", "one that is"))

@@ -17,7 +17,6 @@ import re
 import sys
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -31,6 +30,7 @@ from padalib.engine.files import (
     drop_unused,
     exists,
     is_own,
+    lines,
     make_folder,
     read_table,
     write_bytes,
@@ -40,6 +40,7 @@ from padalib.engine.lock import held
 from padalib.engine.machine import one_thread, told, versions
 
 MAGIC = b"padalib state of "
+SO_FAR = "so_far"  # the state that a run goes on from: of no use once it is done
 
 
 class Config(Protocol):
@@ -194,16 +195,16 @@ class Run:
 
     def resume(self, ticks: int) -> None:
         """Say how many ticks are behind it where it goes on: the log may hold more, or fewer."""
-        lines = _lines(self.folder / "progress.log")
-        if len(lines) != ticks:
-            lines = [*lines, *["(cut before its line)"] * ticks][:ticks]
-            content = "".join(line + "\n" for line in lines).encode()
+        logged = lines(self.folder / "progress.log")
+        if len(logged) != ticks:
+            logged = [*logged, *["(cut before its line)"] * ticks][:ticks]
+            content = "".join(line + "\n" for line in logged).encode()
             write_bytes(self.folder / "progress.log", content)
 
     def progress(self) -> list[str]:
         """The lines logged by the computation that is under way, or was cut."""
         anew = self._finished and not self.done
-        return _lines((self._again() if anew else self).folder / "progress.log")
+        return lines((self._again() if anew else self).folder / "progress.log")
 
     @property
     def under_way(self) -> bool:
@@ -280,7 +281,11 @@ class Run:
                 "config asks for: correct `keep`, or the config's `compute`"
             )
         record = {
-            "states": sorted(path.stem for path in self.folder.glob("*.pt") if is_own(path)),
+            "states": sorted(
+                path.stem
+                for path in self.folder.glob("*.pt")
+                if is_own(path) and path.stem != SO_FAR
+            ),
             "tables": {
                 path.stem: _sha(path.read_bytes())
                 for path in self.folder.glob("*.csv")
@@ -289,6 +294,7 @@ class Run:
             "versions": versions(self._device),
         }
         write_bytes(self.folder / "done.json", json.dumps(record, indent=1).encode())
+        (self.folder / f"{SO_FAR}.pt").unlink(missing_ok=True)
 
     def _again(self) -> "Run":
         """The same run computed anew, because of a finished one more states are asked for."""
@@ -332,13 +338,6 @@ class Run:
             file=sys.stderr,
             flush=True,
         )
-
-
-def _lines(log: Path) -> list[str]:
-    try:
-        return log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 def _seal(key: str, content: bytes) -> str:

@@ -15,6 +15,7 @@ import torch
 
 from padalib import spaces
 from padalib.engine.runs import Run
+from padalib.ranking.partial import Partial
 from padalib.ranking.scores import ScoreConfig
 from padalib.samplers import checking
 from padalib.spaces import Arch, Supernet
@@ -50,11 +51,12 @@ class NormScores(ScoreConfig):
         """Train if need be, then score in each way."""
         trainer, archs, tables = self.trainer(), self.scored(), []
         plain = trainer.net
-        for way in WAYS:
-            trainer.net = plain if way == "batch" else renormed(trainer, plain, way)
-            tables.append(self.table(run, trainer, archs).assign(norm=way))
-            run.log(f"scored {len(archs)} architectures, batch norm {way}")
-        run.write_table("scores", pd.concat(tables, ignore_index=True))
+        with Partial(run) as partial:
+            for way in WAYS:
+                trainer.net = plain if way == "batch" else renormed(trainer, plain, way)
+                tables.append(self.table(partial, trainer, archs).assign(norm=way))
+                run.log(f"scored {len(archs)} architectures, batch norm {way}")
+            run.write_table("scores", pd.concat(tables, ignore_index=True))
 
 
 def renormed(trainer: Trainer, plain: Supernet, way: str) -> Supernet:

@@ -1,8 +1,9 @@
 """Scores of architectures with inherited weights (or of one trained alone), and their ranking."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import pandas as pd
 import torch
@@ -13,6 +14,7 @@ from padalib.data import ImageSet
 from padalib.engine import checked
 from padalib.engine.checked import Count
 from padalib.engine.runs import Run
+from padalib.ranking.partial import Partial
 from padalib.spaces import Arch, Space, Supernet, recalibrate
 from padalib.spaces.base import LISTED
 from padalib.spaces.checking import listed
@@ -26,6 +28,7 @@ RECALIBRATION_BATCHES = 10
 class ScoreConfig(FromTraining):
     """Scores of a trained supernet: of every equivalence class, a random sample, or a given list.
 
+    A run that is cut goes on after the batches that it had scored, and ends as if it had not been.
     ValueError for unknown splits, or more images or architectures than there are.
     """
 
@@ -116,19 +119,23 @@ class ScoreConfig(FromTraining):
     def compute(self, run: Run) -> None:
         """Train if need be, then score; a network that is broken fails the run."""
         trainer, archs = self.trainer(), self.scored()
-        table = self.table(run, trainer, archs)
-        run.log(f"scored {len(archs)} architectures on {', '.join(self.splits)}")
-        run.write_table("scores", table)
+        with Partial(run) as partial:
+            table = self.table(partial, trainer, archs)
+            run.log(f"scored {len(archs)} architectures on {', '.join(self.splits)}")
+            run.write_table("scores", table)
 
-    def table(self, run: Run, trainer: Trainer, archs: list[Arch]) -> pd.DataFrame:
+    def table(self, partial: Partial, trainer: Trainer, archs: list[Arch]) -> pd.DataFrame:
         """A row for each split and architecture, by one network."""
         rows = []
         for split in self.splits:
             images = self._images(split).to(self.device)
+            name = f"{Run(trainer.config).key} {trainer.net.bn} {split}"
+            known = partial.part(name, trainer.config)
+            given = archs, images, self.batch, trainer.images
             try:
-                found = score(trainer.net, archs, images, self.batch, trainer.images)
+                found = score(trainer.net, *given, known, partial.added)
             except BrokenNetwork as error:
-                run.fail(f"at epoch {trainer.epoch}, {error}")
+                partial.run.fail(f"at epoch {trainer.epoch}, {error}")
             for arch, (accuracy, loss) in zip(archs, found, strict=True):
                 rows.append(
                     {
@@ -171,32 +178,44 @@ def score(
     images: ImageSet,
     batch: int | None = None,
     calibration: ImageSet | None = None,
+    known: dict[str, Any] | None = None,
+    added: Callable[[], None] = lambda: None,
 ) -> list[tuple[float, float]]:
     """Accuracy in % and mean cross-entropy of each architecture on `images`.
 
     A network with bn='batch' normalises by the statistics of each batch of `batch` images; one
     with 'recalibrated' sets its statistics from `calibration` before each architecture. Those
     that differ on dead edges only are computed once. BrokenNetwork, a ValueError, where an output
-    is not finite: the largest of those is no answer.
+    is not finite: the largest of those is no answer. What is summed so far goes into `known`, from
+    which it goes on where that is not empty, and `added` is called after each batch.
     """
     if net.bn == "recalibrated" and calibration is None:
         raise ValueError("bn='recalibrated' needs calibration images: pass the training set")
     net.eval()
     names = [net.space.canonical(arch) for arch in archs]
     classes = sorted(set(names))  # sorted, so that neighbours begin alike
+    known = {} if known is None else known
     # Right answers, loss, and images whose outputs are not finite.
-    sums = torch.zeros(len(classes), 3, dtype=torch.float64, device=images.images.device)
+    sums = torch.zeros(len(classes), 3, dtype=torch.float64)
+    sums = known.get("sums", sums).to(images.images.device)
     # Statistics that are an architecture's own need a pass each; otherwise a batch serves all.
     groups = [[one] for one in classes] if net.bn == "recalibrated" else [classes]
+    batches = -(-len(images) // batch_size(images, batch))
     for start, group in enumerate(groups):
+        if known.get("batches", 0) >= (start + 1) * batches:
+            continue
         if net.bn == "recalibrated":
             few = _batches(calibration, batch, most=RECALIBRATION_BATCHES)
             recalibrate(net, group[0], (x for x, _ in few))
-        for x, y in _batches(images, batch):
+        for count, (x, y) in enumerate(_batches(images, batch), start * batches + 1):
+            if known.get("batches", 0) >= count:
+                continue
             for row, logits in enumerate(net.walk(x, group), start):
                 sums[row, 0] += (logits.argmax(1) == y).sum()
                 sums[row, 1] += F.cross_entropy(logits, y, reduction="sum")
                 sums[row, 2] += (~logits.isfinite().all(1)).sum()
+            known.update(batches=count, sums=sums.clone())
+            added()
     sums = sums.cpu()  # the only wait for the device
     _refuse_broken(net.space, classes, sums[:, 2].int().tolist(), images)
     sums /= len(images)

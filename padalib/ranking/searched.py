@@ -8,11 +8,10 @@ from padalib.engine.checked import Count, Positive, Whole
 from padalib.engine.runs import Run
 from padalib.ranking import search
 from padalib.ranking.counted import Counted, Limits, Score, scorer
+from padalib.ranking.partial import Partial
 from padalib.ranking.scores import BrokenNetwork
 from padalib.spaces import Arch
 from padalib.train import FromTraining
-
-SCORED = "scored"  # the state that a search goes on from
 
 
 @dataclass(frozen=True)
@@ -65,29 +64,25 @@ class SearchConfig(FromTraining):
         trainer = self.trainer()
         images = self._images().to(self.device)
         score = scorer(trainer.net, images, calibration=trainer.images)
-        counted = self._counted(self._kept(run, score))
-        try:
-            search.elitist(counted, self.seed, **search.scaled(self.evaluations))
-        except BrokenNetwork as error:
-            run.fail(f"at epoch {trainer.epoch}, {error}")
-        finally:  # whatever ends it, what was scored can be read
-            run.write_table("search", counted.table)
+        with Partial(run) as partial:
+            counted = self._counted(self._kept(partial, score))
+            try:
+                search.elitist(counted, self.seed, **search.scaled(self.evaluations))
+            except BrokenNetwork as error:
+                run.fail(f"at epoch {trainer.epoch}, {error}")
+            finally:  # whatever ends it, what was scored can be read
+                run.write_table("search", counted.table)
         run.log(f"looked at {len(counted.table)} architectures")
 
-    def _kept(self, run: Run, score: Score) -> Score:
-        """The score, which is asked for once, however often the run is cut and goes on.
-
-        Kept with what the training recorded: trained again, its weights may be others.
-        """
-        of = Run(self.train).record()["tables"]
-        kept = run.load_state(SCORED) if run.has_state(SCORED) else {}
-        known = kept["scores"] if kept.get("of") == of else {}
+    def _kept(self, partial: Partial, score: Score) -> Score:
+        """The score, which is asked for once, however often the run is cut and goes on."""
+        known = partial.part("search", self.train)
 
         def once(arch: Arch, share: float) -> float:
             code = self.train.space.code(arch)
             if code not in known:
                 known[code] = score(arch, share)
-                run.save_state(SCORED, {"of": of, "scores": known})
+                partial.added()
             return known[code]
 
         return once

@@ -5,7 +5,7 @@ everything; then, for each option of one position, another goes on from its weig
 on the architectures with that option. `PartScores` is for any such division.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf, nan
 from typing import Literal
@@ -16,6 +16,7 @@ import pandas as pd
 from padalib.engine import checked
 from padalib.engine.runs import Run
 from padalib.ranking import pairs
+from padalib.ranking.partial import Partial
 from padalib.ranking.scores import ScoreConfig
 from padalib.ranking.vectors import few
 from padalib.samplers import checking
@@ -175,19 +176,23 @@ class PartScores(ScoreConfig):
         """Train what is not trained, then score, one supernet after the other."""
         self.check()
         archs = self.scored()
-        owners, tables = self.owners(archs), []
+        order = {self.train.space.code(arch): k for k, arch in enumerate(archs)}
+        with Partial(run) as partial:
+            table = pd.concat(self._tables(partial, archs), ignore_index=True)
+            split = table.split.map(self.splits.index)
+            table = table.iloc[np.lexsort((table.code.map(order), split))]
+            run.log(f"scored {len(archs)} architectures on {', '.join(self.splits)}")
+            run.write_table("scores", table.reset_index(drop=True))
+            run.write_table("parts", self.spent())
+
+    def _tables(self, partial: Partial, archs: list[Arch]) -> Iterator[pd.DataFrame]:
+        """The rows of each supernet's own architectures."""
+        owners = self.owners(archs)
         for place, own in enumerate(self.parts):
             mine = [arch for arch, owner in zip(archs, owners, strict=True) if owner == place]
             if mine:
                 trainer = load(Run(own.keeping(self.epoch)).compute(), self.epoch)
-                tables.append(self.table(run, trainer, mine).assign(part=own.method.name))
-        order = {self.train.space.code(arch): k for k, arch in enumerate(archs)}
-        table = pd.concat(tables, ignore_index=True)
-        split = table.split.map(self.splits.index)
-        table = table.iloc[np.lexsort((table.code.map(order), split))]
-        run.log(f"scored {len(archs)} architectures on {', '.join(self.splits)}")
-        run.write_table("scores", table.reset_index(drop=True))
-        run.write_table("parts", self.spent())
+                yield self.table(partial, trainer, mine).assign(part=own.method.name)
 
     def spent(self, above: Sequence[TrainConfig] = ()) -> pd.DataFrame:
         """A row a training, all being done: images, steps, and mean FLOPs of the paths drawn.

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
@@ -11,7 +12,8 @@ from padalib import data, spaces, train
 from padalib.engine.identity import identity, key
 from padalib.engine.launch import grid
 from padalib.engine.runs import Run, RunError
-from padalib.ranking import scores
+from padalib.ranking import partial, scores
+from padalib.ranking.normed import NormScores
 from padalib.ranking.scores import ScoreConfig, sample, score
 from padalib.spaces import BN_MODES
 from padalib.spaces.cell_net import CellNet
@@ -122,6 +124,69 @@ def test_every_class_is_scored_once_on_every_split():
         images = SPLITS[row.split].first(64)
         wanted = score(net, [SPACE.parse(row.code)], images, 32)
         assert wanted == [(row.accuracy, row.loss)]
+
+
+class Cut:
+    """A walk of a network, cut in the middle of a batch, so many batches on."""
+
+    def __init__(self, after):
+        self.left, self.batches = after, 0
+
+    def __call__(self, net, x, group):
+        self.batches += 1
+        for k, logits in enumerate(WALK(net, x, group)):
+            if self.batches == self.left and k == len(group) // 2:
+                raise KeyboardInterrupt
+            yield logits
+
+
+WALK = CellNet.walk
+EVERY_WAY = {
+    "batch": ScoreConfig(TRAIN, splits=("valid", "test"), images=96, batch=32),
+    "recalibrated": ScoreConfig(
+        dataclasses.replace(TRAIN, bn="recalibrated"), splits=("valid",), images=96, batch=48,
+        codes=tuple(SPACE.code(arch) for arch in ARCHS),
+    ),
+    "each way": NormScores(TRAIN, images=96, batch=48, codes=("0-1-2", "1-1-1", "2-0-2")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EVERY_WAY)
+@pytest.mark.parametrize("every", [0, 1000])  # saved while it goes on, or when it is cut
+def test_scores_that_were_cut_go_on_to_the_same_and_score_nothing_twice(name, every, monkeypatch):
+    run, cuts = Run(EVERY_WAY[name]), []
+    monkeypatch.setattr(partial, "EVERY", every)
+    for after in (1, 2, 3):  # cut three times: at once, after one batch, after two more
+        cuts.append(Cut(after))
+        monkeypatch.setattr(CellNet, "walk", lambda *given, cut=cuts[-1]: cut(*given))
+        with pytest.raises(KeyboardInterrupt):
+            run.compute()
+        assert not run.done
+    last = Cut(0)
+    monkeypatch.setattr(CellNet, "walk", lambda *given: last(*given))
+    table = run.compute().table("scores")
+    assert not (run.folder / "so_far.pt").exists() and run.record()["states"] == []
+    whole, again = Cut(0), Run(EVERY_WAY[name])
+    monkeypatch.setattr(CellNet, "walk", lambda *given: whole(*given))
+    again.folder = run.folder.with_name("whole")
+    pd.testing.assert_frame_equal(again.compute().table("scores"), table, check_exact=True)
+    assert last.batches == whole.batches - 3  # whole batches before the cuts: 0, 1 and 2
+
+
+def test_scores_of_a_training_that_was_made_again_begin_anew(monkeypatch):
+    run, cut = Run(EVERY_WAY["batch"]), Cut(3)
+    monkeypatch.setattr(CellNet, "walk", lambda *given: cut(*given))
+    with pytest.raises(KeyboardInterrupt):
+        run.compute()
+    kept = run.load_state("so_far")
+    for part in kept.values():
+        part["of"] = {"curves": "of another machine"}
+        part["known"]["sums"] += 1e6
+    run.save_state("so_far", kept)
+    last = Cut(0)
+    monkeypatch.setattr(CellNet, "walk", lambda *given: last(*given))
+    assert run.compute().table("scores").accuracy.max() <= 100
+    assert last.batches == 6
 
 
 def test_a_kept_epoch_is_scored_on_the_first_images(monkeypatch):

@@ -3,6 +3,7 @@
 import math
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -481,13 +482,18 @@ def test_a_search_that_was_cut_goes_on_to_the_same_and_scores_nothing_twice(monk
     assert run.compute().table("search").equals(found) and len(asked) == 2 * len(found)
     assert (run.folder / "search.csv").read_bytes() == before
 
-    (run.folder / "done.json").unlink()
-    run.compute()
-    assert len(asked) == 2 * len(found)
-    (run.folder / "done.json").unlink()
+    def cut_before_its_record():
+        shutil.rmtree(run.folder)
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr("padalib.engine.runs.versions", Mock(side_effect=KeyboardInterrupt))
+            run.compute()
+
+    cut_before_its_record()
+    assert run.compute().table("search").equals(found) and len(asked) == 3 * len(found)
+    cut_before_its_record()
     record = Run(train).folder / "done.json"  # trained again, by another machine
     record.write_text(record.read_text().replace('"curves": "', '"curves": "0'))
-    assert run.compute().done and len(asked) == 3 * len(found)
+    assert run.compute().done and len(asked) == 5 * len(found)
 
 
 def test_searches_refuse_what_cannot_be_searched():
