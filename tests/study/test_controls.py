@@ -331,6 +331,25 @@ def test_the_figure_shows_every_contrast_and_method():
         assert text.startswith(f"{row.difference:+.2f}"[:4]) and row.verdict in text
 
 
+def test_the_answer_has_each_method_with_its_level_and_says_what_needs_no_training():
+    tables, _ = analysed()
+    rows = plots.answered(tables["cards"], "mini")
+    names = ["SPOS", "PA&DA", "PA", "yoked PA", "curriculum", "FLOPs of live options"]
+    assert list(rows.method.unique()) == names == list(plots.ROWS)
+    assert rows.measure.value_counts().to_dict() == {"tau_loss": 5, "within_flops": 5, "tau": 1}
+    levels, within = plots.answer(rows).axes
+    assert [tick.get_text() for tick in levels.get_yticklabels()] == list(plots.ROWS.values())
+    for axes, own in ((levels, rows[rows.measure != "within_flops"]),
+                      (within, rows[rows.measure == "within_flops"])):  # fmt: skip
+        assert [text.get_text() for text in axes.texts] == [f"{v:.2f}" for v in own.value]
+        drawn = [line.get_xdata()[0] for line in axes.lines if line.get_marker() != "None"]
+        assert drawn == list(own.value)
+    said = plots.told(scales.get("controls"), rows)
+    assert "mean tau of 16 of each method" in said and "counting FLOPs cannot order" in said
+    trained = rows[rows.method != "FLOPs of live options"]
+    assert "counting" not in plots.told(scales.get("controls"), trained)
+
+
 # --- accuracy with inherited weights ---
 
 

@@ -25,7 +25,7 @@ from padalib.study.claims import Claim, Interval
 from padalib.study.controls.units import by_pairs, swapped
 from padalib.study.scale import YOKED, Scale
 
-FIGURE = "06_controls"
+FIGURE, ANSWER_FIGURE = "06_controls", "06_answer"
 COUNTED = ("SPOS", "PA", "PA&DA")  # held against what needs no training, too
 BOUND = 0.03  # of tau, in which differences count as none
 OUTCOMES = {"tau_loss": "tau, ranked by loss", "within_flops": "tau within equal FLOPs"}

@@ -1,4 +1,4 @@
-"""The figure of the contrasts that decide: differences, levels by method, and which bias."""
+"""Figures of the controls: what each method reaches, in words; and the contrasts that decide."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from padalib.ranking.report import CONTROLS
 from padalib.study import claims, figures, outcomes
-from padalib.study.controls import BOUND, OUTCOMES, YOKED
+from padalib.study.controls import BOUND, FIGURE, OUTCOMES, YOKED
 from padalib.study.scale import Scale
 
 SHADES = dict(zip(("tau_loss", "within_flops"), figures.TWO, strict=True))
@@ -20,6 +20,63 @@ LEVELS = {  # measures of the left panel: mark, label
     "with_flops": ("^", "with the FLOPs' rank, by accuracy"),
     "between_seeds": ("D", "between seeds, by accuracy"),
 }
+
+# What the rows of `answer` are called, from the top; the last needs no training.
+ROWS = {
+    "SPOS": "uniform sampling (SPOS)",
+    "PA&DA": "PA&DA: paths and images by gradient norm",
+    "PA": "PA: paths by gradient norm",
+    YOKED: "replay of another seed's PA: own gradients unused",
+    "curriculum": "fixed schedule: no gradients",
+    "FLOPs of live options": "counting FLOPs: no training",
+}
+
+
+def answered(cards: pd.DataFrame, main: str) -> pd.DataFrame:
+    """The rows of `cards` that `answer` draws, in the order of `ROWS`.
+
+    What needs no training has no loss, and one tau; among equal FLOPs these cannot rank.
+    """
+    rows = cards[(cards.space == main) & cards.method.isin(list(ROWS))]
+    trained = rows.method.isin(rows.method[rows.measure == "tau_loss"])
+    wanted = rows.measure.isin(["within_flops", "tau_loss"]) & trained
+    rows = rows[wanted | (rows.measure == "tau") & ~trained]
+    return rows.sort_values("method", key=lambda names: names.map([*ROWS].index), kind="stable")
+
+
+@figures.style()
+def answer(rows: pd.DataFrame) -> Figure:
+    """Tau by method, over all architectures and among equal FLOPs, from rows of `answered`."""
+    methods = list(dict.fromkeys(rows.method))
+    height = 0.9 + 0.24 * len(methods)
+    figure, panels = figures.subplots(1, 2, figsize=(6.75, height), sharex=True, sharey=True)
+    titles = ("all architectures, by loss", "among equal FLOPs, by accuracy")
+    for axes, title, within in zip(panels, titles, (False, True), strict=True):
+        for row in rows[(rows.measure == "within_flops") == within].itertuples():
+            place, shade = methods.index(row.method), figures.colour(_counted(row.method))
+            axes.plot([row.seeds_low, row.seeds_high], [place] * 2, color=shade, lw=2.8)
+            axes.plot([row.low, row.high], [place] * 2, color="black", lw=0.7)
+            axes.plot(row.value, place, figures.mark(row.method), color=shade, mfc="white", ms=4)
+            end = (np.nanmax([row.seeds_high, row.high]), place)
+            beside = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(f"{row.value:.2f}", end, fontsize=6, **beside)
+        axes.set(xlabel="Kendall's tau", title=title)
+        axes.margins(x=0.12)
+    panels[0].set_yticks(range(len(methods)), [ROWS[method] for method in methods])
+    panels[0].set_ylim(len(methods) - 0.5, -0.5)
+    return figure
+
+
+def told(scale: Scale, rows: pd.DataFrame) -> str:
+    """The caption of `answer`."""
+    free = ", which counting FLOPs cannot order" if rows.method.isin(CONTROLS).any() else ""
+    return (
+        f"Scale {scale.name}, {rows.space.iloc[0]}: how well supernets rank architectures; mean "
+        f"tau of {len(scale.seeds)} of each method, all trained on equally many images. Thick "
+        f"bars: 95 % over seeds; {outcomes.THIN}, 95 %. Differences between methods, over the same "
+        f"seeds and architectures, are known better than these levels: {FIGURE}. Right: pairs of "
+        f"equal FLOPs{free}."
+    )
 
 
 def draw(tables: dict[str, pd.DataFrame], main: str) -> Figure:
