@@ -503,9 +503,7 @@ def test_a_package_that_keeps_a_counter_beside_the_sampler_is_refused(packages):
     )
     files = LAB | {"group/parts.py": counts, "group/helper.py": "C = [0]\n"}
     mine = packages(files, PACKAGES["what it uses"])
-    with pytest.raises(
-        RunError, match=r"changes what is not saved with it \(C in group.helper"
-    ):
+    with pytest.raises(RunError, match=r"changes what is not saved with it \(C in group.helper"):
         Run(config(mine)).compute()
 
 
