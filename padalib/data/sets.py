@@ -183,23 +183,16 @@ def small_digits() -> dict[str, ImageSet]:
 def photographs(name: str) -> dict[str, ImageSet]:
     """CIFAR or a folder of images: see `images.load` for where they are looked for, and errors.
 
-    A tenth of each class's training images, rounded, is held out as 'valid'. Images are in the
-    order of their pixels' hash, which is as good as random and the same wherever they came from.
+    A tenth of each class's training images, rounded, is held out as 'valid', or as near to that as
+    copies of one image allow, which stay together. Images are in the order of their pixels' hash,
+    which is as good as random and the same wherever they came from.
     """
     raw = images.load(name)
     pixels, labels = raw["train"]
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
         own = (labels == label).nonzero()[:, 0]
-        size = max(1, round(len(own) / 10))
-        while size < len(own) and torch.equal(pixels[own[size]], pixels[own[size - 1]]):
-            size += 1  # twins lie side by side, and stay together
-        if size == len(own):
-            raise ValueError(
-                f"class {int(label)} of {name} has {len(own)} training images, too few to hold a "
-                "tenth out: at least 2 different ones are needed"
-            )
-        held_out[own[:size]] = True
+        held_out[own[: _tenth(pixels[own], f"class {int(label)} of {name}")]] = True
     mean, std = _moments(pixels[~held_out])
     return {
         split: ImageSet(f"{name}/{split}", *both, mean, std)
@@ -209,6 +202,22 @@ def photographs(name: str) -> dict[str, ImageSet]:
             "test": raw["test"],
         }.items()
     }
+
+
+def _tenth(pixels: Tensor, what: str) -> int:
+    """How many of these to hold out; ValueError where copies leave nothing near to a tenth."""
+    wanted = max(1, round(len(pixels) / 10))
+    other = (pixels[1:] != pixels[:-1]).flatten(1).any(1)  # twins lie side by side
+    cuts = (other.nonzero()[:, 0] + 1).tolist()
+    size = min(cuts, key=lambda cut: (abs(cut - wanted), cut), default=len(pixels))
+    if not cuts or size > max(1, len(pixels) // 2):
+        many = f", {size} of them copies of few" if len(pixels) > 1 else ""
+        raise ValueError(
+            f"{what} has {len(pixels)} training images{many}: to hold a tenth out, at least 2 "
+            "different ones are needed, and no one picture may be most of them. Add images, or "
+            "remove the copies"
+        )
+    return size
 
 
 def _moments(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -255,7 +264,8 @@ def load(name: str) -> dict[str, ImageSet]:
     """The splits of a data set, each an `ImageSet`: 'train', 'valid', 'test' and 'train+valid'.
 
     `name` is one of `DATASETS`, 'cifar10', 'cifar100', or a folder of images in the data root;
-    'cifar10-16' is the same at 16x16 pixels. Raises as `images.load` does. Held in memory.
+    'cifar10-16' is the same at 16x16 pixels. Raises as `images.load` does. Held in memory: images
+    that change on the disk meanwhile are seen by the next process, or kernel.
     """
     found = () if _embedded(name) else (paths.data_root(), images.split_name(name))
     return _load(name, *found)

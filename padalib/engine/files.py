@@ -23,6 +23,7 @@ REMEDIES = {
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), IN_THE_WAY),
     errno.ELOOP: ("It is a link, or lies behind links that go in a circle: remove the link", None),
     errno.ENAMETOOLONG: ("Use shorter names", "a folder with a shorter path"),
+    errno.EFBIG: ("Files may not be so large here: raise the limit (`ulimit -f`)", None),
 }
 
 

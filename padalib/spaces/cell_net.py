@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from padalib.spaces.base import Arch, Space, count_flops, remembered
+from padalib.spaces.base import IMAGES, Arch, Space, count_flops, remembered
 from padalib.spaces.network import Norm, ReLUConvBN, Supernet
 from padalib.spaces.pool import Pool
 
@@ -161,7 +161,7 @@ class _Through(nn.Module):
 @remembered
 def cost_table(space: Space) -> dict[str, tuple[int, list[int]]]:
     """'params' and 'flops' -> (cost of the skeleton, cost of each op on one edge of all cells)."""
-    image = torch.empty(1, space.in_channels, space.size, space.size, device="meta")
+    image = torch.empty(IMAGES, space.in_channels, space.size, space.size, device="meta")
     norm = {"affine": True, "bn": "batch"}
     per_op: dict[str, list[int]] = {"params": [], "flops": []}
     with torch.device("meta"):
@@ -172,12 +172,12 @@ def cost_table(space: Space) -> dict[str, tuple[int, list[int]]]:
             for stage in range(3) if name != "none" else ():
                 width, side = space.channels << stage, space.size >> stage
                 op = make_op(name, width, norm, space.conv_bias)
-                x = torch.empty(1, width, side, side)
+                x = torch.empty(IMAGES, width, side, side)
                 params += space.cells * sum(p.numel() for p in op.parameters())
-                flops += space.cells * count_flops(op, x)
+                flops += space.cells * count_flops(op, x) // IMAGES
             per_op["params"].append(params)
             per_op["flops"].append(flops)
     return {
         "params": (sum(p.numel() for p in bare.parameters()), per_op["params"]),
-        "flops": (count_flops(bare, image), per_op["flops"]),
+        "flops": (count_flops(bare, image) // IMAGES, per_op["flops"]),
     }

@@ -472,3 +472,13 @@ def test_twins_are_held_out_together(monkeypatch):
     sets = data.photographs("twins")
     assert len(sets["valid"]) == 3 and len(sets["train"]) == 7
     assert set(sets["valid"].images.unique().tolist()) == {5}
+
+
+def test_many_copies_do_not_take_a_class_into_what_is_held_out(monkeypatch):
+    """The cut goes to the nearer end of the copies, which may be their beginning."""
+    copies = [1] + [5] * 6 + [7, 8, 9] + [10] * 20
+    monkeypatch.setattr(data.images, "load", lambda name: raw([0] * 30, copies))
+    assert data.photographs("copies")["valid"].images.unique().tolist() == [1]
+    monkeypatch.setattr(data.images, "load", lambda name: raw([0] * 10, [5] * 8 + [6, 7]))
+    with pytest.raises(ValueError, match=r"10 training images, 8 of them cop.*most of them"):
+        data.photographs("copies")

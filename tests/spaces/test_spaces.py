@@ -335,6 +335,14 @@ def test_flops_are_torchs_own_count(space):
         assert 3 * space.flops(arch) == counter.get_total_flops()
 
 
+def test_flops_of_the_least_size_are_counted_too():
+    least = replace(MINI, size=4)  # whose last stage has one pixel
+    for arch in filter(lambda arch: 4 not in arch, least):  # of pools we count none
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            least.build(arch=arch)(images(least, n=3))
+        assert 3 * least.flops(arch) == counter.get_total_flops()
+
+
 # --- the supernet ---
 
 
