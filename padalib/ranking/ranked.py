@@ -1,12 +1,15 @@
 """Architectures with their truth, and what ranks them without any training."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from padalib.spaces import Space
 
+Unit = Literal["architecture", "function", "network"]  # from fine to coarse
+UNITS = get_args(Unit)
 CONTROLS = ("FLOPs of live options", "parameters")  # need no training, in any space
 QUINTILES = 5
 LEAST = (31, 5)  # architectures of a level of equal FLOPs; the second in small spaces
@@ -16,12 +19,15 @@ LEAST = (31, 5)  # architectures of a level of equal FLOPs; the second in small 
 class Ranked:
     """A set of architectures with their truth: what any prediction of them is held against.
 
-    ValueError where a code is not of the space.
+    `clusters` [A] numbers the units of intervals over architectures. 'function': those that have
+    the same live options, or one training in the truth, are one. 'network': those are that are the
+    same network alone (`Space.alone_key`). ValueError where a code is not of the space.
     """
 
     space: Space
     codes: tuple[str, ...]
     true: np.ndarray  # [A] accuracy in %, trained alone
+    unit: Unit = "function"
 
     def __post_init__(self) -> None:
         fill = object.__setattr__
@@ -29,13 +35,19 @@ class Ranked:
         fill(self, "archs", archs)
         fill(self, "flops", np.array([self.space.flops(arch) for arch in archs], float))
         fill(self, "params", np.array([self.space.params(arch) for arch in archs], float))
-        same = [self.space.canonical(arch) for arch in archs]
-        first: dict[str, str] = {}  # functions trained as one share the truth's error
-        names = [first.setdefault(self.space.truth_key(a), self.space.code(a)) for a in same]
-        fill(self, "clusters", np.unique(names, return_inverse=True)[1])
+        fill(self, "clusters", self._clusters())
         fill(self, "level", self._level())
         levels = [self.flops[self.level == k] for k in set(self.level.tolist()) - {-1}]
         fill(self, "equal", all(np.ptp(flops) == 0 for flops in levels))  # or fifths
+
+    def _clusters(self) -> np.ndarray:
+        if self.unit == "architecture":
+            return np.arange(len(self.archs))
+        same = [self.space.canonical(arch) for arch in self.archs]
+        key = self.space.truth_key if self.unit == "function" else self.space.alone_key
+        first: dict[str, str] = {}
+        names = [first.setdefault(key(arch), self.space.code(arch)) for arch in same]
+        return np.unique(names, return_inverse=True)[1]
 
     def _level(self) -> np.ndarray:
         """[A] what counts as equal FLOPs: levels that hold enough architectures, -1 for the others.
@@ -51,7 +63,7 @@ class Ranked:
 
     def only(self, kept: np.ndarray) -> "Ranked":
         """The architectures at which `kept` [A] is True; what counts as equal FLOPs is theirs."""
-        return Ranked(self.space, tuple(np.array(self.codes)[kept]), self.true[kept])
+        return Ranked(self.space, tuple(np.array(self.codes)[kept]), self.true[kept], self.unit)
 
     @property
     def free(self) -> dict[str, np.ndarray]:

@@ -75,7 +75,10 @@ class Space:
         return (True,) * len(arch)
 
     def canonical(self, arch: Sequence[int]) -> Arch:
-        """The representative of all architectures that are the same *supernet* function."""
+        """The representative of architectures that are the same function of a supernet's weights.
+
+        Not of all of them: where skips stand may make no difference either, see `alone_key`.
+        """
         return self.validate(arch)
 
     # --- architectures ---
@@ -153,6 +156,13 @@ class Space:
     def truth_key(self, arch: Sequence[int]) -> str:
         """Its row in a truth table, which may hold one for several supernet functions."""
         return self.decode(arch)
+
+    def alone_key(self, arch: Sequence[int]) -> str:
+        """What architectures that are the same network, trained alone, have in common.
+
+        A supernet may give them different weights, and so different scores.
+        """
+        return self.truth_key(self.canonical(arch))
 
     def some(self) -> Iterator[Arch]:
         """Architectures that together name every option of every position, few of them."""

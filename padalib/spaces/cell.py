@@ -5,9 +5,12 @@ each int indexes `CellSpace.ops`. Source: Dong & Yang, NAS-Bench-201, ICLR 2020.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import permutations, product
+from math import gcd
 from typing import Annotated, Literal
 
 from padalib.engine import checked
@@ -120,6 +123,14 @@ class CellSpace(Space):
         none = self.ops.index("none")  # without it no edge is dead
         return tuple(op if edge in live else none for edge, op in enumerate(arch))
 
+    def alone_key(self, arch: Sequence[int]) -> str:
+        """What is computed, as sums of convolutions of sums, whatever edges they are on.
+
+        A skip adds its source as it is; pooling is linear, so that it is one of each summand; and
+        batch norm makes twice a sum the same as that sum, but for its epsilon.
+        """
+        return _network(self, self.canonical(arch))
+
     def depth(self, arch: Sequence[int]) -> int:
         deepest = [0] * self.nodes  # of what reaches each node
         for i, j, edge, op in self.plan(self.validate(arch)):
@@ -142,6 +153,38 @@ class CellSpace(Space):
         """FLOPs for one image by torch's counter (a multiply-add is two), live edges only."""
         fixed, per_op = cost_table(self)["flops"]
         return fixed + sum(per_op[op] for *_, op in self.plan(self.validate(arch)))
+
+
+@remembered
+def _network(space: CellSpace, arch: Arch) -> str:
+    """The first of its descriptions in which convolutions that look alike have numbers in turn."""
+    inside: list[tuple[str, Counter]] = []  # each convolution: its name, and what it takes
+    sums = [Counter({(-1, 0): 1})] + [Counter() for _ in range(space.nodes - 1)]
+    for i, j, _, op in space.plan(arch):  # a summand: which convolution (-1: the input), pools
+        name, source = space.ops[op], sums[i]
+        if name == "avg_pool_3x3":
+            source = {(own, pools + 1): n for (own, pools), n in source.items()}
+        elif name != "skip_connect":
+            inside.append((name, source))
+            source = {(len(inside) - 1, 0): 1}
+        sums[j].update(source)
+
+    def told(terms: Counter, names: Sequence[str]) -> str:
+        least = gcd(*terms.values()) or 1
+        said = (f"{n // least} p{pools} {names[own]}" for (own, pools), n in terms.items())
+        return " + ".join(sorted(said))
+
+    looks: list[str] = []
+    for name, source in inside:
+        looks.append(f"{name}({told(source, [*looks, 'x'])})")
+    alike = [[k for k, look in enumerate(looks) if look == one] for one in sorted(set(looks))]
+    described = []
+    for turns in product(*map(permutations, alike)):
+        order = [k for turn in turns for k in turn]
+        names = [str(order.index(k)) for k in range(len(inside))] + ["x"]
+        own = [f"{inside[k][0]}({told(inside[k][1], names)})" for k in order]
+        described.append("; ".join([*own, told(sums[-1], names)]))
+    return min(described)
 
 
 @remembered

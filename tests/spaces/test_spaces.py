@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import itertools
 import os
 import weakref
 from collections import Counter
@@ -341,6 +342,65 @@ def test_flops_of_the_least_size_are_counted_too():
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             least.build(arch=arch)(images(least, n=3))
         assert 3 * least.flops(arch) == counter.get_total_flops()
+
+
+# --- which are one network alone ---
+
+
+def _alone(arch):
+    """Its network alone, and its convolutions by operation."""
+    net = TINY.build(arch=arch)
+    edges = [edge for *_, edge, op in TINY.plan(arch) if "conv" in TINY.ops[op]]
+    return net, [[net.stages[k][0].ops[f"{e}_{arch[e]}"] for k in range(3)] for e in edges]
+
+
+TINY = replace(MINI, channels=2, size=4)
+FEW = [arch for arch in TINY.classes() if any(TINY.live(arch))]
+
+
+def test_networks_that_are_one_alone_are_the_same_for_some_order_of_their_convolutions():
+    """By brute force, and no others are: with all weights of one given to the other."""
+    x = torch.randn(4, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    outputs = {}
+    for arch in FEW:
+        net, convs = _alone(arch)
+        found = []
+        for order in itertools.permutations(range(len(convs))):
+            fixed = torch.Generator().manual_seed(5)
+            others = [p for name, p in net.named_parameters() if "ops" not in name]
+            drawn = [torch.randn(2000, generator=fixed) for _ in convs]
+            for weights in others:
+                weights.data = torch.randn(weights.shape, generator=fixed)
+            for k, own in zip(order, convs, strict=True):
+                at = 0
+                for weights in (p for module in own for p in module.parameters()):
+                    weights.data = drawn[k][at : at + weights.numel()].view_as(weights).clone()
+                    at += weights.numel()
+            with torch.no_grad():
+                found.append(net(x, arch).flatten())
+        outputs[arch] = torch.stack(found)
+    for a, b in itertools.combinations(FEW, 2):
+        ops = [sorted(op for *_, op in TINY.plan(arch) if op in (2, 3)) for arch in (a, b)]
+        same = ops[0] == ops[1] and any(
+            torch.allclose(outputs[a][0], other, atol=1e-3) for other in outputs[b]
+        )
+        assert same == (TINY.alone_key(a) == TINY.alone_key(b)), (a, b)
+
+
+def test_networks_that_are_one_alone_are_fewer_than_functions():
+    for space, functions, networks in ((MINI, 85, 58), (spaces.get("conv64"), 64, 64)):
+        assert len(space.classes()) == functions
+        assert len(set(map(space.alone_key, space))) == networks
+    skipped = ("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|",
+               "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|")  # fmt: skip
+    assert len({BENCH.alone_key(BENCH.encode(string)) for string in skipped}) == 1
+    doubled = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_3x3~0|none~1|skip_connect~2|"
+    once = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|skip_connect~1|skip_connect~2|"
+    two, one = (BENCH.alone_key(BENCH.encode(string)) for string in (doubled, once))
+    assert two != one  # two convolutions of one input; one, twice
+    for space in (spaces.get("macro"), spaces.get("nb1shot1-3")):
+        arch = space.sample(torch.Generator().manual_seed(3))
+        assert space.alone_key(arch) == space.truth_key(space.canonical(arch))
 
 
 # --- the supernet ---

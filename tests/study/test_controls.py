@@ -13,6 +13,7 @@ from padalib.engine.identity import key
 from padalib.ranking import metrics, pairs
 from padalib.study import claims, contests, controls, scales
 from padalib.study.controls import inherited, plots
+from padalib.study.controls.alike import alike
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 SEEDS = range(8)
@@ -329,6 +330,26 @@ def test_the_figure_shows_every_contrast_and_method():
     for text, name in zip(gains.groups(), ("PA", "PA&DA"), strict=True):
         (row,) = rows[rows.a == name].itertuples()
         assert text.startswith(f"{row.difference:+.2f}"[:4]) and row.verdict in text
+
+
+def test_what_counts_as_one_architecture_changes_intervals_and_no_difference():
+    mini = known(MINI)
+    spaces_ = {"mini": (scores(mini, EQUAL), mini)}
+    found = alike(spaces_, controls.CONTRASTS)
+    assert found.groupby("unit", sort=False).functions.max().to_dict() == {
+        "architecture": 125, "function": 85, "network": 58,
+    }  # fmt: skip
+    parts = [rows.reset_index(drop=True) for _, rows in found.groupby("unit", sort=False)]
+    for each in parts[1:]:
+        assert each.difference.equals(parts[0].difference)
+    usual = controls.analyse(spaces_)[0]["contrasts"]
+    own = parts[1][parts[1].table == "contrasts"]
+    assert list(own.both_low) == list(usual.both_low) and list(own.verdict) == list(usual.verdict)
+    same = found[found.unit == "function"]
+    assert list(same.usual) == list(same.verdict)
+    wide = found.query("a == 'PA' and b == 'SPOS' and measure == 'tau_loss'")
+    errors = (wide.archs_high - wide.archs_low).tolist()
+    assert len(set(errors)) == 3  # each unit has an interval of its own
 
 
 def test_the_answer_has_each_method_with_its_level_and_says_what_needs_no_training():
