@@ -23,7 +23,6 @@ from padalib.study import claims, recipes, retraining, scales
 from padalib.study.recipes import RECIPES
 from padalib.study.retraining import CONTROLS, DRAWN, LARGEST, MOST, UNTRAINED, plots, verdicts
 from padalib.study.scale import Retraining
-from padalib.study.scales import retraining as retraining_scales
 from padalib.train import TrainConfig, load
 
 MINI, DARTS = spaces.get("darts-mini"), spaces.get("darts")
@@ -360,9 +359,7 @@ def test_the_scale_takes_the_supernets_of_controls_and_holds_back_the_test_image
             assert scale.training(method, seed) == controls.training(method, seed)
     for each in (scale, *scale.beside):
         assert each.data == "cifar10-16" and each.rank_split == "valid"
-    planned = retraining_scales.planned(scales.ON_CIFAR, scales.FRESH)
-    darts, mobile = planned.beside  # the first was not run yet
-    assert replace(planned, beside=(mobile,)) == scale
+    darts, mobile = scale.beside
     assert len(darts.space) == len(MINI) and len(mobile.space) == 6**8
     assert not scale.retraining.known or scale.space.benchmark == "nasbench201"
 

@@ -1,7 +1,6 @@
 """The scale of the study of retraining: NAS-Bench-201 with its truth, and two spaces without one.
 
-Chosen so that all that is planned takes about three hours of two cores, estimated by
-`retraining.hours`. What of it was not run yet `make` leaves out.
+Chosen so that all of it takes about three hours of two cores, estimated by `retraining.hours`.
 """
 
 from dataclasses import replace
@@ -24,13 +23,7 @@ MOBILE = replace(
 
 
 def make(on_cifar: Scale, seeds: tuple[int, ...]) -> Scale:
-    """The scale `retraining`: what is planned, without the space of DARTS."""
-    whole = planned(on_cifar, seeds)
-    return replace(whole, beside=whole.beside[1:])
-
-
-def planned(on_cifar: Scale, seeds: tuple[int, ...]) -> Scale:
-    """All of it, made from what scales on CIFAR-10 have in common.
+    """The scale `retraining`, made from what scales on CIFAR-10 have in common.
 
     With seeds of the scale `controls`, so that its supernets are taken where they are there. The
     space with a truth is a check of the others: three supernets of a method, not four.
