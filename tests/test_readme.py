@@ -537,11 +537,26 @@ def test_what_it_says_of_room_above_the_largest_is_published():
     assert f"less than the {seen[0]:.2f} and {seen[1]:.2f} that" in first
 
 
+def test_what_it_says_of_what_counts_as_one_architecture_is_published():
+    found = pd.read_csv(RESULTS / "controls" / "alike.csv")
+    units = found.groupby("unit").functions.max()
+    assert f"count as one ({units['network']})" in README
+    assert f"Here functions count ({units['function']} of 1,000)" in README
+    (row,) = found[found.verdict != found.usual].itertuples()  # one, and it is that
+    named = ("network", "secondary", "within_flops", "PA&DA", "SPOS", "not shown", "shown")
+    assert named == (row.unit, row.table, row.measure, row.a, row.b, row.verdict, row.usual)
+    said = f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]"
+    assert f"{said}, not shown after correction" in README
+    assert "not shown where networks that" in cell("Also among equal FLOPs?", 1)
+
+
 def test_what_it_says_of_training_again_is_published():
     first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "retraining")
     wanted = {
         ("spos", "nasbench201"): claims.NOT_SHOWN, ("spos", "mobilenet6"): claims.NOT_SHOWN,
+        ("spos", "darts-mini"): claims.NOT_SHOWN, ("random_draws", "darts-mini"): claims.NOT_SHOWN,
+        ("untrained", "darts-mini"): claims.NOT_SHOWN,
         ("most_flops", "nasbench201"): claims.SHOWN,
         ("largest_network", "nasbench201"): claims.OPPOSITE,
         ("random_draws", "nasbench201"): claims.NOT_SHOWN,
@@ -553,17 +568,19 @@ def test_what_it_says_of_training_again_is_published():
         own = found[f"13.retrained.pada.{other}.{space}"]
         assert own.verdict == verdict, (other, space)
         assert claims.numbers(own).removesuffix(" points") in first, (other, space)
-    mobile = [own for key, own in found.items() if key.endswith("mobilenet6")]
-    assert {own.verdict for own in mobile} == {claims.NOT_SHOWN}  # "nothing is shown"
-    others = ("spos", "random_draws", "untrained")
-    seen = [found[f"13.retrained.pada.{other}.mobilenet6"].visible for other in others]
-    said = f"where {min(seen):.1f} to {max(seen):.1f} points would have been seen"
+    others, seen = ("spos", "random_draws", "untrained"), []
+    for space in ("darts-mini", "mobilenet6"):
+        own = {key: claim for key, claim in found.items() if key.endswith(space)}
+        assert {claim.verdict for claim in own.values()} == {claims.NOT_SHOWN}  # "nothing is"
+        ends = [own[f"13.retrained.pada.{other}.{space}"].visible for other in others]
+        seen.append(f"{min(ends):.1f} to {max(ends):.1f}")
+    said = f"where {' and '.join(seen)} points would have been seen"
     assert said in cell("Is what it finds better when trained again, briefly?", OTHERS)
     check = found["13.check.nasbench201"]
     assert claims.numbers(check).replace("+", "").removesuffix(" tau") in first
     noise = pd.read_csv(RESULTS / "retraining" / "retraining_noise.csv").set_index("space")
-    sd = noise.sd[["nasbench201", "mobilenet6"]]
-    assert f"differs by {sd.iloc[0]:.2f} and {sd.iloc[1]:.2f} points (sd)" in first
+    sd = [f"{noise.sd[space]:.2f}" for space in ("nasbench201", "darts-mini", "mobilenet6")]
+    assert f"differs by {sd[0]}, {sd[1]} and {sd[2]} points (sd)" in first
     assert noise.archs["nasbench201"] == 18 and "these 18" in first
 
 
