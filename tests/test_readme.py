@@ -14,6 +14,7 @@ import pandas as pd
 from padalib import samplers, spaces
 from padalib.commands import scorecard
 from padalib.engine import launch
+from padalib.ranking import metrics, report
 from padalib.ranking.ranked import LEAST, Ranked
 from padalib.study import claims, scales
 from padalib.study.scales import record as record_scales
@@ -535,6 +536,30 @@ def test_what_it_says_of_room_above_the_largest_is_published():
         assert room[-1] < seen[-1]
     assert f"has {room[0]:.2f} and {room[1]:.2f} points more than the largest" in first
     assert f"less than the {seen[0]:.2f} and {seen[1]:.2f} that" in first
+
+
+def test_what_it_says_of_the_limit_is_published():
+    """The means of all seeds, beside the model's limit; and where that is too low."""
+    for scale, tables, space in (
+        ("controls", ("scores", "reference"), "nasbench201"),
+        ("spaces", ("scores_macro", "reference_macro"), "macro"),
+    ):
+        scores, true = (pd.read_csv(RESULTS / scale / f"{name}.csv") for name in tables)
+        means = scores.groupby(["method", "code"]).accuracy.mean()
+        true = true.set_index("code").accuracy
+        found = [metrics.tau(means[m].reindex(true.index), true) for m in ("SPOS", "PA&DA")]
+        cards = pd.read_csv(RESULTS / scale / "cards.csv")
+        limits = cards[(cards.space == space) & (cards.measure == "limit")].set_index("method")
+        ends = [limits.value[m] for m in ("SPOS", "PA&DA")]
+        assert "{:.3f} and {:.3f} in".format(*found) in README, space
+        assert "{:.3f} and {:.3f})".format(*ends) in README, space
+        if space == "nasbench201":
+            assert f"the mean of the 16 has {found[0]:.3f}" in README
+            known = Ranked(spaces.get(space), tuple(true.index), true.to_numpy())
+            noise = np.random.default_rng(0).normal(0, 5, (8, len(true)))
+            noisy = pd.DataFrame({k: true + own for k, own in enumerate(noise)})
+            low = report.card(noisy, known).set_index("measure").value["limit"]
+            assert low < 0.85 and f"{low:.2f}, and it is 1" in README
 
 
 def test_what_it_says_of_what_counts_as_one_architecture_is_published():

@@ -241,8 +241,10 @@ def agreement(
     """Agreement between seeds, and tau in the limit of infinitely many of them.
 
     Kendall's tau as a correlation, r = sin(pi/2 tau) (Greiner 1909); the mean of many seeds
-    correlates with the truth by r / sqrt(r between seeds) (Spearman 1904). Intervals: over
-    architectures from the influence of each; over seeds by leaving out one at a time.
+    correlates with the truth by r / sqrt(r between seeds) (Spearman 1904). Both hold for Gaussian
+    scores: of others, where seeds agree little, the limit is too low, and its intervals, over
+    architectures from the influence of each, over seeds by leaving out one at a time, do not show
+    it. Look at tau of the seeds' mean, too.
 
     `limit` and `more_seeds` are NaN where the interval of the agreement reaches 0, or where seeds
     agree by less than they would if noise were all that parts them from the truth. Where that is so
