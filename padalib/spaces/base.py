@@ -16,14 +16,13 @@ from typing import Self
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from padalib.engine import origin
+from padalib.spaces.costs import IMAGES, cost
 
 Arch = tuple[int, ...]
 LISTED = 10**6  # a space of at most so many architectures can be listed
 IDENTITIES = ("identity", "skip", "skip_connect")  # options that hand on what they get
-IMAGES = 2  # that costs are counted on: of a single one of one pixel there are no statistics
 
 
 @dataclass(frozen=True)
@@ -346,15 +345,3 @@ def alone_cost(space: Space, arch: Arch) -> tuple[int, int]:
     with torch.device("meta"):
         net = space.network("batch", arch, "float32")
         return cost(net, torch.empty(IMAGES, space.in_channels, space.size, space.size))
-
-
-def cost(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
-    """(weights, FLOPs for one image) of a module that gets `x`."""
-    return sum(p.numel() for p in module.parameters()), count_flops(module, x) // len(x)
-
-
-def count_flops(module: nn.Module, *inputs: torch.Tensor) -> int:
-    """FLOPs of one forward pass, a multiply-add being two."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(*inputs)
-    return counter.get_total_flops()

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from padalib.spaces.base import IMAGES, Arch, Space, count_flops, remembered
+from padalib.spaces.base import Arch, Space, remembered
+from padalib.spaces.costs import IMAGES, count_flops
 from padalib.spaces.network import Norm, ReLUConvBN, Supernet
 from padalib.spaces.pool import Pool
 

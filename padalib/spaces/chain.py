@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from padalib.engine import checked
 from padalib.engine.checked import Count
-from padalib.spaces.base import IMAGES, Arch, Position, Space, alone_cost, cost, remembered
+from padalib.spaces.base import Arch, Position, Space, alone_cost, remembered
+from padalib.spaces.costs import IMAGES, cost
 from padalib.spaces.network import Norm, ReLUConvBN, Supernet
 
 

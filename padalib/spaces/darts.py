@@ -17,7 +17,8 @@ import torch
 from padalib.engine import checked
 from padalib.engine.checked import Count, NotNegative, Within
 from padalib.spaces import genotype
-from padalib.spaces.base import Arch, Position, Space, alone_cost, count_flops, remembered
+from padalib.spaces.base import Arch, Position, Space, alone_cost, remembered
+from padalib.spaces.costs import count_flops
 from padalib.spaces.darts_net import OPS, DartsNet, make_op, matrices
 from padalib.spaces.genotype import KINDS
 

@@ -349,13 +349,13 @@ def test_flops_of_the_least_size_are_counted_too():
 
 def _alone(arch):
     """Its network alone, and its convolutions by operation."""
-    net = TINY.build(arch=arch)
-    edges = [edge for *_, edge, op in TINY.plan(arch) if "conv" in TINY.ops[op]]
+    net = LEAST.build(arch=arch)
+    edges = [edge for *_, edge, op in LEAST.plan(arch) if "conv" in LEAST.ops[op]]
     return net, [[net.stages[k][0].ops[f"{e}_{arch[e]}"] for k in range(3)] for e in edges]
 
 
-TINY = replace(MINI, channels=2, size=4)
-FEW = [arch for arch in TINY.classes() if any(TINY.live(arch))]
+LEAST = replace(MINI, channels=2, size=4)
+FEW = [arch for arch in LEAST.classes() if any(LEAST.live(arch))]
 
 
 def test_networks_that_are_one_alone_are_the_same_for_some_order_of_their_convolutions():
@@ -380,11 +380,11 @@ def test_networks_that_are_one_alone_are_the_same_for_some_order_of_their_convol
                 found.append(net(x, arch).flatten())
         outputs[arch] = torch.stack(found)
     for a, b in itertools.combinations(FEW, 2):
-        ops = [sorted(op for *_, op in TINY.plan(arch) if op in (2, 3)) for arch in (a, b)]
+        ops = [sorted(op for *_, op in LEAST.plan(arch) if op in (2, 3)) for arch in (a, b)]
         same = ops[0] == ops[1] and any(
             torch.allclose(outputs[a][0], other, atol=1e-3) for other in outputs[b]
         )
-        assert same == (TINY.alone_key(a) == TINY.alone_key(b)), (a, b)
+        assert same == (LEAST.alone_key(a) == LEAST.alone_key(b)), (a, b)
 
 
 def test_networks_that_are_one_alone_are_fewer_than_functions():
