@@ -12,6 +12,7 @@ from padalib.engine.runs import Run
 from padalib.probes.exact import ExactProbe, check_population
 from padalib.probes.frozen import Frozen, flat_gradient
 from padalib.probes.sampled import Draw, collect
+from padalib.samplers import checking
 from padalib.train import FromTraining, stream
 
 
@@ -58,13 +59,14 @@ class AgreementConfig(FromTraining):
         }
         chances = torch.as_tensor(q)
         sizes = [parameter.numel() for parameter in frozen.net.parameters()]
+        anew = checking.independent(trainer.paths)
         rows = []
         for seed in range(self.seeds):
             rng = stream(seed, "agreement")
 
             def draw(rng: torch.Generator = rng) -> dict[str, Draw]:
                 found = {}
-                trainer.paths.forget()  # independent paths
+                anew()  # independent paths
                 (drawn,), even = trainer.paths.draw(rng), trainer.space.sample(rng)
                 for kind, arch in (("raw", drawn), ("importance", even)):
                     net, steps = frozen.set(arch), []

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from padalib import train
+from padalib.engine import origin
 from padalib.engine.checked import Positive, Within
 from padalib.engine.runs import Run
 from padalib.probes.checking import check_steps, weight_of
@@ -50,6 +51,8 @@ class VarianceConfig(FromTraining):
     def changes(self) -> int:
         """What it computes has changed so often, see `padalib.RECIPE`."""
         paths, data, _ = train.build_samplers(self.train, self.train.batch)
+        if not (origin.ours(type(paths)) and origin.ours(type(data))):
+            return 3  # they may have a memory, of which the draws are independent now
         return 1 if knows_weights(paths, data) else 2
 
     @property
@@ -265,8 +268,9 @@ def probe(
     a group) without bias as far as each image has a gradient of its own; with batch statistics
     (bn='batch') it has not, because q also shifts the statistics. Where the sampler is not uniform,
     its paths are drawn uniformly, see above. 'difference': raw - importance, means only.
-    The samplers draw as in the epoch that has just ended, from its p and q. 'raw' alone where the
-    weights are not known (`gives_weights`). ValueError where a gradient is not finite.
+    The samplers draw as in the epoch that has just ended, from its p and q, each time from where it
+    left them (`samplers.checking.independent`). 'raw' alone where the weights are not known
+    (`gives_weights`). ValueError where a gradient is not finite.
     """
     config = trainer.config
     # Draws differ between training seeds, or intervals over seeds would miss the probe's own noise,
@@ -278,14 +282,15 @@ def probe(
     uniform = not known or all(abs(trainer.paths.weight(arch) - 1) < 1e-4 for arch in some)
     kinds = ("raw", "importance") if known else ("raw",)
     trainer.net.train()
+    anew = checking.independent(trainer.paths), checking.independent(trainer.data)
 
     def draw() -> dict[str, Draw]:
-        trainer.paths.forget()
+        anew[0]()
         archs = trainer.paths.draw(rng["paths"])
         even = archs if uniform else [trainer.space.sample(rng["uniform"])]
         drawn: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
         for _ in range(batches):
-            trainer.data.forget()  # independent batches, not one epoch's
+            anew[1]()  # independent batches, not one epoch's
             index = checking.batch(trainer.data, len(trainer.images), config.batch, rng["data"])
             seen = rng["augment"], config.crop, config.flip, config.cutout
             x, y = trainer.images.batch(index, *seen)

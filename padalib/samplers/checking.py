@@ -1,6 +1,7 @@
 """What is wrong with a part of a method of one's own: where, and what to do."""
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Real
 from typing import Any
@@ -71,6 +72,21 @@ def indices(sampler: Any, found: Any, n: int, size: int | None = None) -> Tensor
 def batch(sampler: Any, n: int, size: int, generator: torch.Generator) -> Tensor:
     """The next `size` indices of n images, as a data sampler draws them; ValueError for others."""
     return indices(sampler, sampler.draw(size, generator), n, size)
+
+
+def independent(sampler: Any) -> Callable[[], None]:
+    """What makes the next draw independent of all since now: call it before each.
+
+    It puts a sampler back to where it stands now, so that one that counts, or goes on from its last
+    draw, still draws as training would at this moment; and drops what it holds (`forget`).
+    """
+    kept = copy.deepcopy(sampler.state())
+
+    def back() -> None:
+        sampler.restore(copy.deepcopy(kept))
+        sampler.forget()
+
+    return back
 
 
 def weights(sampler: Any, index: Tensor) -> Tensor | None:

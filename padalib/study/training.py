@@ -18,7 +18,7 @@ from padalib import samplers
 from padalib.engine.runs import Config
 from padalib.probes.cost import CostConfig
 from padalib.ranking import metrics
-from padalib.samplers import PathSampler
+from padalib.samplers import PathSampler, checking
 from padalib.spaces import Arch, Space
 from padalib.study import claims, contests, figures, outcomes
 from padalib.study.claims import Claim, Interval
@@ -81,8 +81,9 @@ def sampled(paths: PathSampler) -> Counter[Arch]:
     """Architecture -> how often it is drawn in many steps, each independent of the last."""
     archs, rng = Counter[Arch](), torch.Generator()
     rng.manual_seed(0)
+    anew = checking.independent(paths)
     for _ in range(STEPS):
-        paths.forget()
+        anew()
         archs.update(paths.draw(rng))
     return archs
 

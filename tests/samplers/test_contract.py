@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from padalib import samplers, spaces
-from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPaths
+from padalib.samplers import FairPaths, GradNormPaths, ProductPaths, UniformPaths, checking
 from padalib.samplers.density import DensityPaths
 from padalib.samplers.restricted import RestrictedPaths
 from padalib.samplers.sandwich import SandwichPaths
@@ -174,6 +174,15 @@ def test_options_are_drawn_as_often_as_their_probabilities_say(paths):
         for option in range(len(position.options)):
             wanted = sum(own for arch, own in p.items() if arch[place] == option)
             assert seen[option] / len(drawn) == pytest.approx(wanted, abs=0.05)
+
+
+def test_independent_draws_of_ours_need_only_to_forget(paths):
+    again = deepcopy(paths)
+    anew, a, b = checking.independent(paths), rng(4), rng(4)
+    for _ in range(20):
+        anew()
+        again.forget()
+        assert paths.draw(a) == again.draw(b)
 
 
 def test_pa_with_equal_scores_draws_like_spos(space):
