@@ -65,7 +65,7 @@ def positive(text: str) -> int:
 SCALE = argument(
     "--scale",
     default="laptop",
-    help="smoke, laptop (default), cifar, or another of README.md's scales",
+    help="smoke, laptop (default), cifar, or another of notebooks/README.md's scales",
 )
 WORKERS = argument("--workers", type=positive, help="processes that train (default: one a core)")
 NOTEBOOKS = argument(
@@ -163,21 +163,21 @@ def compare(args: Namespace) -> None:
 
 
 @command(
-    "for maintainers: make what was computed here the published tables, figures and README",
+    "for maintainers: make what was computed here the published tables, figures and pages",
     "padalib publish --scale laptop\npadalib publish --scale cifar --redrawn",
     SCALE,
     argument("--redrawn", action="store_true", help="what `padalib figures` made, not `run`"),
     argument("--pages", action="store_true", help="write these pages anew, nothing else"),
 )
 def publish(args: Namespace) -> None:
-    from padalib.commands import gallery, publishing, readme
+    from padalib.commands import gallery, publishing, verdicts
 
     known(args.scale)
     if not args.pages:
         print("\n".join(publishing.publish(args.scale, args.redrawn)))
     else:
         publishing.pages()
-    written = f"README.md, {readme.DETAILS} and {gallery.PAGE}"
+    written = f"{verdicts.DETAILS} and {gallery.PAGE}"
     print(f"{written} say what is published; look at `git diff` and commit")
 
 

@@ -1,4 +1,4 @@
-"""The README's own code runs, and its numbers are those of the committed tables."""
+"""The code on the pages runs, and their numbers are those of the committed tables."""
 
 import os
 import re
@@ -21,7 +21,9 @@ from padalib.study.scales import record as record_scales
 from padalib.study.scales import rivals as rival_scales
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+NAMES = ("README.md", "figures/FINDINGS.md", "notebooks/README.md", "padalib/README.md")
+README, FINDINGS, SCALES, LIBRARY = ((ROOT / name).read_text() for name in NAMES)
+FIRST = README.partition("## What the paper claims")[0] + FINDINGS
 RESULTS = ROOT / "data" / "results"
 
 
@@ -38,7 +40,7 @@ def test_the_snippet_runs(tmp_path):
 
 
 def test_the_snippet_of_several_seeds_writes_a_file_for_the_report(monkeypatch, tmp_path):
-    (snippet,) = re.findall(r"```text\n(from dataclasses .*?)```", README, re.DOTALL)
+    (snippet,) = re.findall(r"```text\n(from dataclasses .*?)```", LIBRARY, re.DOTALL)
     assert 'scales.get("controls")' in snippet
     monkeypatch.chdir(tmp_path)
     method = samplers.get("PA&DA").with_options("mine", importance=True)
@@ -50,7 +52,7 @@ def test_the_snippet_of_several_seeds_writes_a_file_for_the_report(monkeypatch, 
 
 
 def test_every_option_of_a_sampler_is_in_the_table():
-    named = set(re.findall(r"(\w+)=`", README)) | set(re.findall(r"`(\w+)=`", README))
+    named = set(re.findall(r"(\w+)=`", LIBRARY)) | set(re.findall(r"`(\w+)=`", LIBRARY))
     for part in (samplers.GradNormPaths, samplers.GradNormData, samplers.FairPaths):
         options = part.__init__.__annotations__.keys() - {"space", "n", "epochs", "return"}
         assert options <= named
@@ -73,11 +75,6 @@ def test_the_table_of_spaces_has_each_with_its_number_of_architectures():
         ), name
 
 
-def test_files_that_it_names_exist():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), f"README names {target}, which is not there"
-
-
 def test_the_example_of_a_report_is_published_scores():
     """Written from them: the last epoch of SPOS, to five decimals."""
     own = pd.read_csv(ROOT / "data/example/scores.csv", dtype={"code": str})
@@ -97,17 +94,16 @@ VARIANCE = "Is the variance lower at the end of training?"
 
 def cell(asked, column):
     """A cell of the first table; each question names its finding."""
-    (line,) = [line for line in README.splitlines() if line.startswith(f"| {asked} (")]
+    (line,) = [line for line in README.splitlines() if line.startswith(f"| {asked} ([")]
     return line.strip("| ").split(" | ")[column]
 
 
 def told(scale, key):
-    """A published claim as the README writes it: effect and deciding interval."""
+    """A published claim as the pages write it: effect and deciding interval."""
     return claims.numbers(claims.read(RESULTS / scale)[key])
 
 
 def test_the_first_screen_says_what_was_published():
-    first = README.partition("## What the paper claims")[0]
     said = {
         told("cifar", "04.ranks"): "the gain",
         told("controls", "06.pa_curriculum.tau_loss"): "a fixed schedule",
@@ -148,7 +144,7 @@ def test_the_first_screen_says_what_was_published():
     }
     for numbers, what in said.items():
         bare = numbers.removesuffix(" tau").removesuffix(" times").removesuffix(" points")
-        assert bare in first, what
+        assert bare in FIRST, what
     own = claims.read(RESULTS / "controls")
     for key in (
         *("06.pa_yoked_pa.tau_loss", "06.pa_curriculum.within_flops"),
@@ -186,58 +182,58 @@ def test_the_first_screen_says_what_was_published():
     for key in ("own_rates.pa_spos", "equal_flops.pa_spos", "shrinks.equal_flops"):
         assert tuned[f"14.{key}.tau_loss"].verdict == claims.SHOWN
     shrinks = claims.numbers(tuned["14.shrinks.equal_flops.tau_loss"]).removesuffix(" tau")
-    assert shrinks == "-0.095 [-0.155, -0.035]" and "less by 0.095 [0.035, 0.155]" in first
+    assert shrinks == "-0.095 [-0.155, -0.035]" and "less by 0.095 [0.035, 0.155]" in FIRST
     rates = pd.read_csv(RESULTS / "tuning" / "rates.csv").query("method == 'SPOS'")
     rates = rates.set_index("lr")
     assert rates.tau_loss.idxmax() == rates.index.min() and rates.index[rates.chosen] == [0.1]
     other = pd.read_csv(RESULTS / "tuning" / "rates.csv").query("method == 'PA'").set_index("lr")
     assert other.tau_loss.idxmax() == other.index.min()  # "and so is PA"
     said = f"({rates.tau_loss.max():.3f}, not {rates.tau_loss[0.1]:.3f}, on two other seeds)"
-    assert said in first and set(rates.seeds) == {2}
+    assert said in FIRST and set(rates.seeds) == {2}
     late = pd.read_csv(RESULTS / "controls" / "added.csv").set_index(["a", "b", "measure"])
     row = late.loc[("PA", "curriculum", "tau_loss")]
     ends = f"{row.difference:+.4f} [{row.both_low:+.4f}, {row.both_high:+.4f}]"
-    assert f"{ends}, {claims.EQUIVALENT};" in first and row.verdict == claims.EQUIVALENT
+    assert f"{ends}, {claims.EQUIVALENT};" in FIRST and row.verdict == claims.EQUIVALENT
     assert row.seeds == 10
     assert own["06.pada_pa.within_flops"].verdict == claims.OPPOSITE
     gains = pd.read_csv(RESULTS / "controls" / "gains.csv").set_index(["measure", "control"])
     row = gains.loc[("tau_loss", "curriculum")]
-    assert f"{100 * row.share:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]" in first
+    assert f"{100 * row.share:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]" in FIRST
     cards = pd.read_csv(RESULTS / "controls" / "cards.csv").query("space == 'nasbench201'")
     spos = cards[cards.method == "SPOS"].set_index("measure").value
     for name in ("tau", "between_seeds", "limit"):
-        assert f"{spos[name]:.3f}" in first, name
+        assert f"{spos[name]:.3f}" in FIRST, name
     pada = cards[cards.method == "PA&DA"].set_index("measure").value
     assert f"tau by loss {pada.tau_loss:.2f} beside {spos.tau_loss:.2f}" in cell(BETTER, HERE)
     rows = pd.read_csv(RESULTS / "controls" / "secondary.csv").set_index(["a", "b", "measure"])
     own = rows[rows.space == "nasbench201"]
     row = own.loc[("PA", "SPOS", "tau_loss")]
-    assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
+    assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in FIRST
     assert own.loc[("PA&DA", "PA", "tau"), "verdict"] == claims.EQUIVALENT
     for a, b, measure in (
         *(("PA&DA", "SPOS", "tau_loss"), ("PA&DA", "SPOS", "within_flops")),
         ("PA", "curriculum", "tau"),
     ):
         row = own.loc[(a, b, measure)]
-        assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
+        assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in FIRST
         assert row.verdict == (claims.NOT_SHOWN if b == "curriculum" else claims.SHOWN)
     assert own.loc[("PA&DA", "SPOS", "within_flops_loss"), "verdict"] == claims.NOT_SHOWN
     row = late.loc[("PA", "curriculum", "within_flops")]
     ends = f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]"
-    assert f"{ends}, {claims.NOT_SHOWN}." in first and row.verdict == claims.NOT_SHOWN
+    assert f"{ends}, {claims.NOT_SHOWN}." in FIRST and row.verdict == claims.NOT_SHOWN
     cards = pd.read_csv(RESULTS / "spaces" / "cards.csv").query("measure == 'more_seeds'")
     cards = cards.set_index(["space", "method"])
     for space in ("macro", "macro12"):
         for method in ("SPOS", "PA&DA"):
             row = cards.loc[(space, method)]
-            assert f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" in first
+            assert f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" in FIRST
             assert space != "macro" or 0.045 < row.value < 0.085  # "0.05 to 0.08"
     varied = pd.read_csv(RESULTS / "cifar" / "variance_compared.csv").query(
         "part == 'fixed' and weights == 'raw' and value == 'variance' and epoch == 20"
     )
     varied = varied.set_index("method")
     row = varied.loc["PA"]
-    assert f"{row.change:.3f} [{row.low:.3f}, {row.high:.3f}] times" in first
+    assert f"{row.change:.3f} [{row.low:.3f}, {row.high:.3f}] times" in FIRST
     assert row.word == varied.word["curriculum"] == "lower"
     assert across["09.free.macro"].verdict == claims.SHOWN
     assert across["09.free.nb1shot1-3"].verdict == claims.OPPOSITE
@@ -248,31 +244,31 @@ def test_the_first_screen_says_what_was_published():
             own = across[f"09.pada.{measure}.{space}"]
             assert own.verdict == claims.NOT_SHOWN and own.effect > 0
             if measure == "tau_loss":
-                assert claims.numbers(own).removesuffix(" tau") in first
+                assert claims.numbers(own).removesuffix(" tau") in FIRST
         over = claims.numbers(across[f"09.over.pada.{measure}"]).removesuffix(" tau")
-        assert over in first, measure
+        assert over in FIRST, measure
     sizes = across["09.over.size.tau_loss"]
-    assert claims.numbers(sizes).partition("; ")[2].removesuffix(" tau") in first
+    assert claims.numbers(sizes).partition("; ")[2].removesuffix(" tau") in FIRST
     assert across["09.schedule.tau_loss.macro"].verdict == claims.NOT_SHOWN
     assert claims.read(RESULTS / "cifar")["04.free_tau"].verdict == claims.NOT_SHOWN
     ranks = pd.read_csv(RESULTS / "rivals" / "ranks.csv").query("measure == 'tau_loss'")
     for row in ranks.head(6).itertuples():
-        assert re.search(rf"{row.method}`? \({row.mean:.3f}\)", first), row.method
+        assert re.search(rf"{row.method}`? \({row.mean:.3f}\)", FIRST), row.method
     pairs = pd.read_csv(RESULTS / "rivals" / "differences.csv")
     assert set(pairs.tests) == {190}
     told_apart = pairs[pairs.verdict.isin((claims.SHOWN, claims.OPPOSITE))]
     many = told_apart.groupby("measure").size()
-    assert f"{many.tau_loss} are told apart by loss and {many.within_flops} among" in first
+    assert f"{many.tau_loss} are told apart by loss and {many.within_flops} among" in FIRST
     better = told_apart[told_apart.a == "PA&DA"]
     few = better[better.b.isin(rival_scales.PUBLISHED)].groupby("measure").size()
     said = f"from {few.tau_loss} published rivals by loss and from {few.within_flops} among equal"
-    assert said in first
+    assert said in FIRST
     contrasts = pd.read_csv(RESULTS / "rivals" / "contrasts.csv").query("measure == 'tau_loss'")
     here = contrasts[contrasts.space == "nasbench201"]
     one_by_one = here[here.b.isin(rival_scales.PUBLISHED)]
     surely = one_by_one[one_by_one.verdict == claims.SHOWN]
     assert len(one_by_one) == 13 and set(one_by_one.tests) == {16}
-    assert f"with correction over 16, it is better than {len(surely)}." in first
+    assert f"with correction over 16, it is better than {len(surely)}." in FIRST
     assert f"(one by one, corrected, {len(surely)})" in cell(
         "Better than 13 published rivals?", HERE
     )
@@ -284,7 +280,7 @@ def test_the_first_screen_says_what_was_published():
         "measure == 'within_flops' and space == 'chain-mini'"
     )
     within = within[within.b.isin(rival_scales.PUBLISHED) & (within.verdict == claims.SHOWN)]
-    assert "than nine of ten published rivals by loss and than eight among fifths" in first
+    assert "than nine of ten published rivals by loss and than eight among fifths" in FIRST
     assert len(within) == 8
     rivals = claims.read(RESULTS / "rivals")
     verdicts = {
@@ -298,29 +294,28 @@ def test_the_first_screen_says_what_was_published():
     for name, verdict in verdicts.items():
         assert rivals[f"12.{name}"].verdict == verdict
         for numbers in told("rivals", f"12.{name}").removesuffix(" tau").split("; "):
-            assert numbers in first
+            assert numbers in FIRST
     costs = pd.read_csv(RESULTS / "rivals" / "costs.csv").set_index("method")
     few = costs.index[costs.steps <= costs.steps["SPOS"] / 2.95]
     assert set(few) == {"FairNAS", "sandwich", "SUMNAS", "SUMNAS as released", "NSAS"}
     curriculum, sized = costs.flops[["curriculum", "size-curriculum"]]
-    assert f"`curriculum` {curriculum:.2f} and of size-curriculum {sized:.2f} times" in first
+    assert f"`curriculum` {curriculum:.2f} and of size-curriculum {sized:.2f} times" in FIRST
     of_all = pd.read_csv(RESULTS / "rivals" / "contrasts.csv").query("measure == 'within_flops'")
     of_all = of_all[of_all.space == "nasbench201"]
     schedules = of_all[of_all.b.isin(["curriculum", "size-curriculum"])]
     assert set(schedules.verdict) == {claims.NOT_SHOWN} and set(schedules.tests) == {16}
     cost = costs.loc["PA&DA"]
-    assert f"{cost.flops:.2f} [{cost.flops_low:.2f}, {cost.flops_high:.2f}] times SPOS's" in first
+    assert f"{cost.flops:.2f} [{cost.flops_low:.2f}, {cost.flops_high:.2f}] times SPOS's" in FIRST
     for least, outcome in (("close", "tau_loss"), ("few-shot_nas", "within_flops")):
         same = told("rivals", f"12.each.{least}.{outcome}")
         assert same == told("rivals", f"12.surpasses.{outcome}")
     own = rivals["12.explained.weighted.tau_loss"]
     assert own.verdict == claims.SHOWN
     low, high = own.intervals[0].low, own.intervals[0].high
-    assert f"(rho {own.effect:.2f} [{low:.2f}, {high:.2f}])" in first
+    assert f"(rho {own.effect:.2f} [{low:.2f}, {high:.2f}])" in FIRST
 
 
 def test_what_it_says_of_the_wide_supernets_is_published():
-    first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "cifar32")
     verdicts = {
         "06.pa_spos.tau_loss": claims.SHOWN, "06.pa_spos.within_flops": claims.SHOWN,
@@ -330,9 +325,9 @@ def test_what_it_says_of_the_wide_supernets_is_published():
     }  # fmt: skip
     assert {name: found[name].verdict for name in verdicts} == verdicts
     for name in verdicts:
-        assert told("cifar32", name).removesuffix(" tau") in first, name
+        assert told("cifar32", name).removesuffix(" tau") in FIRST, name
     assert claims.told(found["06.pa_curriculum.tau_loss"]) == claims.CORRECTED
-    assert f"({found['06.pada_spos.within_flops'].visible:.3f} would have been seen)" in first
+    assert f"({found['06.pada_spos.within_flops'].visible:.3f} would have been seen)" in FIRST
     assert round(found["07.steps"].effect, 1) == 1.8 and "1.8 times" in cell(VARIANCE, WIDE)
     here = claims.read(RESULTS / "cifar")["01.steps"].effect
     assert f"{here:.1f} times" in cell(VARIANCE, HERE)
@@ -341,9 +336,9 @@ def test_what_it_says_of_the_wide_supernets_is_published():
     for measure, which in (("tau_loss", "(over seeds) of the first"), ("within_flops", "of the")):
         row = rows.loc[(measure, "curriculum")]
         share = f"{100 * row.share:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}]"
-        assert f"{share} {which}" in first
+        assert f"{share} {which}" in FIRST
     share = f"{100 * rows.loc[('tau_loss', 'curriculum')].share:.0f} %"
-    assert f"(at 32×32 {share}) of it" in first
+    assert f"(at 32×32 {share}) of it" in FIRST
     assert f"{share} of the gain" in cell("Does PA gain by its own run's gradients?", WIDE)
     cards = pd.read_csv(RESULTS / "cifar32" / "cards.csv").set_index(["method", "measure"]).value
     spos, pada = (cards[method, "tau_loss"] for method in ("SPOS", "PA&DA"))
@@ -356,12 +351,11 @@ def test_what_it_says_of_the_wide_supernets_is_published():
     steps = steps.set_index(["method", "part"])
     for key in (("PA", "all"), ("PA&DA", "fixed")):
         row = steps.loc[key]
-        assert f"{row.change:.3f} [{row.low:.3f}, {row.high:.3f}]" in first
+        assert f"{row.change:.3f} [{row.low:.3f}, {row.high:.3f}]" in FIRST
     assert steps.word["PA", "fixed"] == claims.NOT_SHOWN
 
 
 def test_what_it_says_of_inherited_accuracy_is_published():
-    first = README.partition("## What the paper claims")[0]
     found, wide = claims.read(RESULTS / "controls"), claims.read(RESULTS / "cifar32")
     wanted = {  # pair -> its verdict over all, the best tenth, others as dear
         "pada_spos": (claims.OPPOSITE, claims.SHOWN, claims.NOT_SHOWN),
@@ -378,7 +372,7 @@ def test_what_it_says_of_inherited_accuracy_is_published():
             own = found[f"06.generalises.{group}.{pair}"]
             if verdict is not None:
                 assert claims.told(own) == verdict, (pair, group)
-                assert claims.numbers(own).removesuffix(" points") in first, (pair, group)
+                assert claims.numbers(own).removesuffix(" points") in FIRST, (pair, group)
     far = {
         ("all", "pada"): claims.OPPOSITE, ("best", "pada"): claims.NOT_SHOWN,
         ("all", "pa"): claims.CORRECTED, ("best", "pa"): claims.NOT_SHOWN,
@@ -388,7 +382,7 @@ def test_what_it_says_of_inherited_accuracy_is_published():
         assert claims.told(own) == verdict
         said = claims.numbers(own).removesuffix(" points")
         over = claims.deciding(own).over
-        assert said + (" (over seeds)" if over == "seeds" else "") in first, (group, method)
+        assert said + (" (over seeds)" if over == "seeds" else "") in FIRST, (group, method)
     asked = "Are accuracies with inherited weights higher?"
     pada, schedule = (f"06.generalises.{{}}.{m}_spos" for m in ("pada", "curriculum"))
     for group in ("all", "best"):
@@ -402,7 +396,6 @@ def test_what_it_says_of_inherited_accuracy_is_published():
 
 
 def test_what_it_says_of_the_record_is_published():
-    first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "record")
     beaten = {key: claims.told(claim) for key, claim in found.items() if "beats" in key}
     assert {told for key, told in beaten.items() if key.endswith("tau_loss")} == {claims.CORRECTED}
@@ -414,9 +407,9 @@ def test_what_it_says_of_the_record_is_published():
         both = claim.intervals[-1]
         if key.startswith("15.aim"):
             numbers = f"{claim.effect:.3f} [{both.low:.3f}, {both.high:.3f}]"
-            assert numbers in first and f"{claim.null:g}" in first, key
+            assert numbers in FIRST and f"{claim.null:g}" in FIRST, key
         else:
-            assert f"{claim.effect:+.3f} [{both.low:+.3f}, {both.high:+.3f}]" in first, key
+            assert f"{claim.effect:+.3f} [{both.low:+.3f}, {both.high:+.3f}]" in FIRST, key
     rows = pd.read_csv(RESULTS / "record" / "record_cards.csv").set_index(["method", "measure"])
     level, own = rows.value, record_scales.WINNER
     parts = own.removeprefix("structure")
@@ -432,18 +425,17 @@ def test_what_it_says_of_the_record_is_published():
         f"where PA&DA has {level['PA&DA', 'top_decile']:.3f} and uniform sampling "
         f"{level['SPOS', 'top_decile']:.3f}",
     ):
-        assert said in first, said
+        assert said in FIRST, said
     flops = pd.read_csv(RESULTS / "record" / "record_costs.csv").set_index("method").flops
     cost = f"(its paths have {flops[own]:.2f} times SPOS's FLOPs, PA&DA's {flops['PA&DA']:.2f})"
-    assert cost in first
+    assert cost in FIRST
     tried = pd.read_csv(RESULTS / "record" / "record_tried.csv")
-    assert f"`{tried.candidate[tried.chosen].item()}` ranked best" in first and len(tried) == 12
+    assert f"`{tried.candidate[tried.chosen].item()}` ranked best" in FIRST and len(tried) == 12
     rows = pd.read_csv(RESULTS / "record" / "record_contrasts.csv")
     assert set(rows.tests) == {14} and len(rows) == 6 and set(rows.seeds) == {5}
 
 
 def test_what_it_says_of_longer_training_is_published():
-    first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "budget")
     verdicts = {
         "closes_tau": claims.SHOWN, "closes_within_flops": claims.NOT_SHOWN,
@@ -454,21 +446,20 @@ def test_what_it_says_of_longer_training_is_published():
     assert {name: found[f"07.{name}"].verdict for name in verdicts} == verdicts
     for name in verdicts:
         numbers = told("budget", f"07.{name}").removesuffix(" tau a doubling").removesuffix(" tau")
-        assert numbers in first, name
+        assert numbers in FIRST, name
     rows = pd.read_csv(RESULTS / "budget" / "budget_slopes.csv").query("a == 'PA' and b.isna()")
     row = rows.query("outcome == 'tau' and shortest == 5").squeeze()
-    assert f"PA by {row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
+    assert f"PA by {row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in FIRST
     rows = pd.read_csv(RESULTS / "budget" / "budget_differences.csv")
     rows = rows.query("a == 'PA' and b == 'SPOS' and outcome == 'tau'").set_index("epoch")
     for epoch, row in rows.loc[[5, 40]].iterrows():
         assert (
-            f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}] at {epoch}" in first
+            f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}] at {epoch}" in FIRST
         )
-        assert f"{row.difference:+.2f} at {epoch}" in first.partition("## What we found")[0]
+        assert f"{row.difference:+.2f} at {epoch}" in FIRST.partition("## What we found")[0]
 
 
 def test_what_it_says_of_counting_is_published():
-    first = README.partition("## What the paper claims")[0]
     wanted = {
         ("controls", "PA&DA", "tau_loss"): claims.SHOWN,
         ("controls", "PA&DA", "tau"): claims.SHOWN,
@@ -484,7 +475,7 @@ def test_what_it_says_of_counting_is_published():
         rows = rows.set_index(["a", "b", "measure"])
         row = rows.loc[(method, "FLOPs of live options", measure)]
         assert row.verdict == verdict
-        assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in first
+        assert f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]" in FIRST
         if (method, measure) == ("PA&DA", "tau_loss"):
             own = cell("Better than counting FLOPs, without training?", column[scale])
             assert f"{row.difference:+.2f}" in own and "**Yes**" in own
@@ -492,28 +483,27 @@ def test_what_it_says_of_counting_is_published():
     chain = chain[chain.b.str.startswith("FLOPs") & (chain.measure == "tau_loss")].set_index("a")
     row = chain.loc["SPOS"]
     ends = f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]"
-    assert ends in first and row.verdict == claims.SHOWN
+    assert ends in FIRST and row.verdict == claims.SHOWN
 
 
 def test_what_counts_as_equal_flops_is_as_said():
-    first = README.partition("## What the paper claims")[0]
     table = pd.read_csv(RESULTS / "controls" / "reference.csv", dtype={"code": str})
     space = replace(spaces.get("nasbench201"), channels=8, cells=1, size=16)
     known = Ranked(space, tuple(table.code), table.accuracy.to_numpy())
     kept, best = known.level >= 0, known.true >= np.sort(known.true)[-100]
     assert best.sum() == 100 and LEAST[0] == 31
     said = f"of our {len(kept):,} networks that leaves {kept.sum()}, the cheaper ones, and of the"
-    assert f"{said} best 100 it leaves {(kept & best).sum()}." in first
+    assert f"{said} best 100 it leaves {(kept & best).sum()}." in FIRST
     curves = pd.read_csv(RESULTS / "cifar" / "curves.csv").query("method == 'PA'")
     drawn = curves.groupby("epoch")[["p_none", "p_skip_connect", "p_avg_pool_3x3"]].mean()
     start, end = (f"{100 * share:.0f} %" for share in drawn.sum(axis=1).iloc[[0, -1]])
-    assert f"{start} of all at first and {end} at the end" in first
+    assert f"{start} of all at first and {end} at the end" in FIRST
     assert known.flops[kept].max() < np.quantile(known.flops, 0.95)  # "the cheaper"
     rows = pd.read_csv(RESULTS / "controls" / "cards.csv")
     rows = rows.query("space == 'nasbench201' and measure == 'within_quintiles'")
     level = rows.set_index("method").value
     said = "uniform sampling has {:.3f}, PA&DA {:.3f}, PA {:.3f} and the schedule {:.3f}"
-    assert said.format(*level[["SPOS", "PA&DA", "PA", "curriculum"]]) in first
+    assert said.format(*level[["SPOS", "PA&DA", "PA", "curriculum"]]) in FIRST
     added = pd.concat(
         pd.read_csv(RESULTS / scale / "cards.csv").query("measure == 'more_seeds'")
         for scale in ("spaces",)
@@ -521,11 +511,10 @@ def test_what_counts_as_equal_flops_is_as_said():
     added = added[(added.method == "SPOS") & (added.space != "nasbench201")]
     assert (round(added.value.min(), 2), round(added.value.max(), 2)) == (0.02, 0.15)
     own = added.set_index("space").value[["chain-mini", "conv64", "nb1shot1-3"]]
-    assert "`chain-mini` {:.3f}, `conv64` {:.3f}, NAS-Bench-1Shot1 {:.3f}".format(*own) in first
+    assert "`chain-mini` {:.3f}, `conv64` {:.3f}, NAS-Bench-1Shot1 {:.3f}".format(*own) in FIRST
 
 
 def test_what_it_says_of_room_above_the_largest_is_published():
-    first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "search")
     room, seen = [], []
     for space in ("", "_macro"):
@@ -534,8 +523,8 @@ def test_what_it_says_of_room_above_the_largest_is_published():
         room.append(free.regret.item())
         seen.append(found[f"10.found.pada{space}"].visible)
         assert room[-1] < seen[-1]
-    assert f"has {room[0]:.2f} and {room[1]:.2f} points more than the largest" in first
-    assert f"less than the {seen[0]:.2f} and {seen[1]:.2f} that" in first
+    assert f"has {room[0]:.2f} and {room[1]:.2f} points more than the largest" in FIRST
+    assert f"less than the {seen[0]:.2f} and {seen[1]:.2f} that" in FIRST
 
 
 def test_what_it_says_of_the_limit_is_published():
@@ -551,32 +540,31 @@ def test_what_it_says_of_the_limit_is_published():
         cards = pd.read_csv(RESULTS / scale / "cards.csv")
         limits = cards[(cards.space == space) & (cards.measure == "limit")].set_index("method")
         ends = [limits.value[m] for m in ("SPOS", "PA&DA")]
-        assert "{:.3f} and {:.3f} in".format(*found) in README, space
-        assert "{:.3f} and {:.3f})".format(*ends) in README, space
+        assert "{:.3f} and {:.3f} in".format(*found) in FINDINGS, space
+        assert "{:.3f} and {:.3f})".format(*ends) in FINDINGS, space
         if space == "nasbench201":
-            assert f"the mean of the 16 has {found[0]:.3f}" in README
+            assert f"the mean of the 16 has {found[0]:.3f}" in FINDINGS
             known = Ranked(spaces.get(space), tuple(true.index), true.to_numpy())
             noise = np.random.default_rng(0).normal(0, 5, (8, len(true)))
             noisy = pd.DataFrame({k: true + own for k, own in enumerate(noise)})
             low = report.card(noisy, known).set_index("measure").value["limit"]
-            assert low < 0.85 and f"{low:.2f}, and it is 1" in README
+            assert low < 0.85 and f"{low:.2f}, and it is 1" in FINDINGS
 
 
 def test_what_it_says_of_what_counts_as_one_architecture_is_published():
     found = pd.read_csv(RESULTS / "controls" / "alike.csv")
     units = found.groupby("unit").functions.max()
-    assert f"count as one ({units['network']})" in README
-    assert f"Here functions count ({units['function']} of 1,000)" in README
+    assert f"count as one ({units['network']})" in FINDINGS
+    assert f"Here functions count ({units['function']} of 1,000)" in FINDINGS
     (row,) = found[found.verdict != found.usual].itertuples()  # one, and it is that
     named = ("network", "secondary", "within_flops", "PA&DA", "SPOS", "not shown", "shown")
     assert named == (row.unit, row.table, row.measure, row.a, row.b, row.verdict, row.usual)
     said = f"{row.difference:+.3f} [{row.both_low:+.3f}, {row.both_high:+.3f}]"
-    assert f"{said}, not shown after correction" in README
+    assert f"{said}, not shown after correction" in FINDINGS
     assert "not shown where networks that" in cell("Also among equal FLOPs?", 1)
 
 
 def test_what_it_says_of_training_again_is_published():
-    first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "retraining")
     wanted = {
         ("spos", "nasbench201"): claims.NOT_SHOWN, ("spos", "mobilenet6"): claims.NOT_SHOWN,
@@ -592,7 +580,7 @@ def test_what_it_says_of_training_again_is_published():
     for (other, space), verdict in wanted.items():
         own = found[f"13.retrained.pada.{other}.{space}"]
         assert own.verdict == verdict, (other, space)
-        assert claims.numbers(own).removesuffix(" points") in first, (other, space)
+        assert claims.numbers(own).removesuffix(" points") in FIRST, (other, space)
     others, seen = ("spos", "random_draws", "untrained"), []
     for space in ("darts-mini", "mobilenet6"):
         own = {key: claim for key, claim in found.items() if key.endswith(space)}
@@ -602,15 +590,14 @@ def test_what_it_says_of_training_again_is_published():
     said = f"where {' and '.join(seen)} points would have been seen"
     assert said in cell("Is what it finds better when trained again, briefly?", OTHERS)
     check = found["13.check.nasbench201"]
-    assert claims.numbers(check).replace("+", "").removesuffix(" tau") in first
+    assert claims.numbers(check).replace("+", "").removesuffix(" tau") in FIRST
     noise = pd.read_csv(RESULTS / "retraining" / "retraining_noise.csv").set_index("space")
     sd = [f"{noise.sd[space]:.2f}" for space in ("nasbench201", "darts-mini", "mobilenet6")]
-    assert f"differs by {sd[0]}, {sd[1]} and {sd[2]} points (sd)" in first
-    assert noise.archs["nasbench201"] == 18 and "these 18" in first
+    assert f"differs by {sd[0]}, {sd[1]} and {sd[2]} points (sd)" in FIRST
+    assert noise.archs["nasbench201"] == 18 and "these 18" in FIRST
 
 
 def test_what_it_says_of_other_choices_inside_pa_and_da_is_published():
-    first = README.partition("## What the paper claims")[0]
     rows = pd.read_csv(RESULTS / "options" / "options.csv").query("option not in ('PA', 'DA')")
     loss = rows.query("against == 'control' and measure == 'tau_loss'").verdict.value_counts()
     assert loss.to_dict() == {claims.EQUIVALENT: 10, claims.NOT_SHOWN: 4}
@@ -618,7 +605,7 @@ def test_what_it_says_of_other_choices_inside_pa_and_da_is_published():
     asked = "Do other choices inside PA or DA make their gradients matter?"
     assert "of 14, none" in cell(asked, OTHERS) and "(ten as well, four" in cell(asked, OTHERS)
     seen = rows.query("against == 'control' and measure == 'within_flops'").visible
-    assert f"where {seen.min():.2f} to {seen.max():.2f} would have been seen" in first
+    assert f"where {seen.min():.2f} to {seen.max():.2f} would have been seen" in FIRST
     beside = rows.query("against == 'released' and verdict == @claims.OPPOSITE")
     assert beside.option.tolist() == ["batch 256"] and rows.verdict.ne(claims.SHOWN).all()
     ablated = {*scales.get("options").ablated}
@@ -628,11 +615,11 @@ def test_what_it_says_of_other_choices_inside_pa_and_da_is_published():
         "16.option.batch_256.released.tau_loss", "16.norm.pa_da_spos.recalibrated.tau_loss",
         "16.norm.pa_da_spos.running.tau_loss",
     ):  # fmt: skip
-        assert claims.numbers(found[key]).removesuffix(" tau") in first, key
+        assert claims.numbers(found[key]).removesuffix(" tau") in FIRST, key
     norms = pd.read_csv(RESULTS / "options" / "norms.csv").set_index(["of", "way", "measure"])
     for name in ("SPOS", "PA&DA"):
         own = norms.loc[name, "running", "tau_loss"]
-        assert f"from {own.plain:.3f} to {own.value:.3f}" in first
+        assert f"from {own.plain:.3f} to {own.value:.3f}" in FIRST
 
 
 def test_what_the_first_table_says_with_intervals_is_published():
@@ -654,24 +641,22 @@ def test_what_the_first_table_says_with_intervals_is_published():
 
 
 def test_what_it_says_of_digits_in_favour_of_the_claim_is_published():
-    first = README.partition("## What the paper claims")[0]
     own = claims.read(RESULTS / "laptop")
     noise = own["01.signal_to_noise"]
     assert noise.verdict == claims.SHOWN
     low, high = noise.intervals[0].low, noise.intervals[0].high
-    assert f"by {noise.effect:.4f} [{low:.4f}, {high:.4f}] in `mini`" in first
+    assert f"by {noise.effect:.4f} [{low:.4f}, {high:.4f}] in `mini`" in FIRST
     assert claims.read(RESULTS / "cifar")["01.signal_to_noise"].verdict == claims.NOT_SHOWN
     wanted = {"held_paths_raw": claims.SHOWN, "held_raw": claims.NOT_SHOWN}
     for key, verdict in wanted.items():
         assert own[f"02.{key}"].verdict == verdict
-        assert claims.numbers(own[f"02.{key}"]) in first
+        assert claims.numbers(own[f"02.{key}"]) in FIRST
     rates = claims.read(RESULTS / "tuning")["14.own_rates.pa_curriculum.tau_loss"]
     assert rates.verdict == claims.EQUIVALENT
-    assert f"{claims.numbers(rates).removesuffix(' tau')}, equivalent (`tuning`)" in first
+    assert f"{claims.numbers(rates).removesuffix(' tau')}, equivalent (`tuning`)" in FIRST
 
 
 def test_what_it_says_of_the_interventions_is_published():
-    first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "interventions")
     verdicts = {
         "lasts_variance_steps": claims.OPPOSITE, "lasts_variance_images": claims.SHOWN,
@@ -683,39 +668,37 @@ def test_what_it_says_of_the_interventions_is_published():
     for name, sign in (("lower_tau_images", -1), ("lower_tau_steps", 1)):  # "takes away", "adds"
         own = found[f"08.{name}"]
         ends = sorted(sign * end for end in (claims.deciding(own).low, claims.deciding(own).high))
-        assert f"{sign * own.effect:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" in first
+        assert f"{sign * own.effect:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" in FIRST
     for name in ("variance_steps", "noise_images"):
-        assert told("interventions", f"08.lasts_{name}").removesuffix(" doublings") in first
+        assert told("interventions", f"08.lasts_{name}").removesuffix(" doublings") in FIRST
     slopes = pd.read_csv(RESULTS / "interventions" / "intervened_slopes.csv")
     row = slopes.query("family == 'paths, equal images' and outcome == 'tau' and by == 'loss'")
     row = row.squeeze()
     assert row.seeds_low < row.both_low and row.both_high < row.seeds_high  # the widest is told
-    assert f"{-row.difference:.3f} [{-row.seeds_high:.3f}, {-row.seeds_low:.3f}]" in first
-    assert f"(`interventions`, {row.seeds} seeds)" in first
+    assert f"{-row.difference:.3f} [{-row.seeds_high:.3f}, {-row.seeds_low:.3f}]" in FIRST
+    assert f"(`interventions`, {row.seeds} seeds)" in FIRST
 
 
 def test_what_it_says_of_the_variance_along_training_is_published():
-    first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "along")
     for name, other in (("path_all", claims.NOT_SHOWN), ("path_all_beyond", claims.NOT_SHOWN)):
         assert found[f"17.{name}"].verdict == other
     path, beyond, own = (found[f"17.{n}"] for n in ("path_all", "path_all_beyond", "data_all"))
     ends = path.intervals[0]
-    assert f"takes off {-path.effect:.3f} [{-ends.high:.3f}, {-ends.low:.3f}]" in first
+    assert f"takes off {-path.effect:.3f} [{-ends.high:.3f}, {-ends.low:.3f}]" in FIRST
     ends = beyond.intervals[0]
-    assert f"{beyond.effect:+.3f} [{ends.low:+.3f}, {ends.high:+.3f}]" in first
+    assert f"{beyond.effect:+.3f} [{ends.low:+.3f}, {ends.high:+.3f}]" in FIRST
     ends = own.intervals[0]
-    assert f"adds {own.effect:.3f} [{ends.low:.3f}, {ends.high:.3f}]" in first
+    assert f"adds {own.effect:.3f} [{ends.low:.3f}, {ends.high:.3f}]" in FIRST
     assert all(found[f"17.{n}"].p > claims.LEVEL for n in ("path_all", "data_all"))
     means = pd.read_csv(RESULTS / "along" / "along_means.csv")
     own = means.query("method == 'SPOS' and weights == 'raw' and part == 'all'")
     share = 100 * own.set_index("epoch").path_share
-    assert f"{share.iloc[0]:.0f} % in the first, {share.iloc[-1]:.1f} % in the last" in first
-    assert f"The path makes {path.evidence.partition('the path makes ')[2][:5]} of" in first
+    assert f"{share.iloc[0]:.0f} % in the first, {share.iloc[-1]:.1f} % in the last" in FIRST
+    assert f"The path makes {path.evidence.partition('the path makes ')[2][:5]} of" in FIRST
 
 
 def test_what_it_says_of_equal_exposure_is_published():
-    first = README.partition("## What the paper claims")[0]
     found = claims.read(RESULTS / "exposure")
     verdicts = {
         "extent.variance": claims.EQUIVALENT,
@@ -729,20 +712,20 @@ def test_what_it_says_of_equal_exposure_is_published():
     rows = rows[rows.second == 5].set_index("asked")
     for asked in ("exposure", "falls_short"):
         row = rows.loc[asked]
-        assert f"{row.change:+.2f} [{row.low:+.2f}, {row.high:+.2f}]" in first
+        assert f"{row.change:+.2f} [{row.low:+.2f}, {row.high:+.2f}]" in FIRST
     row = rows.loc["falls"]
-    assert f"{row.change:+.2f} [{row.low:+.2f}, {row.high:+.2f}] beside two trained twice" in first
+    assert f"{row.change:+.2f} [{row.low:+.2f}, {row.high:+.2f}] beside two trained twice" in FIRST
     own = found["18.uniform"]
     ends = claims.deciding(own)
-    assert f"by {-own.effect:.2f} [{-ends.high:.2f}, {-ends.low:.2f}] under uniform" in first
-    assert f"a fall of {found['18.falls'].visible:.2f} would have been seen" in first
+    assert f"by {-own.effect:.2f} [{-ends.high:.2f}, {-ends.low:.2f}] under uniform" in FIRST
+    assert f"a fall of {found['18.falls'].visible:.2f} would have been seen" in FIRST
     own = claims.read(RESULTS / "cifar")["01.candidates.variance"]
     ends = own.intervals[0]
-    assert f"{own.effect:.2f} [{ends.low:.2f}, {ends.high:.2f}] times at `cifar`" in first
+    assert f"{own.effect:.2f} [{ends.low:.2f}, {ends.high:.2f}] times at `cifar`" in FIRST
     assert own.verdict == claims.OPPOSITE
     own = found["18.extent.variance"]
     ends = own.intervals[0]
-    assert f"{own.effect:.3f} [{ends.low:.3f}, {ends.high:.3f}] times (equivalent)" in first
+    assert f"{own.effect:.3f} [{ends.low:.3f}, {ends.high:.3f}] times (equivalent)" in FIRST
     falls = []  # by loss, over seeds and architectures
     for scale, key in (("cifar", "01.extent.ranking"), ("exposure", "18.extent.ranking")):
         end = claims.read(RESULTS / scale)[key].intervals[-1]
@@ -751,4 +734,4 @@ def test_what_it_says_of_equal_exposure_is_published():
         f"not shown ({told('exposure', '18.extent.ranking').removesuffix(' tau')}; by loss the "
         f"first seeds, at `cifar`, had fallen by {falls[0]}, which these did not repeat: "
         f"{falls[1]})"
-    ) in first
+    ) in FIRST

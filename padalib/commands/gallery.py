@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from padalib.commands import notebooks, readme
+from padalib.commands import notebooks, verdicts
 from padalib.engine import paths
 from padalib.study import figures
 
@@ -26,12 +26,12 @@ KEY = """## How to read them
   leaves out by choice (stem, reductions, head).
 - *Bars* are 95 % intervals: thick over seeds, thin over seeds and architectures together, where
   both are there; the caption says what else. *Shown*, *equivalent*, *not shown*: see the
-  [README](../README.md#what-the-paper-claims-and-what-we-measured)."""
+  [page of verdicts](../data/results/README.md)."""
 
 
 def drawn() -> list[tuple[str, Path]]:
     """Scale and picture of each published figure: by notebook, then by name, then by scale."""
-    scales = [scale for folders in readme.FOLDERS.values() for scale in folders]
+    scales = [scale for folders in verdicts.FOLDERS.values() for scale in folders]
     found = [(s, path) for s in scales for path in paths.published_figures(s).glob("*.png")]
     order = {scale: k for k, scale in enumerate(scales)}
     return sorted(found, key=lambda each: (each[1].stem, order[each[0]]))
@@ -39,13 +39,13 @@ def drawn() -> list[tuple[str, Path]]:
 
 def page() -> str:
     """What GitHub shows below the folder of figures: contents, then a section a notebook."""
-    known, pictures = readme.numbered(), drawn()
+    known, pictures = verdicts.numbered(), drawn()
     contents, sections = [], []
     for number, own in groupby(pictures, key=lambda each: each[1].stem[:2]):
         path = known.get(number)
         title = notebooks.title(notebooks.read(path), path.stem) if path else number
         heading = f"{number}: {title}"
-        contents.append(f"- [{heading}](#{readme.anchor(heading)})")
+        contents.append(f"- [{heading}](#{verdicts.anchor(heading)})")
         sections += ["", f"## {heading}"]
         if path:
             sections += ["", f"Drawn by [`{path.name}`](../notebooks/{path.name})."]
@@ -53,8 +53,9 @@ def page() -> str:
     about = (
         "Written by `padalib publish`. Each figure has its caption in it, and the plotted "
         "numbers beside it as a table. What is claimed of it, with all intervals, is on "
-        "the [page of verdicts](../data/results/README.md); what the scales are, in the "
-        "[README](../README.md#scales). `make figures SCALE=<scale>` draws them again."
+        "the [page of verdicts](../data/results/README.md); the [findings](FINDINGS.md) tell "
+        "it in words; the [scales](../notebooks/README.md#scales) say what was run. "
+        "`make figures SCALE=<scale>` draws them again."
     )
     seen = {path.stem[:2] for _, path in pictures}
     if undrawn := [path for number, path in known.items() if number not in seen]:

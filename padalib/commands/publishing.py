@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from padalib.commands import driver, gallery, notebooks, readme
+from padalib.commands import driver, gallery, notebooks, verdicts
 from padalib.commands.reproduction import SMOKE, alike
 from padalib.engine import paths
 
@@ -53,12 +53,9 @@ def publish(scale: str, redrawn: bool = False) -> list[str]:
 
 
 def pages() -> None:
-    """Write the README's table, the page of verdicts and that of figures, from what is published.
-
-    ValueError where the README lacks the marks of its table.
-    """
-    readme.update()
-    readme.write(paths.project_root() / gallery.PAGE, gallery.page())
+    """Write the page of verdicts and that of figures, from what is published."""
+    verdicts.update()
+    verdicts.write(paths.project_root() / gallery.PAGE, gallery.page())
 
 
 def _changed(home: Path, files: Mapping[str, Path]) -> dict[str, Path]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from padalib.commands import gallery, publishing, readme
+from padalib.commands import gallery, publishing, verdicts
 from padalib.engine import paths
 from padalib.study import figures
 
@@ -34,7 +34,6 @@ def project(tmp_path, monkeypatch) -> Path:
     (tmp_path / "notebooks").mkdir()
     heading = nbformat.v4.new_markdown_cell("# Is it so, PA&DA?\n\nAsked.")
     nbformat.write(nbformat.v4.new_notebook(cells=[heading]), tmp_path / "notebooks/01_asked.ipynb")
-    (tmp_path / "README.md").write_text(f"above\n{readme.BEGIN}{readme.END}\nbelow\n")
     return tmp_path
 
 
@@ -85,5 +84,5 @@ def test_the_committed_page_shows_every_figure_and_its_links_lead_somewhere():
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text)
     assert {link for link in links if link.endswith(".png")} == pictures
     assert [link for link in links if not (ROOT / "figures" / link).exists()] == []
-    headings = {readme.anchor(line[3:]) for line in text.splitlines() if line.startswith("## ")}
+    headings = {verdicts.anchor(line[3:]) for line in text.splitlines() if line.startswith("## ")}
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) == headings

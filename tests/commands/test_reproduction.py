@@ -10,7 +10,7 @@ import pytest
 from made_up import write
 
 from padalib.cli import main
-from padalib.commands import driver, publishing, readme, reproduction
+from padalib.commands import driver, publishing, reproduction
 from padalib.commands.reproduction import agreement, inside
 from padalib.engine import paths
 from padalib.study import claims
@@ -83,8 +83,7 @@ def root(tmp_path, monkeypatch) -> Path:
     root = tmp_path / "project"
     monkeypatch.setattr(paths, "project_root", lambda: root)
     monkeypatch.setattr(driver, "studies", lambda: [])
-    (root / "README.md").parent.mkdir()
-    (root / "README.md").write_text(f"above\n{readme.BEGIN}{readme.END}\nbelow\n")
+    root.mkdir()
     return root
 
 
@@ -117,9 +116,9 @@ def tree(folder: Path) -> dict[str, str]:
 def test_a_run_ends_with_the_comparison_and_leaves_what_is_published(root, capfd):
     save(root / "data/results/laptop", made("01.a", 0.42, (0.3, 0.5, *SEEDS)), made("01.b", 1.0))
     notebook(root, 0.4)
-    before = tree(root / "data"), (root / "README.md").read_text()
+    before = tree(root / "data")
     assert main(["run"]) == 0
-    assert (tree(root / "data"), (root / "README.md").read_text()) == before
+    assert tree(root / "data") == before
     out = capfd.readouterr().out
     *_, last, odd = out.strip().splitlines()
     assert last == (
@@ -250,7 +249,7 @@ def test_tables_are_alike_but_for_their_last_digits(own, theirs, same):
 # --- published ---
 
 
-def test_publishing_replaces_both_folders_and_the_readme(root, capfd):
+def test_publishing_replaces_both_folders_and_the_pages(root, capfd):
     home = root / "data/results/laptop"
     save(home, made("01.a", 9.0))
     (home / "stale.csv").touch()
@@ -273,7 +272,7 @@ def test_publishing_replaces_both_folders_and_the_readme(root, capfd):
     assert tree(root / "figures/laptop") == {"01_a.png": "png"}
     assert claims.read(home)["01.a"].effect == 0.4
     assert "+0.40 [+0.30, +0.50]" in (root / "data/results/README.md").read_text()
-    assert "And 1 more on the [page of verdicts]" in (root / "README.md").read_text()
+    assert "\n0 of 1.\n" in (root / "data/results/README.md").read_text()
 
 
 def test_only_whole_and_own_runs_are_published(root, capfd):
@@ -375,5 +374,5 @@ def test_pages_alone_can_be_written(root):
     notebook(root, 0.4)
     assert main(["publish", "--pages"]) == 0
     assert "| +9.00" in (root / "data/results/README.md").read_text()
-    assert "And 1 more on the [page of verdicts]" in (root / "README.md").read_text()
+    assert "\n0 of 1.\n" in (root / "data/results/README.md").read_text()
     assert json.dumps(tree(root / "data/results")).count("01.a") >= 2

@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from padalib.commands import readme
+from padalib.commands import verdicts
 from padalib.engine import paths
 from padalib.engine.runs import RunError
 from padalib.study import claims, scales, wording
@@ -178,23 +178,23 @@ def test_the_table_has_a_row_a_claim_and_a_line_a_scale(project, monkeypatch):
     save(project / "data/results/controls", "06", claim("06.both", 4, 3, 5))
     save(project / "data/results/controls", "06", claim("06.both.chain-mini", 4, 3, 5))
     save(project / "data/results/smoke", "01", claim("01.smoke", 4, 3, 5))
-    monkeypatch.setattr(readme, "HEADLINES", ("01", "02", "06"))
-    head, line, *rows = readme.markdown(readme.published()).splitlines()
+    monkeypatch.setattr(verdicts, "HEADLINES", ("01", "02", "06"))
+    head, line, *rows = verdicts.deciding(verdicts.published())
     assert head.count("|") == line.count("|") == 4
     assert rows == [
         "| **The variance is least in proportion to the gradient norms** | | |",
-        "| [02.best is so](data/results/verdicts/02.md#02best) | [02](notebooks/02_second.ipynb) "
+        "| [02.best is so](verdicts/02.md#02best) | [02](../../notebooks/02_second.ipynb) "
         "| **opposite here** -1.00 [-1.10, -0.90] (`laptop`) |",
         "| **PA&DA lowers the variance in training** | | |",
-        "| [01.tau is so](data/results/verdicts/01.md#01tau) | [01](notebooks/01_first.ipynb) "
+        "| [01.tau is so](verdicts/01.md#01tau) | [01](../../notebooks/01_first.ipynb) "
         "| **shown** +0.44 [+0.28, +0.59] tau (`cifar`) |",
-        "| [01.both is so](data/results/verdicts/01.md#01both) | [01](notebooks/01_first.ipynb) "
+        "| [01.both is so](verdicts/01.md#01both) | [01](../../notebooks/01_first.ipynb) "
         "| **shown** +4.0 [+3.0, +5.0] (`cifar`)<br>"
         "**not shown** +0.050 [-0.030, +0.130] (`laptop`) |",
-        "| [is open](data/results/verdicts/01.md#01none) | [01](notebooks/01_first.ipynb) "
+        "| [is open](verdicts/01.md#01none) | [01](../../notebooks/01_first.ipynb) "
         "| **not measurable** (`laptop`) |",
         "| **It ranks more consistently** | | |",
-        "| [06.both.chain-mini is so](data/results/verdicts/06.md#06bothchain-mini) |  "
+        "| [06.both.chain-mini is so](verdicts/06.md#06bothchain-mini) |  "
         "| **shown** +4.0 [+3.0, +5.0] (`controls`, `chain-mini`) |",
     ]
     words = [cell.split("](")[0].split("<br>") for row in rows for cell in row.split("|")]
@@ -212,8 +212,8 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
     save(project / "data/results/controls", "06", claim("06.pa_yoked_pa.tau_loss", 1, 0.5, 2))
     save(project / "data/results/full", "05", claim("05.longer", 1, 0.5, 2))
     save(project / "data/results/laptop", "99", claim("99.mine", 1, 0.5, 2))
-    found = readme.published()
-    assert [(key, readme.group(key)) for key in found] == [
+    found = verdicts.published()
+    assert [(key, verdicts.group(key)) for key in found] == [
         ("01.extent.ranking", "Large gradient variance spoils the ranking"),
         ("04.ranks", "It ranks more consistently"),
         ("06.pa_yoked_pa.tau_loss", "It ranks more consistently"),
@@ -221,13 +221,11 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
         ("05.longer", "Supernets that others trained at full scale (PA&DA is not among them)"),
         ("99.mine", "More"),
     ]
-    rows = readme.markdown(found)
-    assert "| **shown** +1.00 [+0.50, +2.00] (`controls`) |" in rows
-    assert "[99.mine" not in rows and rows.endswith(
-        "And 3 more on the [page of verdicts](data/results/README.md)."
-    )
-    pages = readme.details(found)
+    rows = "\n".join(verdicts.deciding(found))
+    assert "| **shown** +1.00 [+0.50, +2.00] (`controls`) |" in rows and "[99.mine" not in rows
+    pages = verdicts.details(found)
     page = pages["README.md"]
+    assert f"\n3 of 6.\n\n{rows}\n" in page
     assert (
         "| [06.pa_yoked_pa.tau_loss is so](verdicts/06.md#06pa_yoked_patau_loss) "
         "| CIFAR-10, NAS-Bench-201 (`controls`) | shown |"
@@ -238,25 +236,25 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
         project / "data/results/controls", "07", claim("07.a.chain-mini", 1, 0.5, 2),
         claim("07.a.conv64", 1, 0.5, 2),
     )  # fmt: skip
-    found = readme.published()
+    found = verdicts.published()
     assert list(found["07.a.chain-mini"]) == ["laptop_chain"]
-    assert "CIFAR-10, `conv64` (`controls`)" in readme.details(found)["README.md"]
+    assert "CIFAR-10, `conv64` (`controls`)" in verdicts.details(found)["README.md"]
     save(project / "data/results/search", "10", claim("10.found.pada_macro12", 1, 0.5, 2))
-    assert "CIFAR-10, `macro12` (`search`)" in readme.details(readme.published())["README.md"]
-    titles = [line[3:] for line in page.splitlines() if line.startswith("## ")][:5]
-    assert titles == list(dict.fromkeys(readme.group(key) for key in found if key[:2] != "07"))
+    assert "CIFAR-10, `macro12` (`search`)" in verdicts.details(verdicts.published())["README.md"]
+    titles = [line[3:] for line in page.splitlines() if line.startswith("## ")][1:6]
+    assert titles == list(dict.fromkeys(verdicts.group(key) for key in found if key[:2] != "07"))
 
 
 def test_every_scale_that_can_be_published_has_a_place_on_the_pages():
     """But for the paper's own, which were not run."""
     own = {name for name in scales.SCALES if not name.startswith(("smoke", "paper"))}
-    named = [folder for folders in readme.FOLDERS.values() for folder in folders]
+    named = [folder for folders in verdicts.FOLDERS.values() for folder in folders]
     assert sorted(named) == sorted(own)
 
 
 def test_the_details_hold_every_number(project):
     save(project / "data/results/laptop", "01", *MANY)
-    page = readme.details(readme.published())["verdicts/01.md"]
+    page = verdicts.details(verdicts.published())["verdicts/01.md"]
     assert page.startswith("# Claims of [`01_first.ipynb`](../../../notebooks/01_first.ipynb) in ")
     assert "## 01.both\n\n**both, they say.**\n" in page
     for said in (
@@ -334,41 +332,29 @@ def test_an_interval_has_the_digits_that_it_is_known_to():
     assert wording.interval(0.5, math.nan, math.nan, null=0) == "+0.500 [nan, nan]"
 
 
-def test_only_what_is_between_the_marks_is_written(project):
+def test_pages_are_written_and_those_of_no_claim_are_dropped(project):
     save(project / "data/results/laptop", "01", *MANY)
-    page = project / "README.md"
-    for text in (None, "no marks\n", f"only one {readme.BEGIN}\n"):
-        if text is not None:
-            page.write_text(text)
-        with pytest.raises(ValueError, match="has no place for the claims"):
-            readme.update()
-        assert (page.read_text() if page.exists() else None) == text
-    page.write_text(f"above\n{readme.BEGIN}old{readme.END}\nbelow\n")
-    readme.update()
-    once, table = page.read_text(), readme.markdown(readme.published())
-    assert once == f"above\n{readme.BEGIN}\n\n{table}\n\n{readme.END}\nbelow\n"
-    wanted, results = readme.details(readme.published()), (project / readme.DETAILS).parent
-    assert {name: (results / name).read_text() for name in wanted} == wanted
-    gone = results / readme.FULL / "77.md"
+    wanted, results = verdicts.details(verdicts.published()), (project / verdicts.DETAILS).parent
+    gone = results / verdicts.FULL / "77.md"
+    gone.parent.mkdir(parents=True)
     gone.write_text("of a notebook that claims nothing any more")
-    readme.update()
-    assert page.read_text() == once and not gone.exists()
+    verdicts.update()
+    assert {name: (results / name).read_text() for name in wanted} == wanted and not gone.exists()
 
 
-def test_the_readme_is_written_whole_or_not_at_all(project, monkeypatch):
+def test_a_page_is_written_whole_or_not_at_all(project, monkeypatch):
     save(project / "data/results/laptop", "01", *MANY)
-    page = project / "README.md"
-    page.write_text(f"above\n{readme.BEGIN}old{readme.END}\nbelow\n")
-    before = page.read_text()
+    page = project / verdicts.DETAILS
+    page.write_text("before")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(RunError, match="the disk is full"):
-        readme.update()
-    assert page.read_text() == before
-    assert [path.name for path in project.iterdir() if path.is_file()] == ["README.md"]
+        verdicts.update()
+    assert page.read_text() == "before"
+    assert [path.name for path in page.parent.iterdir() if path.is_file()] == ["README.md"]
 
 
 def _published() -> bool:
@@ -380,12 +366,10 @@ def _published() -> bool:
 @pytest.mark.skipif(
     not _published(), reason="no table of claims is published in this layout, or this is no clone"
 )
-def test_the_readme_shows_the_published_verdicts():
-    found = readme.published()
-    assert readme.markdown(found) in (ROOT / "README.md").read_text()
-    pages, folder = readme.details(found), (ROOT / readme.DETAILS).parent
+def test_the_pages_show_the_published_verdicts():
+    pages, folder = verdicts.details(verdicts.published()), (ROOT / verdicts.DETAILS).parent
     assert {name: (folder / name).read_text() for name in pages} == pages
-    written = {f"{readme.FULL}/{path.name}" for path in (folder / readme.FULL).glob("*")}
+    written = {f"{verdicts.FULL}/{path.name}" for path in (folder / verdicts.FULL).glob("*")}
     assert written == pages.keys() - {"README.md"}
 
 
@@ -399,8 +383,8 @@ def test_no_page_is_so_long_that_github_cuts_it():
 
 def test_claims_of_many_spaces_name_theirs():
     def shown(key):
-        found = readme.Found(claims.of(key, "It holds", 0.1, [clear], "said"), "spaces")
-        return readme._where("cifar", found), readme._short(found, "cifar")
+        found = verdicts.Found(claims.of(key, "It holds", 0.1, [clear], "said"), "spaces")
+        return verdicts._where("cifar", found), verdicts._short(found, "cifar")
 
     clear = claims.Interval(0.05, 0.15, "seeds", 5)
     for key, name in {
@@ -408,8 +392,8 @@ def test_claims_of_many_spaces_name_theirs():
     }.items():  # fmt: skip
         where, cell = shown(key)
         assert where == f"CIFAR-10, {name} (`spaces`)" and cell.endswith(f"(`spaces`, {name})")
-    assert readme.group("09.gain.tau_loss.macro") == "It does so in various search spaces"
-    assert readme.group("09.variance.raw.macro12") == "PA&DA lowers the variance in training"
+    assert verdicts.group("09.gain.tau_loss.macro") == "It does so in various search spaces"
+    assert verdicts.group("09.variance.raw.macro12") == "PA&DA lowers the variance in training"
 
 
 def test_many_claims_are_a_table_with_each_in_full_behind_it():

@@ -11,8 +11,15 @@ import pytest
 from padalib.study import claims
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMED = ("README.md", "data/README.md", "data/results/README.md", "figures/README.md")
-PAGES = [*(ROOT / name for name in NAMED), *sorted((ROOT / "data/results/verdicts").glob("*.md"))]
+
+
+def tracked(*what):
+    """The files that are committed; none where there is no git, as in an archive."""
+    listed = subprocess.run(["git", "ls-files", *what], cwd=ROOT, capture_output=True, text=True)
+    return [ROOT / name for name in listed.stdout.splitlines()]
+
+
+PAGES = sorted(tracked("*.md") or [*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md")])
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -43,16 +50,8 @@ def test_links_lead_somewhere(path):
             assert part in anchors(found), f"{path.name} links to {link}, and no heading is that"
 
 
-def published():
-    """The files that are committed, else (no git, as in an archive) those that are there."""
-    listed = subprocess.run(
-        ["git", "ls-files", "figures"], cwd=ROOT, capture_output=True, text=True
-    )
-    return {ROOT / name for name in listed.stdout.splitlines()} or set(ROOT.glob("figures/*/*"))
-
-
 def test_every_published_claim_shows_the_figure_it_names():
-    there, named = published(), 0
+    there, named = set(tracked("figures") or ROOT.glob("figures/*/*")), 0
     for folder in sorted((ROOT / "data" / "results").iterdir()):
         if not folder.is_dir() or folder.name == "smoke":
             continue

@@ -1,4 +1,4 @@
-"""The published claims as pages: a table in the README, and every number behind it."""
+"""The published claims as pages: those that decide, all of them, and every number behind each."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from padalib.engine.runs import write_bytes
 from padalib.study import claims, wording
 from padalib.study.claims import Claim
 
-SCALES = {  # in the README in this order, and what they are
+SCALES = {  # in this order, and what they are
     "cifar": "CIFAR-10, NAS-Bench-201 (`cifar`)",
     "cifar32": "CIFAR-10 at 32×32, C=16, NAS-Bench-201 (`cifar32`)",
     "laptop": "digits, `mini` (`laptop`)",
@@ -51,7 +51,7 @@ PAPER = {
     "How far one supernet goes, by parts of ours": ("15",),
     "More": ("",),
 }
-HEADLINES = (  # the claims that the README shows, and those that go on from one by a dot
+HEADLINES = (  # the claims that decide, and those that go on from one by a dot
     *("01.candidates", "18.extent", "18.falls", "18.uniform", "18.exposure"),
     *("08.lower_tau_steps", "08.lower_tau_images"),
     *("06.common_error.spos", "02.theorem", "02.scores"),
@@ -68,9 +68,29 @@ HEADLINES = (  # the claims that the README shows, and those that go on from one
     *("10.found.pada", "10.gain.pada", "10.limit.flops.pada", "13.retrained.pada", "15.aim"),
     "15.beats.pa_da",
 )
-BEGIN, END = "<!-- claims: written by `padalib publish` -->", "<!-- claims end -->"
 DETAILS = "data/results/README.md"  # from the project's root
 FULL = "verdicts"  # the folder beside it with a page a notebook: GitHub cuts one of over 500 KiB
+ABOUT = """# Verdicts on the paper's claims
+
+Written by `padalib publish` from the tables beside it; the [findings](../../figures/FINDINGS.md)
+tell the same in words.
+
+No verdict here is about the paper's own setting. All but `full`, whose supernets others trained
+without PA&DA, are small and train briefly, `cifar32` too; the scale `paper` wants hours of a GPU
+and was not run yet. Methods see equally many images. Their paths do not cost the same: PA&DA's are
+the dearer ones. [What the scales are](../../notebooks/README.md#scales).
+
+- *Shown*: every interval (95 %, over seeds, and over architectures where there are any) excludes no
+  effect, after Holm's correction where a table holds many comparisons. *Opposite here*: so on the
+  other side. *Mixed*: some exclude it on either side, and the row has both.
+- *Equivalent*: every interval lies inside a bound that was set beforehand, and it is neither of
+  these: *shown* comes first, so a small effect can be shown and lie inside the bound.
+- *Not shown* is no proof of no effect: *smallest visible* is what would have been shown four times
+  in five. *{corrected}*: {why}.
+- *Not measurable*: there is no effect to judge, and the claim says what was found.
+
+Where a claim rests on several numbers, a row has the one that decides, which is the least certain.
+A statement leads to its claim in full: every interval, and what it was found from."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +134,8 @@ def _grouped(found: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield title, list(keys)
 
 
-def markdown(found: dict[str, dict[str, Found]]) -> str:
-    """The README's table: what the paper says, and of `HEADLINES` verdict and effect by scale."""
+def deciding(found: Mapping[str, Mapping[str, Found]]) -> list[str]:
+    """What the paper says, and of `HEADLINES` verdict and effect by scale, as lines of a table."""
     shown = {key: own for key, own in found.items() if _leads(key)}
     notebooks = numbered()
     lines = ["| claim | notebook | what came out, and at which scale |", "|---|---|---|"]
@@ -125,12 +145,13 @@ def markdown(found: dict[str, dict[str, Found]]) -> str:
             own, notebook = found[key], notebooks.get(key[:2])
             statement = claims.cell(next(iter(own.values())).claim.statement)
             said = "<br>".join(_short(own[scale], scale) for scale in SCALES if scale in own)
-            where = f"[{key[:2]}](notebooks/{notebook.name})" if notebook else ""
-            page = f"{Path(DETAILS).parent.as_posix()}/{in_full(key)}"
-            lines.append(f"| [{statement}]({page}) | {where} | {said} |")
-    if rest := len(found) - len(shown):
-        lines += ["", f"And {rest} more on the [page of verdicts]({DETAILS})."]
-    return "\n".join(lines)
+            where = f"[{key[:2]}](../../notebooks/{notebook.name})" if notebook else ""
+            lines.append(f"| [{statement}]({in_full(key)}) | {where} | {said} |")
+    return lines
+
+
+def _leading(found: Mapping[str, Any]) -> int:
+    return sum(map(_leads, found))
 
 
 def _leads(key: str) -> bool:
@@ -148,19 +169,13 @@ def details(found: dict[str, dict[str, Found]]) -> dict[str, str]:
 
     The first has the paper's claims one by one; the others, a page a notebook, each claim in full.
     """
+    about = ABOUT.format(corrected=claims.CORRECTED.capitalize(), why=claims.WHY_CORRECTED)
+    heading = "Those that decide"
     lines = [
-        "# Verdicts on the paper's claims",
-        "",
-        "Written by `padalib publish` from the tables beside it. An interval is of 95 %. *Shown*: "
-        "every interval excludes no effect. *Opposite here*: so on the other side. *Mixed*: some "
-        "exclude it on either side. *Equivalent*: every one lies inside the bound. "
-        f"*{claims.CORRECTED.capitalize()}*: {claims.WHY_CORRECTED}. "
-        "*Not measurable*: there is no effect to judge, and the claim says what was found. "
-        "*Smallest visible*: an effect of that size would have been shown four times in five. "
-        "A statement leads to its claim in full: every interval, and what it was found from.",
-        "",
+        *(about, "", f"- [{heading}](#{anchor(heading)})"),
         *(f"- [{title}](#{anchor(title)})" for title, _ in _grouped(found)),
         "- [What computed them](#what-computed-them)",
+        *("", f"## {heading}", "", f"{_leading(found)} of {len(found)}.", "", *deciding(found)),
     ]
     for title, keys in _grouped(found):
         lines += ["", f"## {title}", ""]
@@ -278,18 +293,8 @@ def anchor(heading: str) -> str:
 
 
 def update() -> None:
-    """Write all pages, each whole or not at all; the README only between its marks.
-
-    ValueError where the README lacks the marks.
-    """
-    found, readme = published(), paths.project_root() / "README.md"
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{readme} has no place for the claims: put {BEGIN} and {END} into it")
-    write(readme, f"{head}{begin}\n\n{markdown(found)}\n\n{end}{tail}")
-    folder, pages = (paths.project_root() / DETAILS).parent, details(found)
+    """Write all pages, each whole or not at all, and drop those of notebooks that claim nothing."""
+    folder, pages = (paths.project_root() / DETAILS).parent, details(published())
     for page, own in pages.items():
         write(folder / page, own)
     for old in (folder / FULL).glob("*.md"):
