@@ -28,6 +28,7 @@ from padalib.study import controls, figures, outcomes
 from padalib.study.claims import EQUIVALENT, NOT_SHOWN, OPPOSITE, SHOWN, Claim
 from padalib.study.controls import BOUND, OUTCOMES
 from padalib.study.controls.plots import SHADES, differences
+from padalib.study.controls.units import by_pairs
 from padalib.study.record import slug
 from padalib.study.scale import Scale
 from padalib.train import TrainConfig
@@ -162,7 +163,7 @@ def analyse(
                 gaps = {s: outcomes.combine((1, -1), (runs[own, s], runs[other, s])) for s in both}
                 unit, each = "seeds", list(gaps.values())
                 if against == "control" and of == "PA":
-                    unit, each = "swapped pairs of seeds", controls.by_pairs(gaps, order)
+                    unit, each = "swapped pairs of seeds", by_pairs(gaps, order)
                 row = {"option": name, "against": against, "measure": measure}
                 row |= {"a": own, "b": other, "fifths": not known.equal}
                 rows.append(row | outcomes.mean(each, known, unit))

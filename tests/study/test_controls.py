@@ -14,6 +14,7 @@ from padalib.ranking import metrics, pairs
 from padalib.study import claims, contests, controls, scales
 from padalib.study.controls import inherited, plots
 from padalib.study.controls.alike import alike
+from padalib.study.controls.units import swapped
 
 MINI, CHAIN = spaces.get("mini"), spaces.get("chain-mini")
 SEEDS = range(8)
@@ -94,21 +95,21 @@ def test_seeds_that_swap_schedules_are_one_unit():
     assert again.seeds_high == pytest.approx(row.seeds_high)
     # As the scale pairs them.
     scale = scales.get("controls")
-    for one, other in controls.swapped(scale.seeds, scale.seeds):
+    for one, other in swapped(scale.seeds, scale.seeds):
         assert (scale.partner(one), scale.partner(other)) == (other, one)
 
 
 def test_units_are_formed_by_the_scales_seeds():
-    assert controls.swapped(range(5), range(5)) == [[0, 1, 4], [2, 3]]
-    assert controls.swapped([0], [0]) == [[0]]
-    assert controls.swapped([5, 3, 9, 1], (1, 9, 4, 7, 3, 5)) == [[1, 9], [3, 5]]
-    assert controls.swapped(range(4), range(5)) == [[0, 1], [2, 3]]
+    assert swapped(range(5), range(5)) == [[0, 1, 4], [2, 3]]
+    assert swapped([0], [0]) == [[0]]
+    assert swapped([5, 3, 9, 1], (1, 9, 4, 7, 3, 5)) == [[1, 9], [3, 5]]
+    assert swapped(range(4), range(5)) == [[0, 1], [2, 3]]
     with pytest.raises(ValueError, match="seed 1 replays the schedule of seed 0, which is not"):
-        controls.swapped((1, 2, 3), range(4))
+        swapped((1, 2, 3), range(4))
     with pytest.raises(ValueError, match="seed 4 replays the schedule of seed 0, which is not"):
-        controls.swapped((2, 3, 4), range(5))
+        swapped((2, 3, 4), range(5))
     with pytest.raises(ValueError, match=r"seeds \[9\] are none of the scale's"):
-        controls.swapped((0, 1, 9), range(4))
+        swapped((0, 1, 9), range(4))
     mini, lost = known(MINI), "seed 3 replays the schedule of seed 2"
     table = scores(mini, EQUAL)
     with pytest.raises(ValueError, match=lost):

@@ -18,7 +18,8 @@ from padalib.probes.sampled import VarianceConfig
 from padalib.ranking.report import Ranked
 from padalib.ranking.scores import ScoreConfig
 from padalib.study import claims, controls, effects, outcomes, variance
-from padalib.study.controls import BOUND, OUTCOMES, Measured, scheduled
+from padalib.study.controls import BOUND, OUTCOMES, scheduled
+from padalib.study.controls.compared import COUNTED, Measured
 from padalib.study.scale import Scale
 from padalib.study.workbook import Workbook
 
@@ -152,7 +153,7 @@ def analyse(
     for name, (scores, known) in spaces.items():
         measured = controls.measure(scores, known)
         rows.append(asked(measured, known, name))
-        free += outcomes.against_free(measured["tau_loss"], known, controls.COUNTED, space=name)
+        free += outcomes.against_free(measured["tau_loss"], known, COUNTED, space=name)
         found.append(controls.cards(scores, known)[0].assign(space=name))
     if other is not None:
         rows.append(borrowed(other, spaces))

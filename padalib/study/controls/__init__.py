@@ -9,70 +9,40 @@ counts too: a norm is a sum over weights.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from padalib.engine.runs import Config
 from padalib.ranking import report
-from padalib.ranking.pairs import Estimate
 from padalib.ranking.report import Ranked
 from padalib.spaces import Space
-from padalib.study import claims, contests, outcomes
+from padalib.study import claims, outcomes
 from padalib.study.claims import Claim, Interval
-from padalib.study.controls.units import by_pairs, swapped
+from padalib.study.controls.compared import (
+    BOUND,
+    NORM,
+    OUTCOMES,
+    Contrast,
+    compare,
+    differences,
+    judged,
+    measure,
+    shares,
+)
 from padalib.study.scale import YOKED, Scale
 
 FIGURE, ANSWER_FIGURE = "06_controls", "06_answer"
-COUNTED = ("SPOS", "PA", "PA&DA")  # held against what needs no training, too
-BOUND = 0.03  # of tau, in which differences count as none
-OUTCOMES = {"tau_loss": "tau, ranked by loss", "within_flops": "tau within equal FLOPs"}
-OTHERS = {
-    "tau": "tau, ranked by accuracy",
-    "within_flops_loss": "tau within equal FLOPs, ranked by loss",
-    "between_flops": "tau between unequal FLOPs",
-    "with_flops": "tau of the rank averaged with the FLOPs' rank",
-}
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One primary contrast, and what would be true if the first were better."""
-
-    a: str
-    b: str
-    statement: str
-
-
 CONTRASTS = (
     Contrast("PA", "yoked PA", "PA ranks better than runs that replay another seed's schedule"),
     Contrast("PA", "curriculum", "PA ranks better than a fixed schedule without gradients"),
     Contrast("PA&DA", "PA", "Drawing images by their gradients (DA) ranks better than PA alone"),
 )
-NORM = Contrast("PA", "SPOS", "Where PA has no schedule (only norms and sizes), it beats SPOS")
 GAINS = (  # where replays are left out, the first question is whether there is a gain at all
     Contrast("PA", "SPOS", "Drawing paths by their gradients (PA) ranks better than SPOS"),
     Contrast("PA&DA", "SPOS", "PA&DA ranks better than SPOS"),
 )
 AFTER = "not among the contrasts fixed beforehand, and corrected with all other differences"
-SECONDARY = (
-    ("PA", "SPOS"),
-    ("yoked PA", "SPOS"),
-    ("curriculum", "SPOS"),
-    ("PA&DA", "SPOS"),
-    ("yoked PA", "curriculum"),
-    ("matched-curriculum", "curriculum"),
-    ("PA", "matched-curriculum"),
-    ("PA", "size-curriculum"),
-    ("DA", "SPOS"),
-    ("DA", "shuffled-data"),
-    ("bootstrap", "SPOS"),
-    ("sbs", "SPOS"),
-    ("balanced", "SPOS"),
-    ("FairNAS", "SPOS"),
-)
 
 
 def configs(scale: Scale) -> list[Config]:
@@ -114,50 +84,6 @@ def ranked(scale: Scale, reference: pd.DataFrame) -> Ranked:
     return Ranked(scale.space, tuple(reference.code), reference.accuracy.to_numpy(float))
 
 
-# --- measures ---
-
-Measured = dict[str, dict[tuple[str, int], Estimate]]  # measure -> (method, seed) -> estimate
-
-
-def measure(scores: pd.DataFrame, known: Ranked) -> Measured:
-    """Every measure of every run, with the influence of each architecture."""
-    found = outcomes.by_run(scores, known, ["method"])
-    runs: Measured = {name: {} for name in (*OUTCOMES, *OTHERS)}
-    for row in found.itertuples():
-        name = row.outcome if row.by == "accuracy" else f"{row.outcome}_loss"
-        if name in runs:
-            runs[name][row.method, row.seed] = row.estimate
-    return runs
-
-
-def compare(
-    measured: Measured,
-    known: Ranked,
-    asked: Sequence[tuple[str, str]],
-    names: Sequence[str],
-    order: Sequence[int] = (),
-) -> pd.DataFrame:
-    """A row for each measure and pair (a, b) of methods that are there: a - b, its intervals, p.
-
-    Seeds that both have are paired. Yoked runs swap their schedules two by two, so there the two
-    together are one unit, by the scale's seeds in their `order` (those that are there, if none are
-    given). NaN where a run orders nothing: all its scores are equal.
-    """
-    rows, order = [], order or sorted({seed for runs in measured.values() for _, seed in runs})
-    for name in names:
-        runs = measured[name]
-        for a, b in asked:
-            seeds = [seed for method, seed in runs if method == a and (b, seed) in runs]
-            if not seeds:
-                continue
-            gaps = {s: outcomes.combine((1, -1), (runs[a, s], runs[b, s])) for s in seeds}
-            unit, each = "seeds", list(gaps.values())
-            if YOKED in (a, b):
-                unit, each = "swapped pairs of seeds", by_pairs(gaps, order)
-            rows.append({"measure": name, "a": a, "b": b} | outcomes.mean(each, known, unit))
-    return pd.DataFrame(rows)
-
-
 def cards(scores: pd.DataFrame, known: Ranked) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The report card of each method and of what needs no training; and their biases."""
     found, bias = [], []
@@ -194,67 +120,26 @@ def analyse(
     were looked at before the rest were trained; Holm among themselves.
     """
     main = next(iter(spaces))
-    primary, secondary, found, biases, gains, counts = [], [], [], [], [], []
-    for name, (scores, known) in spaces.items():
-        measured = measure(scores, known)
-        asked = [(c.a, c.b) for c in (contrasts if name == main else (NORM,))]
-        order = seeds if seeds and name == main else sorted(scores.seed.unique().tolist())
-        first = compare(measured, known, asked, list(OUTCOMES), order)
-        rest = compare(measured, known, [*asked, *SECONDARY], [*OUTCOMES, *OTHERS], order)
-        known_rows = set(zip(first.measure, first.a, first.b, strict=True))
-        new = [key not in known_rows for key in zip(rest.measure, rest.a, rest.b, strict=True)]
-        rest = rest[new].drop_duplicates(["measure", "a", "b"])
-        card, bias = cards(scores, known)
-        for rows, own in ((primary, first), (secondary, rest), (found, card), (biases, bias)):
-            rows.append(own.assign(space=name))
-        primary[-1]["fifths"] = secondary[-1]["fifths"] = not known.equal
-        gains.append(shares(measured, order).assign(space=name))
-        for by in ("tau_loss", "tau"):
-            named = {"space": name, "measure": by}
-            counts += outcomes.against_free(measured[by], known, COUNTED, **named)
-    tables = {
-        "contrasts": _judged(primary),
-        "secondary": _judged(secondary),
-        "cards": pd.concat(found, ignore_index=True),
-        "bias": pd.concat(biases, ignore_index=True),
-        "gains": pd.concat(gains, ignore_index=True),
-        "counts": outcomes.judged_apart(counts, BOUND, 1, by="space"),
-    }
+    measured = {name: measure(*own) for name, own in spaces.items()}
+    known = {name: own for name, (_, own) in spaces.items()}
+    tables = differences(measured, known, contrasts, seeds)
+    found, biases, gains = [], [], []
+    for name, own in spaces.items():
+        for rows, table in zip((found, biases), cards(*own), strict=True):
+            rows.append(table.assign(space=name))
+        gains.append(shares(measured[name], seeds if name == main else ()).assign(space=name))
+    for name, rows in {"cards": found, "bias": biases, "gains": gains}.items():
+        tables[name] = pd.concat(rows, ignore_index=True)
     if looked:
-        scores, known = spaces[main]
+        scores, own = spaces[main]
         order = seeds or sorted(scores.seed.unique().tolist())
-        late = measure(scores[scores.seed.isin(order[looked:])], known)
-        rows = compare(late, known, [(c.a, c.b) for c in contrasts], list(OUTCOMES), order)
-        tables["added"] = _judged([rows]).assign(space=main)
+        late = measure(scores[scores.seed.isin(order[looked:])], own)
+        rows = compare(late, own, [(c.a, c.b) for c in contrasts], list(OUTCOMES), order)
+        tables["added"] = judged([rows]).assign(space=main)
     return tables, [
         *_contrasts(tables, main, contrasts),
         *_error(tables["cards"], main, int(spaces[main][1].clusters.max()) + 1),
     ]
-
-
-def _judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return outcomes.judged(pd.concat(rows).to_dict("records"), BOUND, wanted=1)
-
-
-def shares(measured: Measured, order: Sequence[int]) -> pd.DataFrame:
-    """What share of PA's gain over SPOS each control has too; Fieller's interval over seeds."""
-    rows = []
-    for name in (*OUTCOMES, *OTHERS):
-        runs = {key: estimate.value for key, estimate in measured[name].items()}
-        for control in ("yoked PA", "curriculum", "matched-curriculum"):
-            wanted = ("SPOS", "PA", control)
-            seeds = [s for method, s in runs if method == "PA"]
-            seeds = [s for s in seeds if all((method, s) in runs for method in wanted)]
-            units = swapped(seeds, order) if control == YOKED else [[seed] for seed in seeds]
-            if len(units) > 1:
-                base, whole, part = (
-                    np.array([np.mean([runs[m, seed] for seed in own]) for own in units])
-                    for m in wanted
-                )
-                share = contests.fieller(part - base, whole - base)
-                rows.append([name, control, *share, len(seeds), len(units)])
-    columns = ["measure", "control", "share", "low", "high", "seeds", "units"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def outcome(measure: str, fifths: bool) -> str:
@@ -328,11 +213,11 @@ def _error(cards: pd.DataFrame, main: str, functions: int) -> list[Claim]:
     }
     found, own = [], cards[cards.space == main]
     for method in ("SPOS", "PA"):
-        for measure, (statement, null) in asked.items():
+        for name, (statement, null) in asked.items():
             rows = own[own.method == method].set_index("measure")
-            if measure not in rows.index or math.isnan(rows.seeds_low[measure]):
+            if name not in rows.index or math.isnan(rows.seeds_low[name]):
                 continue
-            row, limit = rows.loc[measure], rows.value.limit
+            row, limit = rows.loc[name], rows.value.limit
             reached = "unknown" if math.isnan(limit) else f"{limit:.3f}"
             intervals = [
                 Interval(row.seeds_low, row.seeds_high, "seeds", int(row.seeds)),
@@ -344,7 +229,7 @@ def _error(cards: pd.DataFrame, main: str, functions: int) -> list[Claim]:
                 f"{rows.value.between_seeds:.3f} between seeds, {reached} in the "
                 f"limit of infinitely many; {claims.said(row.value, intervals)}"
             )
-            key, named = f"06.{measure}.{method.lower()}", f"{statement} ({method})"
+            key, named = f"06.{name}.{method.lower()}", f"{statement} ({method})"
             look = {"unit": "tau", "null": null, "figure": FIGURE}
             found.append(claims.of(key, named, row.value, intervals, said, **look))
     return found

@@ -10,8 +10,7 @@ from dataclasses import replace
 import pandas as pd
 
 from padalib.ranking.ranked import UNITS, Ranked
-from padalib.study import controls
-from padalib.study.controls import COUNTED, Contrast
+from padalib.study.controls.compared import COUNTED, Contrast, differences, measure
 
 ENDS = ["archs_low", "archs_high", "both_low", "both_high", "p", "holm", "verdict"]
 
@@ -27,9 +26,10 @@ def alike(
     `functions`: how many units there are. `usual`: the verdict by the unit of all other tables.
     """
     main, rows = next(iter(spaces)), []
+    measured = {name: measure(*own) for name, own in spaces.items()}
     for unit in UNITS:
-        own = {name: (s, replace(known, unit=unit)) for name, (s, known) in spaces.items()}
-        tables = controls.analyse(own, 0, contrasts, seeds)[0]
+        known = {name: replace(own, unit=unit) for name, (_, own) in spaces.items()}
+        tables = differences(measured, known, contrasts, seeds)
         for name in ("contrasts", "secondary", "counts"):
             table = tables[name][tables[name].space == main]
             if name == "secondary":

@@ -20,7 +20,7 @@ from padalib.ranking.report import Ranked
 from padalib.ranking.scores import ScoreConfig
 from padalib.study import claims, contests, controls, outcomes
 from padalib.study.claims import Claim, Interval
-from padalib.study.controls import BOUND, OTHERS, OUTCOMES
+from padalib.study.controls.compared import BOUND, OTHERS, OUTCOMES
 from padalib.study.record import parts
 from padalib.study.scale import Scale
 

@@ -18,7 +18,8 @@ from padalib.probes.memory import MemoryConfig
 from padalib.ranking.ranked import Ranked
 from padalib.ranking.scores import ScoreConfig
 from padalib.study import controls, outcomes, training
-from padalib.study.controls import BOUND, OTHERS, OUTCOMES, Measured, scheduled
+from padalib.study.controls import BOUND, OUTCOMES, scheduled
+from padalib.study.controls.compared import OTHERS, Measured
 from padalib.study.rivals import costs, pairs, supernets, why
 from padalib.study.rivals.costs import EQUAL_STEPS
 from padalib.study.scale import Scale

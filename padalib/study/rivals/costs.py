@@ -9,7 +9,7 @@ import pandas as pd
 from padalib.ranking import metrics
 from padalib.ranking.ranked import Ranked
 from padalib.study import outcomes, training
-from padalib.study.controls import OUTCOMES, Measured
+from padalib.study.controls.compared import OUTCOMES, Measured
 from padalib.study.rivals import supernets
 from padalib.study.scale import Scale
 from padalib.study.scales.rivals import SEVERAL, STARVED

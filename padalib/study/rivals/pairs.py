@@ -9,7 +9,7 @@ import pandas as pd
 from padalib.ranking.pairs import Estimate
 from padalib.ranking.ranked import Ranked
 from padalib.study import claims, effects, outcomes
-from padalib.study.controls import OUTCOMES, Measured
+from padalib.study.controls.compared import OUTCOMES, Measured
 from padalib.study.scales.rivals import METHODS
 
 

@@ -17,7 +17,7 @@ from padalib.ranking import metrics, pairs
 from padalib.ranking.ranked import Ranked
 from padalib.spaces import Space
 from padalib.study import blocks, claims, effects, figures, relation, training
-from padalib.study.controls import OUTCOMES, Measured
+from padalib.study.controls.compared import OUTCOMES, Measured
 from padalib.study.scales.rivals import METHODS
 
 DRAWS = 10_000
