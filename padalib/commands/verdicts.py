@@ -42,7 +42,7 @@ PAPER = {
     "It costs nothing": ("03.cost", "03.flops"),
     "It generalises better": ("03", "06.generalises"),
     "It ranks more consistently": (
-        *("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07", "14", "16"),
+        *("04.ranks", "04.path", "04.control", "04.free_tau", "06", "07", "12.made_of", "14", "16"),
     ),
     "It surpasses other improved approaches": ("12",),
     "It does so in various search spaces": ("09",),

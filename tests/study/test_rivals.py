@@ -16,7 +16,7 @@ from padalib.ranking import pairs, report
 from padalib.ranking.gradient_split import planned
 from padalib.samplers import Accumulate, Shuffled
 from padalib.study import claims, controls, effects, outcomes, rivals, scales, training
-from padalib.study.rivals import Read, plots, supernets, verdicts, why
+from padalib.study.rivals import Read, forest, plots, supernets, verdicts, why
 from padalib.study.rivals import costs as rivals_costs
 from padalib.study.rivals import pairs as rivals_pairs
 from padalib.study.rivals import table as rivals_table
@@ -132,6 +132,25 @@ def compared(noise):
 
 
 # --- PA&DA beside each, and beside all ---
+
+
+def test_what_it_is_made_of_stands_beside_the_rivals_and_in_a_family_of_its_own(planted):
+    rows = planted["made_of"]
+    assert rows.groupby("space").b.agg(set).to_dict() == {
+        "mini": {"SPOS", "PA", "DA"}, "chain-mini": {"SPOS", "PA"},
+    }  # fmt: skip
+    for _, own in rows.groupby("space"):
+        assert own.measure.nunique() == 6 and set(own.tests) == {len(own)}
+        assert own.holm.tolist() == pytest.approx(claims.holm(own.p.tolist()))
+    found = by_key(planted)
+    assert found["12.made_of.spos.tau_loss.chain-mini"].verdict == claims.SHOWN
+    assert found["12.made_of.pa.tau_loss.chain-mini"].verdict == claims.EQUIVALENT
+    asked = [key for key in found if key.startswith("12.made_of.")]
+    assert len(asked) == 12 and all(key.endswith(".chain-mini") for key in asked)
+    assert "asked after a look" in found[asked[0]].statement
+    drawn = forest.lines(planted)
+    assert {"SPOS †", "PA †", "DA †", "sandwich"} <= set(drawn.b[drawn.space == "mini"])
+    assert set(drawn.measure) == set(controls.OUTCOMES)
 
 
 def test_one_rival_that_is_as_good_is_enough_that_it_does_not_surpass_the_others(planted):
@@ -652,7 +671,7 @@ def test_the_scale_shares_its_runs_with_controls_and_spaces(monkeypatch):
     assert chain.seeds == of_chain.seeds[:16]
     for each in (macro12, chain):
         trained = {*rivals.methods(each), *rivals.of_several(each)}
-        assert trained == {"SPOS", OURS, *RIVALS} - {*SPOS_ITSELF}
+        assert trained == {"SPOS", "PA", OURS, *RIVALS} - {*SPOS_ITSELF}
         assert len(trained & {*PUBLISHED}) == 11
         images = {"digits": 8_000, "cifar10-16": 45_000}[each.data]  # of an epoch
         assert supernets.scoring(each, "GM-NAS", 5).most <= images

@@ -22,6 +22,7 @@ from padalib.study.claims import Claim, Interval
 from padalib.study.controls.compared import (
     BOUND,
     NORM,
+    OTHERS,
     OUTCOMES,
     Contrast,
     compare,
@@ -143,8 +144,8 @@ def analyse(
 
 
 def outcome(measure: str, fifths: bool) -> str:
-    """What a primary outcome is called, where hardly two cost the same (`fifths`) or many do."""
-    named = OUTCOMES[measure]
+    """What an outcome is called, where hardly two cost the same (`fifths`) or many do."""
+    named = (OUTCOMES | OTHERS)[measure]
     return named.replace("equal FLOPs", "fifths of FLOPs") if fifths else named
 
 

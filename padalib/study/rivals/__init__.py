@@ -26,6 +26,7 @@ from padalib.study.scale import Scale
 from padalib.study.scales.rivals import (
     METHODS,
     OURS,
+    PARTS,
     RIVALS,
     SEVERAL,
     SINGLE,
@@ -185,10 +186,11 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     """The tables of the notebook. ValueError where a row has a value and no interval.
 
     contrasts: PA&DA less each rival, in every space, both outcomes (Holm over the rivals, in each
-    space and by each outcome). more: the same by other measures. differences: all pairs of methods
-    in the main space (Holm over the pairs, by each outcome). near: which methods have more seeds,
-    and their means over the first ones. ranks: each method's place in that space. cards; costs;
-    by_part, comparable: see `supernets`. runs_explained, explained: see `why`.
+    space and by each outcome). more: the same by other measures. made_of: PA&DA less what it is
+    made of, asked after a look (Holm over all of a space's parts and measures). differences: all
+    pairs of methods in the main space (Holm over the pairs, by each outcome). near: which methods
+    have more seeds, and their means over the first ones. ranks: each method's place in that space.
+    cards; costs; by_part, comparable: see `supernets`. runs_explained, explained: see `why`.
     """
     measured = {name: controls.measure(*own) for name, own in found.spaces.items()}
     cards = [controls.cards(*own)[0].assign(space=name) for name, own in found.spaces.items()]
@@ -200,6 +202,7 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
     tables = {
         "contrasts": against_rivals(measured, found.spaces, list(OUTCOMES)),
         "more": against_rivals(measured, found.spaces, list(OTHERS)),
+        "made_of": against_parts(measured, found.spaces),
         "differences": differences,
         "ranks": pairs.ranks(of_main[0], differences, cards[0]),
         "cards": pd.concat(cards, ignore_index=True),
@@ -210,7 +213,7 @@ def analyse(found: Read, scale: Scale) -> dict[str, pd.DataFrame]:
         "runs_explained": why.runs(equal, draws, found.spaces[main], of_main[0], scale.space),
     }
     tables["explained"] = why.related(tables["runs_explained"])
-    for name in ("contrasts", "more", "differences", "cards", "comparable"):
+    for name in ("contrasts", "more", "made_of", "differences", "cards", "comparable"):
         complete(tables[name], name)
     return tables
 
@@ -232,6 +235,18 @@ def against_rivals(
         for name in names:
             own = controls.compare(measured[space], known, asked, [name])
             rows.append(own.assign(space=space, fifths=not known.equal))
+    return judged(rows)
+
+
+def against_parts(
+    measured: Mapping[str, Measured], spaces: Mapping[str, tuple[pd.DataFrame, Ranked]]
+) -> pd.DataFrame:
+    """PA&DA less each of `PARTS` that a space has, by all measures: each space a family."""
+    rows = []
+    for space, (_, known) in spaces.items():
+        asked = [(OURS, part) for part in PARTS]
+        own = controls.compare(measured[space], known, asked, [*OUTCOMES, *OTHERS])
+        rows.append(own.assign(space=space, fifths=not known.equal))
     return judged(rows)
 
 

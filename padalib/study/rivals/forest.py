@@ -1,4 +1,6 @@
-"""The figure of PA&DA less each rival, in each space."""
+"""The figure of PA&DA less each rival and less what it is made of, in each space."""
+
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,8 +15,15 @@ from padalib.study.scales.rivals import OURS
 LINE = 0.2  # inches
 
 
+def lines(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The rows of the figure: rivals, and with a dagger what PA&DA is made of."""
+    own = tables["made_of"]
+    own = own[own.measure.isin(list(OUTCOMES))]
+    return pd.concat([tables["contrasts"], own.assign(b=own.b + " †")], ignore_index=True)
+
+
 def draw(rows: pd.DataFrame) -> Figure:
-    """A panel a space, a line a rival, from the one that lies farthest behind by loss."""
+    """A panel a space, a line a rival or part, from the one that lies farthest behind by loss."""
     rows = rows[rows.difference.notna()]
     spaces = list(rows.space.unique())
     most = max(own.b.nunique() for _, own in rows.groupby("space"))
@@ -30,7 +39,7 @@ def draw(rows: pd.DataFrame) -> Figure:
             differences(axes, own, own.b.astype(str).tolist())
             seeds = sorted({int(n) for n in own.seeds})
             many = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else seeds[0]
-            axes.set(xlabel=f"tau of {OURS} − tau of the rival", title=f"{space}, {many} seeds")
+            axes.set(xlabel=f"tau of {OURS} − tau of the other", title=f"{space}, {many} seeds")
         marks = [
             Line2D([], [], color=SHADES[name], marker="o", mfc="white", ms=4, label=_named(name))
             for name in OUTCOMES
@@ -61,7 +70,8 @@ def caption(scale: Scale, tables: dict[str, pd.DataFrame]) -> str:
         if itself:
             said[-1] += f" ({', '.join(itself)} scored as SPOS did there, to the bit: left out)"
     return (
-        f"Scale {scale.name}. {OURS} less each rival; right of zero {OURS} ranks better. Shown, "
+        f"Scale {scale.name}. {OURS} less each rival, and (†, asked after a look, corrected among "
+        f"themselves) less what it is made of; right of zero {OURS} ranks better. Shown, "
         f"after Holm's correction over the rivals of a panel: {'; '.join(said)}. Grey: within "
         f"±{BOUND:g}. Thick bars: 95 % over seeds; {outcomes.THIN}."
     )

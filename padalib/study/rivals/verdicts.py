@@ -32,6 +32,7 @@ def conclude(tables: Mapping[str, pd.DataFrame], main: str) -> list[Claim]:
         *comparable(tables["comparable"]),
         *explained(tables["explained"]),
         *each(tables["contrasts"], main),
+        *parts(tables["made_of"], main),
     ]
 
 
@@ -102,6 +103,21 @@ def each(contrasts: pd.DataFrame, main: str) -> Iterator[Claim]:
             f"{row.a} ranks better than {row.b}: {named}{where[1]}",
             row,
             said,
+            wanted=1,
+            unit="tau",
+            figure=rivals.EACH_FIGURE,
+        )
+
+
+def parts(made_of: pd.DataFrame, main: str) -> Iterator[Claim]:
+    """PA&DA beside what it is made of, where `06` does not ask it: elsewhere than in `main`."""
+    for row in made_of[made_of.space != main].itertuples():
+        named = controls.outcome(row.measure, row.fifths)
+        yield outcomes.claim(
+            f"12.made_of.{claims.slug(row.b)}.{row.measure}.{row.space}",
+            f"{row.a} ranks better than {row.b}, asked after a look: {named} (`{row.space}`)",
+            row,
+            f"{row.a} − {row.b}, {named}: {outcomes.told(row)}",
             wanted=1,
             unit="tau",
             figure=rivals.EACH_FIGURE,
