@@ -814,3 +814,21 @@ def test_what_rates_of_their_own_reach_is_published():
     for measure, lead in (("tau_loss", ""), ("within_flops", "among equal FLOPs ")):
         own, common = rows["own rates", measure], rows["common rate", measure]
         assert own < common and f"{lead}{own:.3f}, not {common:.3f}" in FIRST
+
+
+def test_what_drawing_images_adds_where_there_is_no_schedule_is_published():
+    found = claims.read(RESULTS / "rivals")
+    for key, verdict in {
+        "pa.within_flops_loss": claims.SHOWN,
+        "pa.within_flops": claims.NOT_SHOWN,
+        "pa.tau_loss": claims.NOT_SHOWN,
+        "spos.tau_loss": claims.NOT_SHOWN,
+    }.items():
+        own = found[f"12.made_of.{key}.chain-mini"]
+        assert claims.numbers(own).removesuffix(" tau") in FINDINGS and own.verdict == verdict, key
+    own = found["12.made_of.pa.within_flops_loss.chain-mini"]
+    ends = claims.deciding(own)
+    said = f"**yes**, {own.effect:+.2f} [{ends.low:+.2f}, {ends.high:+.2f}]"
+    assert said in cell("Does drawing images by gradient norm help?", OTHERS)
+    rows = pd.read_csv(RESULTS / "rivals" / "made_of.csv").query("space == 'chain-mini'")
+    assert set(rows.tests) == {12} and "corrected over twelve rows" in FINDINGS
