@@ -71,7 +71,7 @@ class TrainConfig:
             alone.check(self)
         fill(self, "keep", tuple(sorted(set(self.keep))))
         if max(self.keep, default=0) > self.epochs:
-            raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}")
+            raise ValueError(f"keep must be epochs in 0..{self.epochs}, got {self.keep}: change it")
         datasets.check(self.data)
         paths, data, _ = build_samplers(self, n=self.batch)
         yoked.check(self, paths)  # no option that none takes

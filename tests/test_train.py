@@ -485,7 +485,7 @@ def test_one_step_that_overflows_is_not_a_finished_run():
         ({"clip": 0}, "clip must be a finite number above 0, got 0"),
         ({"bn": "layer"}, "bn must be one of .*batch.* got 'layer'"),
         ({"precision": "half"}, "precision must be 'float32' or 'bfloat16', got 'half'"),
-        ({"keep": (1, 4)}, r"keep must be epochs in 0..3, got \(1, 4\)"),
+        ({"keep": (1, 4)}, r"keep must be epochs in 0..3, got \(1, 4\): change it"),
         ({"keep": (-1,)}, "keep must be a tuple of whole numbers from 0, got"),
     ],
 )

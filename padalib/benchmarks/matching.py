@@ -134,7 +134,10 @@ def space_of(given: Given, space: Space | str | None) -> Space:
     """The space whose architectures are meant: as said, as the run's, or as the labels tell."""
     space = spaces.get(space) if isinstance(space, str) else space
     if not isinstance(space, (Space, type(None))):
-        raise ValueError(f"space must be a Space or its name, got {type(space).__name__}")
+        raise ValueError(
+            f"space must be a Space or its name, got {type(space).__name__}: a truth is not given "
+            "but read, so say which by dataset=, or by path= of its file"
+        )
     if given.train is not None:
         own = given.train.space
         if space not in (None, own):

@@ -15,6 +15,7 @@ from padalib.engine import paths
 from padalib.spaces import Space
 
 SEEDS = 3  # of each architecture, where no table says how many
+LEARNT = 0.1  # of the way from guessing to all right, that the best network should have gone
 
 
 def check(asked: Iterable[str], drawn: int | None = None, seeds: int | None = None) -> None:
@@ -108,6 +109,12 @@ def _said(space: Space, path: Path) -> list[str]:
     known = truth.load(space, path)
     seeds = len(known.seeds)
     said = [f"{path}: {len(known.table)} architectures, {seeds} seed{'s' * (seeds > 1)}"]
+    best, chance = known.accuracy("test").max(), 100 / space.classes_out
+    if best < chance + LEARNT * (100 - chance):
+        said.append(
+            f"the best network has {best:.1f} % of the test images right, guessing {chance:.1f} %: "
+            "they have hardly learnt, so train for longer, such as --epochs 30"
+        )
     if seeds < 2:
         said.append("one seed cannot tell how sure its ranking is: take --seeds 2 or more")
         return said
@@ -122,4 +129,7 @@ def _said(space: Space, path: Path) -> list[str]:
             said.append("the trainings order nothing: train for longer, such as --epochs 30")
             break
         said.append(f"tau with {what} like it {tau:.3f} [{low:.3f}, {high:.3f}]")
+        if low <= 0:
+            said.append("so they order nothing for certain: train for longer, or with more --seeds")
+            break
     return said

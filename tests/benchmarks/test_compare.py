@@ -193,7 +193,7 @@ def test_the_truth_of_other_networks_is_not_taken(name, make):
 def test_a_space_is_a_space_or_its_name():
     with pytest.raises(ValueError, match="unknown space 'minni'"):
         truth.compare(NAMED["code"], "minni")
-    with pytest.raises(ValueError, match="space must be a Space or its name, got Truth"):
+    with pytest.raises(ValueError, match="or its name, got Truth: a truth is not given"):
         truth.compare(NAMED["code"], truth.load("mini"))
 
 

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from padalib import spaces
 from padalib.benchmarks import alone, checks, layouts, truth
 from padalib.cli import main
+from padalib.commands import truth_tables
 from padalib.engine import paths
 
 
@@ -78,3 +81,32 @@ def test_without_a_name_all_kept_tables_are_made(root, monkeypatch):
     monkeypatch.setattr("padalib.commands.truth_tables.make", lambda name, *_: made.append(name))
     assert main(["truth"]) == 0
     assert made == list(layouts.KEPT)
+
+
+@pytest.mark.parametrize(
+    "level, spread, said",
+    [
+        (60.0, 10.0, ()),
+        (12.0, 1.0, ("the best network has 1", "guessing 10.0 %: they have hardly learnt")),
+        (60.0, 0.0, ("they order nothing for certain", "more --seeds")),
+    ],
+)
+def test_a_truth_that_nothing_can_be_held_against_is_told(tmp_path, level, spread, said):
+    space, rng = spaces.get("mini"), np.random.default_rng(0)
+    archs, true = list(space), rng.normal(size=125)
+    rows = [
+        {"code": space.code(space.canonical(arch)), "seed": seed}
+        for seed in range(3)
+        for arch in archs
+    ]
+    kinds = {row["code"]: (k, rng.normal(0, 0.2, 3)) for k, row in enumerate(rows[:125])}
+    for row, arch in zip(rows, archs * 3, strict=True):
+        place, noise = kinds[row["code"]]
+        accuracy = level + spread * true[place] / 3 + noise[row["seed"]]
+        row |= {"code": space.code(arch), "valid_loss": 1.0, "test_loss": 1.0}
+        row |= {"valid_acc": accuracy, "test_acc": accuracy}
+    path = tmp_path / "own.csv"
+    alone.save(alone.assemble(space, rows), path)
+    found = "; ".join(truth_tables._said(space, path))
+    assert all(part in found for part in said) and ("tau with" in found)
+    assert ("hardly learnt" in found, "for certain" in found) == (level < 20, spread == 0)

@@ -88,6 +88,11 @@ def test_places_are_named_as_the_code_counts_them():
 # --- tables ---
 
 
+def test_probes_without_spos_are_refused_with_what_to_add():
+    with pytest.raises(ValueError, match="probes of PA&DA, curriculum, and not of SPOS.* SPOS too"):
+        variance.compare(probes(flat, ("PA&DA", "curriculum")))
+
+
 def test_methods_are_compared_with_spos_seed_by_seed():
     found = analyse(lambda method, *_: {"SPOS": 2.0, "FairNAS": 10.0}.get(method, 3.0)).compared
     rows = found.set_index(["epoch", "weights", "part", "value", "method"])

@@ -115,6 +115,11 @@ def compare(variance: pd.DataFrame) -> pd.DataFrame:
     Signal-to-noise is per path trained, and of all weights. Planned are the comparisons of PA&DA at
     the end; the other methods and epochs are there to pick from.
     """
+    if BASE not in set(variance.method):
+        raise ValueError(
+            f"these are probes of {', '.join(variance.method.unique())}, and not of {BASE}, which "
+            f"each is held against: probe {BASE} too, with the same seeds"
+        )
     rows, end = [], variance.epoch.max()
     variance = variance.assign(snr=variance.signal_to_noise / variance.group)
     for key, own in variance[variance.part.isin(PARTS)].groupby(BLOCK, sort=False):
