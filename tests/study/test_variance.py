@@ -89,7 +89,9 @@ def test_places_are_named_as_the_code_counts_them():
 
 
 def test_probes_without_spos_are_refused_with_what_to_add():
-    with pytest.raises(ValueError, match="probes of PA&DA, curriculum, and not of SPOS.* SPOS too"):
+    with pytest.raises(
+        ValueError, match=r"probes of PA&DA, curriculum, and not of SPOS.* SPOS too"
+    ):
         variance.compare(probes(flat, ("PA&DA", "curriculum")))
 
 
