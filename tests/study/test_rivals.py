@@ -208,9 +208,14 @@ def test_better_than_every_one_needs_no_correction_and_a_refutation_does():
     lacks = surpasses(against(0.04, 0.06, 0.01))
     assert lacks.verdict == claims.NOT_SHOWN and [i.n for i in lacks.intervals] == [5]
     # One rival better with p .02 is one of three: .06. With p .01 it is .03.
-    assert surpasses(against(0.02, 0.02, 0.02, signs=(1, 1, -1))).verdict == claims.NOT_SHOWN
+    open_ = surpasses(against(0.02, 0.02, 0.02, signs=(1, 1, -1)))
+    assert claims.told(open_) == claims.CORRECTED and open_.p == pytest.approx(0.06)
     refuted = surpasses(against(0.02, 0.02, 0.01, signs=(1, 1, -1)))
     assert refuted.verdict == claims.OPPOSITE and refuted.effect == pytest.approx(-0.1)
+    # A row has one verdict: corrected with all rows of its panel, also those of no published rival.
+    rows = against(0.02, 0.3, 0.3, signs=(-1, 1, 1)).replace({PUBLISHED[1]: "balanced"})
+    (whole, control), refutes = verdicts.together(rows, "mini"), rows.verdict[0]
+    assert refutes == whole.verdict == control.verdict == claims.NOT_SHOWN
     elsewhere = pd.concat([against(0.04, 0.04), against(0.9, space="chain-mini")])
     assert surpasses(elsewhere).verdict == claims.SHOWN  # its p is no other space's
 

@@ -43,6 +43,9 @@ GAINS = (  # where replays are left out, the first question is whether there is 
     Contrast("PA", "SPOS", "Drawing paths by their gradients (PA) ranks better than SPOS"),
     Contrast("PA&DA", "SPOS", "PA&DA ranks better than SPOS"),
 )
+ALSO = (  # asked after a look at all other rows
+    Contrast("PA&DA", "curriculum", "PA&DA ranks better than a fixed schedule without gradients"),
+)
 AFTER = "not among the contrasts fixed beforehand, and corrected with all other differences"
 
 
@@ -152,12 +155,12 @@ def outcome(measure: str, fifths: bool) -> str:
 def _contrasts(
     tables: dict[str, pd.DataFrame], main: str, contrasts: Sequence[Contrast]
 ) -> list[Claim]:
-    """A claim for each primary contrast and outcome; and for `GAINS`, where they are secondary."""
+    """A claim for each primary contrast and outcome; for `GAINS` and `ALSO` where secondary."""
     found, gains, rest = [], tables["gains"], tables["secondary"]
-    of = {(c.a, c.b): c.statement for c in (*GAINS, *contrasts)}
+    of = {(c.a, c.b): c.statement for c in (*GAINS, *ALSO, *contrasts)}
     rows = tables["contrasts"].assign(after="")
     if len(rest):
-        asked = [(c.a, c.b, name, main) for c in GAINS for name in OUTCOMES]
+        asked = [(c.a, c.b, name, main) for c in (*GAINS, *ALSO) for name in OUTCOMES]
         after = pd.MultiIndex.from_frame(rest[["a", "b", "measure", "space"]]).isin(asked)
         rows = pd.concat([rows, rest[after].assign(after=AFTER)])
     for row in rows.itertuples():

@@ -48,6 +48,7 @@ SECONDARY = (
     ("sbs", "SPOS"),
     ("balanced", "SPOS"),
     ("FairNAS", "SPOS"),
+    ("PA&DA", "curriculum"),
 )
 
 Measured = dict[str, dict[tuple[str, int], Estimate]]  # measure -> (method, seed) -> estimate

@@ -57,16 +57,16 @@ def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
     """Better than every one: an intersection-union test (Berger, Technometrics 1982).
 
     It needs each comparison at its own p value and no correction: all must hold. One rival that is
-    surely better refutes it, after Holm's correction over these rivals, for any may be that one.
+    surely better refutes it, after the correction of its own row, for any may be that one.
     """
     own = own.sort_values("difference", kind="stable")
     rows, p = list(own.itertuples()), None
     alone = [claims.judge(outcomes.intervals(row), bound=BOUND, p=row.p) for row in rows]
     verdict = alone[0] if len(set(alone)) == 1 else claims.NOT_SHOWN
-    among = claims.holm(own.p.tolist())
-    surely = [k for k, word in enumerate(alone) if word == OPPOSITE and among[k] <= claims.LEVEL]
-    if surely:
-        verdict, p = OPPOSITE, among[surely[0]]
+    surely = [k for k, row in enumerate(rows) if row.verdict == OPPOSITE]
+    if OPPOSITE in alone:  # better than PA&DA: that is shown where the correction leaves it
+        verdict = OPPOSITE if surely else claims.NOT_SHOWN
+        p = rows[surely[0] if surely else alone.index(OPPOSITE)].holm
     lack = surely or [k for k, word in enumerate(alone) if word != claims.SHOWN]
     decide = [rows[k] for k in lack] or rows  # what refutes it, or keeps it from being shown
     told = {word: own.b[own.verdict == word].tolist() for word in claims.VERDICTS}
@@ -82,7 +82,7 @@ def _all_of(key: str, statement: str, own: pd.DataFrame) -> Claim:
         f"{own.p.max():.2g}",
         bound=BOUND,
         p=p,
-        tests=len(rows) if surely else 1,
+        tests=1 if p is None else rows[0].tests,
         unit="tau",
         figure=rivals.FIGURE,
         verdict=verdict,
