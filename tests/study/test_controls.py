@@ -49,7 +49,7 @@ def test_what_only_replays_a_schedule_and_ranks_as_well_is_equivalent():
     gain = own["06.pa_spos.tau_loss"]  # secondary, and the first thing a reader asks
     assert gain.verdict == claims.SHOWN and controls.AFTER in gain.evidence
     also = own["06.pada_curriculum.tau_loss"]
-    assert also.verdict == claims.OPPOSITE and controls.AFTER in also.evidence
+    assert also.verdict == claims.OPPOSITE and controls.LATER in also.evidence
     assert controls.AFTER not in own["06.pa_yoked_pa.tau_loss"].evidence
     gains = tables["gains"].set_index(["space", "measure", "control"])
     gain = gains.loc[("mini", "tau_loss", "yoked PA")]

@@ -20,6 +20,7 @@ from padalib.spaces import Space
 from padalib.study import claims, outcomes
 from padalib.study.claims import Claim, Interval
 from padalib.study.controls.compared import (
+    ALSO,
     BOUND,
     NORM,
     OTHERS,
@@ -43,10 +44,8 @@ GAINS = (  # where replays are left out, the first question is whether there is 
     Contrast("PA", "SPOS", "Drawing paths by their gradients (PA) ranks better than SPOS"),
     Contrast("PA&DA", "SPOS", "PA&DA ranks better than SPOS"),
 )
-ALSO = (  # asked after a look at all other rows
-    Contrast("PA&DA", "curriculum", "PA&DA ranks better than a fixed schedule without gradients"),
-)
 AFTER = "not among the contrasts fixed beforehand, and corrected with all other differences"
+LATER = "asked after a look at all the others, and corrected apart"
 
 
 def configs(scale: Scale) -> list[Config]:
@@ -118,10 +117,11 @@ def analyse(
 
     Tables: contrasts (the primary ones, Holm over all spaces and both outcomes), secondary (all
     other differences and measures, Holm among themselves; `fifths`: their levels of FLOPs are
-    fifths), cards, bias, gains (Fieller's share of PA's gain over SPOS that a control has), counts
-    (methods beside what needs no training, by loss and by accuracy; Holm in each space). With
-    `looked`, added: the primary contrasts of the first space without its first so many seeds, which
-    were looked at before the rest were trained; Holm among themselves.
+    fifths), also (`ALSO` by all measures, Holm among themselves), cards, bias, gains (Fieller's
+    share of PA's gain over SPOS that a control has), counts (methods beside what needs no training,
+    by loss and by accuracy; Holm in each space). With `looked`, added: the primary contrasts of the
+    first space without its first so many seeds, which were looked at before the rest were trained;
+    Holm among themselves.
     """
     main = next(iter(spaces))
     measured = {name: measure(*own) for name, own in spaces.items()}
@@ -156,13 +156,16 @@ def _contrasts(
     tables: dict[str, pd.DataFrame], main: str, contrasts: Sequence[Contrast]
 ) -> list[Claim]:
     """A claim for each primary contrast and outcome; for `GAINS` and `ALSO` where secondary."""
-    found, gains, rest = [], tables["gains"], tables["secondary"]
+    found, gains, rest, also = [], tables["gains"], tables["secondary"], tables["also"]
     of = {(c.a, c.b): c.statement for c in (*GAINS, *ALSO, *contrasts)}
     rows = tables["contrasts"].assign(after="")
     if len(rest):
-        asked = [(c.a, c.b, name, main) for c in (*GAINS, *ALSO) for name in OUTCOMES]
+        asked = [(c.a, c.b, name, main) for c in GAINS for name in OUTCOMES]
         after = pd.MultiIndex.from_frame(rest[["a", "b", "measure", "space"]]).isin(asked)
         rows = pd.concat([rows, rest[after].assign(after=AFTER)])
+    if len(also):
+        kept = also.measure.isin(list(OUTCOMES)) & (also.space == main)
+        rows = pd.concat([rows, also[kept].assign(after=LATER)])
     for row in rows.itertuples():
         where = "" if row.space == main else f" (`{row.space}`)"
         named = outcome(row.measure, row.fifths)

@@ -48,7 +48,9 @@ SECONDARY = (
     ("sbs", "SPOS"),
     ("balanced", "SPOS"),
     ("FairNAS", "SPOS"),
-    ("PA&DA", "curriculum"),
+)
+ALSO = (  # asked after a look at all others, so they are a family of their own
+    Contrast("PA&DA", "curriculum", "PA&DA ranks better than a fixed schedule without gradients"),
 )
 
 Measured = dict[str, dict[tuple[str, int], Estimate]]  # measure -> (method, seed) -> estimate
@@ -103,8 +105,8 @@ def differences(
     contrasts: Sequence[Contrast],
     seeds: Sequence[int] = (),
 ) -> dict[str, pd.DataFrame]:
-    """The tables of `analyse` that compare two: contrasts, secondary, counts."""
-    primary, secondary, counts = [], [], []
+    """The tables of `analyse` that compare two: contrasts, secondary, also, counts."""
+    primary, secondary, also, counts = [], [], [], []
     for name, own in measured.items():
         main = name == next(iter(measured))
         asked = [(c.a, c.b) for c in (contrasts if main else (NORM,))]
@@ -115,7 +117,8 @@ def differences(
         known_rows = set(zip(first.measure, first.a, first.b, strict=True))
         new = [key not in known_rows for key in zip(rest.measure, rest.a, rest.b, strict=True)]
         rest = rest[new].drop_duplicates(["measure", "a", "b"])
-        for rows, table in ((primary, first), (secondary, rest)):
+        later = compare(own, known[name], [(c.a, c.b) for c in ALSO], both, order)
+        for rows, table in ((primary, first), (secondary, rest), (also, later)):
             rows.append(table.assign(space=name, fifths=not known[name].equal))
         for by in ("tau_loss", "tau"):
             named = {"space": name, "measure": by}
@@ -123,6 +126,7 @@ def differences(
     return {
         "contrasts": judged(primary),
         "secondary": judged(secondary),
+        "also": judged(also),
         "counts": outcomes.judged_apart(counts, BOUND, 1, by="space"),
     }
 
