@@ -49,7 +49,9 @@ def test_where_every_option_has_weights_the_curriculum_is_no_question():
     }.items():  # fmt: skip
         assert controls.scheduled(spaces.get(name)) is answer, name
     asked = {own: {(q.a, q.b) for q in across.questions(own)} for own in (True, False)}
-    assert {("PA", "curriculum"), ("PA", "yoked PA")} <= asked[True] - asked[False]
+    assert ("PA", "curriculum") in asked[True] - asked[False]
+    replays = {q.where: q.primary for q in QUESTIONS if (q.a, q.b) == ("PA", "yoked PA")}
+    assert replays == {True: True, False: False}  # the second was asked later
     for own in (True, False):  # a pair has one meaning in one space
         assert len(asked[own]) == len(across.questions(own))
         assert {("PA", "SPOS"), ("PA&DA", "PA"), ("PA&DA", "SPOS"), ("DA", "SPOS")} <= asked[own]
@@ -103,6 +105,11 @@ def test_holm_is_over_all_primary_rows_of_all_spaces_and_the_others_apart(plante
         assert own.holm.tolist() == pytest.approx(claims.holm(own.p.tolist()))
         assert set(own.tests) == {len(own)}
     assert set(rows[~rows.primary].question) == {"da", "sizes"}
+    found = {claim.key: claim for claim in verdicts.conclude(planted)}
+    for row in rows.itertuples():
+        claim = found[f"09.{row.question}.{row.measure}.{row.space}"]
+        assert (claim.verdict, claim.effect) == (row.verdict, row.difference)
+        assert ("beside the primary questions" in claim.statement) != row.primary
 
 
 def test_two_spaces_must_both_hold_and_one_has_no_claim_over_spaces(planted):
@@ -398,6 +405,11 @@ def test_the_scale_trains_nothing_anew_that_controls_has(monkeypatch):
         own = {q for q in across.questions(controls.scheduled(by[name].space)) if q.primary}
         assert {method for q in own for method in (q.a, q.b)} <= set(by[name].methods)
         assert by[name].space.benchmark == "macro"
+        assert by[name].secondary_seeds == 5 and "yoked PA" in by[name].methods
+        rest = {q for q in across.questions(controls.scheduled(by[name].space)) if not q.primary}
+        there = {*by[name].methods, *by[name].secondary}
+        assert {"DA", "FairNAS"} <= set(by[name].secondary) <= there
+        assert {method for q in rest for method in (q.a, q.b)} - there <= {"sbs"}  # SPOS itself
         assert (by[name].data, by[name].epochs, by[name].batch, by[name].lr) == (
             "cifar10-16", 10, 64, 0.1
         )  # fmt: skip

@@ -51,6 +51,11 @@ QUESTIONS = (
         "Where PA has no schedule, it ranks better than a draw by the size of operations",
     ),
     Question("data", "PA&DA", "PA", None, controls.CONTRASTS[2].statement),
+    Question(
+        *("replayed", "PA", "yoked PA", False),
+        "Where PA has no schedule, it ranks better than a replay of another seed's draws",
+        False,
+    ),
     Question("da", "DA", "SPOS", None, "DA ranks better than uniform sampling", False),
     Question(
         *("sizes", "size-curriculum", "SPOS", None),

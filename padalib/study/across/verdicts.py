@@ -56,12 +56,14 @@ def over(pooled: pd.DataFrame, contrasts: pd.DataFrame) -> Iterator[Claim]:
 
 
 def each(contrasts: pd.DataFrame) -> Iterator[Claim]:
-    """Each primary question in each space of ours; another scale's have claims of their own."""
-    for row in contrasts[contrasts.primary & (contrasts.scale == "")].itertuples():
+    """Each question in each space of ours, primary ones first; another scale has its own claims."""
+    own = contrasts[contrasts.scale == ""].sort_values("primary", ascending=False, kind="stable")
+    for row in own.itertuples():
         asked, outcome = ASKED[row.question], controls.outcome(row.measure, row.fifths)
+        beside = "" if row.primary else ", beside the primary questions"
         yield outcomes.claim(
             f"09.{row.question}.{row.measure}.{row.space}",
-            f"{asked.statement}: {outcome} (`{row.space}`)",
+            f"{asked.statement}{beside}: {outcome} (`{row.space}`)",
             row,
             f"{row.a} − {row.b}, {outcome}: {outcomes.told(row)}",
             wanted=1,

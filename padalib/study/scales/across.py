@@ -13,7 +13,9 @@ SEEDS = tuple(range(5, 13))
 SMALL = {"channels": 8, "size": 16}
 SCHEDULED = ("SPOS", "PA", "yoked PA", "curriculum", "PA&DA")  # what the primary questions need
 LISTED = ("SPOS", "PA", "PA&DA", "curriculum")  # of the cells whose accuracy is known
-UNSCHEDULED = ("SPOS", "PA", "size-curriculum", "PA&DA")  # where the curriculum is SPOS itself
+# Where the curriculum is SPOS itself.
+UNSCHEDULED = ("SPOS", "PA", "yoked PA", "size-curriculum", "PA&DA")
+BESIDE = 5  # seeds of the methods that no primary question asks for
 
 
 def make(controls: Scale) -> Scale:
@@ -26,6 +28,8 @@ def make(controls: Scale) -> Scale:
         epochs=10,
         seeds=SEEDS,
         methods=UNSCHEDULED,
+        secondary=("DA", "FairNAS"),
+        secondary_seeds=BESIDE,
         ranked=None,
         finished=controls.name,
         studies=("across",),
@@ -37,6 +41,7 @@ def make(controls: Scale) -> Scale:
         name="spaces-macro",
         space=replace(spaces.get("macro"), **SMALL),
         methods=SCHEDULED,
+        secondary=("DA", "size-curriculum", "FairNAS", "sbs"),
         ranked=1000,
     )
     conv64 = replace(conv64, name="spaces-conv64", studies=("across",))
@@ -46,6 +51,7 @@ def make(controls: Scale) -> Scale:
         space=replace(spaces.get("nb1shot1-3"), **SMALL, cells=1),
         seeds=SEEDS[:3],
         methods=LISTED,
+        secondary=(),
         listed=True,
         rank_images=1000,  # paths through its cells have hardly a beginning in common
     )

@@ -31,7 +31,7 @@ def make(controls: Scale, across: Scale) -> Scale:
         beside=(),
     )
     (macro,) = [each for each in across.beside if each.space.name == "macro"]
-    shared = {field: getattr(whole, field) for field in ("seeds", "rank_images", "studies")}
+    shared = {f: getattr(whole, f) for f in ("seeds", "rank_images", "studies", "secondary")}
     macro = replace(macro, name="search-macro", ranked=None, searches=whole.searches, **shared)
     macro = replace(macro, methods=METHODS, notebooks=())
     few = replace(across, name="search-macro12", methods=METHODS[:3], finished=None, beside=())
