@@ -853,3 +853,19 @@ def test_what_it_says_of_the_fixed_schedule_beside_it_is_published():
     rows = rows[(rows.space == "chain-mini") & (rows.measure == "tau_loss")].set_index("b")
     for name in ("sandwich", "size-curriculum"):
         assert f"by loss p {rows.holm[name]:.3f})" in FINDINGS
+
+
+def test_what_it_says_of_other_methods_in_other_spaces_is_published():
+    rows = pd.read_csv(RESULTS / "spaces" / "contrasts.csv")
+    rows = rows[~rows.primary]
+    assert set(rows.verdict) == {claims.NOT_SHOWN} and len(rows) == 18
+    said = f"would have shown {rows.visible.min():.2f} to {rows.visible.max():.2f}."
+    assert said in FINDINGS
+    few = rows[(rows.space == "macro") & (rows.b == "SPOS")]
+    assert set(few.a) == {"DA", "FairNAS", "sbs", "size-curriculum"} and set(few.seeds) == {5}
+    own = told("spaces", "09.replayed.tau_loss.macro12").removesuffix(" tau")
+    assert f"PA less its replays, {own} by loss (8)" in FINDINGS
+    cards = pd.read_csv(RESULTS / "spaces" / "cards.csv").query("measure == 'tau_loss'")
+    own = cards[cards.space == "macro"].set_index("method").value
+    best = f"{own['size-curriculum']:.3f}, PA&DA {own['PA&DA']:.3f}.)"
+    assert own.idxmax() == "size-curriculum" and best in FINDINGS

@@ -175,7 +175,7 @@ def details(found: dict[str, dict[str, Found]]) -> dict[str, str]:
         *(about, "", f"- [{heading}](#{anchor(heading)})"),
         *(f"- [{title}](#{anchor(title)})" for title, _ in _grouped(found)),
         "- [What computed them](#what-computed-them)",
-        *("", f"## {heading}", "", f"{_leading(found)} of {len(found)}.", "", *deciding(found)),
+        *("", f"## {heading}", "", f"{_leading(found)} of {len(found)}: those that the findings rest on.", "", *deciding(found)),
     ]
     for title, keys in _grouped(found):
         lines += ["", f"## {title}", ""]

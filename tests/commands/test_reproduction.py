@@ -272,7 +272,7 @@ def test_publishing_replaces_both_folders_and_the_pages(root, capfd):
     assert tree(root / "figures/laptop") == {"01_a.png": "png"}
     assert claims.read(home)["01.a"].effect == 0.4
     assert "+0.40 [+0.30, +0.50]" in (root / "data/results/README.md").read_text()
-    assert "\n0 of 1.\n" in (root / "data/results/README.md").read_text()
+    assert "\n0 of 1: those" in (root / "data/results/README.md").read_text()
 
 
 def test_only_whole_and_own_runs_are_published(root, capfd):
@@ -374,5 +374,5 @@ def test_pages_alone_can_be_written(root):
     notebook(root, 0.4)
     assert main(["publish", "--pages"]) == 0
     assert "| +9.00" in (root / "data/results/README.md").read_text()
-    assert "\n0 of 1.\n" in (root / "data/results/README.md").read_text()
+    assert "\n0 of 1: those" in (root / "data/results/README.md").read_text()
     assert json.dumps(tree(root / "data/results")).count("01.a") >= 2

@@ -225,7 +225,7 @@ def test_every_claim_stands_under_what_of_the_paper_it_answers_to(project):
     assert "| **shown** +1.00 [+0.50, +2.00] (`controls`) |" in rows and "[99.mine" not in rows
     pages = verdicts.details(found)
     page = pages["README.md"]
-    assert f"\n3 of 6.\n\n{rows}\n" in page
+    assert f"\n3 of 6: those that the findings rest on.\n\n{rows}\n" in page
     assert (
         "| [06.pa_yoked_pa.tau_loss is so](verdicts/06.md#06pa_yoked_patau_loss) "
         "| CIFAR-10, NAS-Bench-201 (`controls`) | shown |"

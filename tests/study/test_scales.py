@@ -65,11 +65,11 @@ def test_configs_are_made_without_reading_anything(name, monkeypatch):
     ):  # fmt: skip
         monkeypatch.setattr(place, attribute, read)
     scale = scales.get(name)
-    runs = len(scale.methods) * len(scale.seeds)
+    few = {(name, s) for name in scale.secondary for s in scale.seeds[: scale.secondary_seeds]}
+    wanted = {(method, seed) for method in scale.methods for seed in scale.seeds} | few
+    runs = len(wanted)
     assert len(scale.trainings()) == len(set(scale.trainings())) == runs
-    assert {(c.method.name, c.seed) for c in scale.trainings()} == {
-        (method, seed) for method in scale.methods for seed in scale.seeds
-    }
+    assert {(c.method.name, c.seed) for c in scale.trainings()} == wanted
     early = ranking.scorings(scale, final=False)
     assert len(early) == runs * (1 + len(scale.keep))
     assert len(variance.probes(scale)) == len(probed(scale)) * (1 + len(scale.keep))
@@ -356,6 +356,7 @@ def test_configs_of_a_scale_are_all_different(name, monkeypatch):
     more = [study(scale) for study in shared]
     more += [optimum.exacts(scale), optimum.coupled(scale), optimum.agreements(scale)]
     runs = len(scale.methods) * len(scale.seeds)
+    runs += len(scale.secondary) * len(scale.seeds[: scale.secondary_seeds])
     assert [len(part) for part in parts] == [runs, len(probed(scale)) * kept, runs, runs * kept]
     for part in (*parts, *more, limits.wholes(scale), limits.alones(scale)):
         keys = [Run(config).key for config in part]
