@@ -195,7 +195,10 @@ def report(args: Namespace) -> None:
 
     found = scorecard.read(args.scores, args.space, args.dataset, args.truth)
     print(scorecard.text(found))
-    print(f"\nTable and figure: {scorecard.write(found)}")
+    folder, replaced = scorecard.write(found)
+    print(f"\nTable and figure: {folder}")
+    if replaced:
+        print("They replace those of other scores: give the next file another name to keep both")
 
 
 @command("see to the Jupyter kernel and the git filter", "padalib setup")

@@ -318,19 +318,22 @@ def draw(scored: Scored) -> Figure:
     return figure
 
 
-def write(scored: Scored) -> Path:
-    """Write `build/report/<space>/<name>/`: card.csv, bias.csv, the figure; returns the folder.
+def write(scored: Scored) -> tuple[Path, bool]:
+    """Write `build/report/<space>/<name>/`: card.csv, bias.csv, the figure.
 
-    Names of spaces are written as in addresses of the web, so they lead nowhere else.
+    Returns the folder, and whether a card of other scores stood there. Names of spaces are written
+    as in addresses of the web, so they lead nowhere else.
     """
     space = quote(scored.space, safe="")
     if not space.strip("."):  # of dots alone: a way up
         space = space.replace(".", "%2E")
     folder = paths.project_root() / "build" / "report" / space / scored.name
     rows = pd.concat(card.assign(name=name) for name, card in scored.cards.items())
+    earlier = folder / "card.csv"
+    before = earlier.read_bytes() if earlier.exists() else b""
     for name, table in (("card", rows), ("bias", scored.bias)):
         content = table.to_csv(index=False, lineterminator="\n").encode()
         write_bytes(folder / f"{name}.csv", content)
     caption = f"{scored.about}. Points with 95 % intervals, over seeds and architectures together."
     figures.save(draw(scored), folder, "report", rows, caption)
-    return folder
+    return folder, before not in (b"", earlier.read_bytes())

@@ -71,6 +71,7 @@ def make_own(
     images = datasets.load(data)["train"]
     fitted = datasets.fitted(space, images)
     spaces.check(fitted)
+    _check_place(fitted, about.place(space.name, data))
     recipe = {"batch": min(alone.ALONE["batch"], len(images))} | recipe
     count, path = drawn or space.architectures, about.place(space.name, data)
     changes = [
@@ -102,6 +103,18 @@ def _check_size(space: Space, drawn: int) -> None:
             f"(at most {LARGEST:,}): draw some, such as --archs 200. A published benchmark may "
             "have its truth, see data/README.md"
         )
+
+
+def _check_place(space: Space, path: Path) -> None:
+    """ValueError where the table that it would replace is none of this space."""
+    if path.exists():
+        try:
+            truth.load(space, path)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is there, and is no table of this {space.name} ({error}): give the space "
+                "another name, or move that table away"
+            ) from error
 
 
 def _said(space: Space, path: Path) -> list[str]:

@@ -170,12 +170,13 @@ def details(found: dict[str, dict[str, Found]]) -> dict[str, str]:
     The first has the paper's claims one by one; the others, a page a notebook, each claim in full.
     """
     about = ABOUT.format(corrected=claims.CORRECTED.capitalize(), why=claims.WHY_CORRECTED)
-    heading = "Those that decide"
+    heading, few = "Those that decide", f"{_leading(found)} of {len(found)}"
     lines = [
         *(about, "", f"- [{heading}](#{anchor(heading)})"),
         *(f"- [{title}](#{anchor(title)})" for title, _ in _grouped(found)),
         "- [What computed them](#what-computed-them)",
-        *("", f"## {heading}", "", f"{_leading(found)} of {len(found)}: those that the findings rest on.", "", *deciding(found)),
+        *("", f"## {heading}", "", f"{few}: those that the findings rest on.", ""),
+        *deciding(found),
     ]
     for title, keys in _grouped(found):
         lines += ["", f"## {title}", ""]

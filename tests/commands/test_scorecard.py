@@ -49,7 +49,8 @@ def test_perfect_scores_have_a_perfect_card_whatever_their_order(scores, tmp_pat
         and "nan" not in told
     )
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
-    folder = scorecard.write(found)
+    folder, replaced = scorecard.write(found)
+    assert not replaced
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["bias.csv", "card.csv", "report.csv", "report.png", "report.svg"]
 
@@ -217,7 +218,10 @@ def test_odd_names_of_files_lead_nowhere_else(tmp_path, monkeypatch, file, name,
     found = scorecard.read(write(tmp_path / file), "mini")
     assert found.name == name and next(iter(found.cards)) == shown
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
-    assert scorecard.write(found) == tmp_path / "build" / "report" / "mini" / name
+    wanted = tmp_path / "build" / "report" / "mini" / name
+    assert scorecard.write(found) == scorecard.write(found) == (wanted, False)
+    other = replace(found, cards={n: card.assign(value=0.5) for n, card in found.cards.items()})
+    assert scorecard.write(other) == (wanted, True)
 
 
 def cards(folder, **changes):
@@ -368,6 +372,6 @@ def test_where_no_options_effect_can_be_told_the_rest_is(tmp_path, monkeypatch, 
 def test_odd_names_of_spaces_lead_nowhere_else(scores, tmp_path, monkeypatch, name, place):
     found = replace(scorecard.read(scores, "mini"), space=name)
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
-    folder = scorecard.write(found).resolve()
+    folder = scorecard.write(found)[0].resolve()
     assert folder == tmp_path.resolve() / "build" / "report" / place / "mine"
     assert (folder / "card.csv").exists()

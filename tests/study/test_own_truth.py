@@ -325,3 +325,20 @@ def test_seeds_that_make_no_table_are_refused_before_anything_is_trained(seeds):
     with pytest.raises(ValueError, match=r"seeds must be 0, 1, \.\.\. without a gap, got \["):
         alone.build(TINY, seeds, data="digits-small", epochs=1)
     assert not (paths.data_root() / "runs").exists()
+
+
+def test_a_table_of_another_space_of_that_name_is_not_replaced(file, photos, capsys, tmp_path):
+    assert run(*TRUTH, "--seeds", "1", "--archs", "3", file=file) == 0
+    path = tmp_path / "build/truth/mine@photos.csv"
+    before = path.read_bytes()
+    other = file.with_name(f"other_{file.name}")
+    other.write_text(MINE.replace('"skip"', '"none"'))
+    assert run(*TRUTH, "--seeds", "1", "--archs", "3", file=other) == 2
+    said = capsys.readouterr().err
+    assert f"{path} is there, and is no table of this mine (" in said
+    assert "give the space another name, or move that table away" in said
+    assert path.read_bytes() == before
+    sys.modules.pop(other.stem, None)
+    other.write_text(MINE.replace('"skip"', '"none"').replace('"mine"', '"mine2"'))
+    assert run(*TRUTH, "--seeds", "1", "--archs", "3", file=other) == 0  # the remedy
+    sys.modules.pop(other.stem, None)
